@@ -1,0 +1,310 @@
+"""A broker, assembled from ports: nothing here knows whether they are real or simulated.
+
+Must never know: real disks, sockets, clocks, stores (see runtime.py).
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from broker.dispatch import Dispatch
+from broker.errors import ConfigError
+from broker.lease import Lease
+from broker.log.directory import DataDirectory, DirectoryId
+from broker.log.flush import Flusher
+from broker.partition import PartitionContext
+from broker.partitions import Partitions
+from broker.peers import Peers
+from broker.replication.fetcher import LeaderFetcher
+from broker.replication.fetchers import Fetchers
+from broker.replication.isr import IsrKeeper
+from broker.routes import routes
+from broker.server import Server
+from broker.session import BrokerSession, Household
+from broker.shutdown import hand_over
+from broker.topic_config import check_topic_config
+from broker.view import ClusterView
+from coordinator.bootstrap import new_cluster_id
+from coordinator.cluster import Endpoint
+from coordinator.controller import Controller
+from coordinator.errors import BrokerIdInUse, NotController
+from coordinator.membership import BrokerFacts
+from coordinator.store import SessionLost
+from protocol.errors import CoordinationError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.config import BrokerConfig
+    from broker.log.disk import Disk
+    from client.environment import Environment, NetworkListener
+    from coordinator.store import Store, StoreFactory
+    from coordinator.watcher import ClusterWatcher
+
+log_events = structlog.get_logger()
+
+NEXT_SESSION_PAUSE_S = 0.2
+CHECKPOINT_INTERVAL_S = 5.0
+STOP_GRACE_S = 2.0
+ALTER_PARTITION_VERSION = 3
+
+
+class Broker:
+    """One broker of a cluster. `run` serves until `stop` is called or the disk fails."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        *,
+        environment: Environment,
+        disk: Disk,
+        connect_store: StoreFactory,
+    ) -> None:
+        self.config = config
+        self.broker_id = config.node.node_id
+        self.view = ClusterView()
+        self._environment = environment
+        self._disk = disk
+        self._connect_store = connect_store
+        self._directory = DataDirectory(disk, config.node.log_dirs)
+        self._lease = Lease()
+        self._stopping = trio.Event()
+        self._storage_error: StorageError | None = None
+        self._session: BrokerSession | None = None
+        self._flusher = Flusher(disk)
+        self.peers = Peers(
+            network=environment.network,
+            cluster=lambda: self.view.latest,
+            client_id=f"ottla-broker-{self.broker_id}",
+        )
+        self._fetchers = Fetchers(self._make_fetcher)
+        self.partitions = self._make_partitions()
+        self.isr_keeper = IsrKeeper(
+            broker_id=self.broker_id,
+            broker_epoch=lambda: self.view.broker_epoch,
+            eligible=self.view.may_join_isr,
+            led=self.partitions.led,
+            call_controller=lambda request: self.peers.call_controller(
+                request, version=ALTER_PARTITION_VERSION
+            ),
+            lag_time_max_s=config.replication.replica_lag_time_max_ms / 1000,
+        )
+        self._server = Server(Dispatch(routes(self)), config.network)
+
+    def stop(self) -> None:
+        """Have `run` hand over what is led here and return."""
+        self._stopping.set()
+
+    def controller(self) -> Controller:
+        """Give our candidate for deciding. Raises: NotController without a session."""
+        if self._session is None:
+            raise NotController(controller_id=self.view.latest.controller_id)
+        return self._session.controller
+
+    @property
+    def store(self) -> Store:
+        """The coordination store, for this session. Raises: SessionLost without one."""
+        if self._session is None:
+            raise SessionLost("this broker has no session with the coordinator")
+        return self._session.store
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[Mapping[str, int]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve. Reports the ports of the listeners by name, once registered and obeying.
+
+        Raises: StorageError (no data directory, or it failed), ConfigError, OSError (port taken).
+        """
+        async with AsyncExitStack() as stack:
+            identity, clean = self._take_directory(stack)
+            self.partitions.load(clean=clean)
+            listeners = await self._listen()
+            async with trio.open_nursery() as nursery:
+                for task in (
+                    self._flusher.run,
+                    self._fetchers.run,
+                    self.isr_keeper.run,
+                    self._keep_house,
+                ):
+                    nursery.start_soon(task)
+                await nursery.start(self._server.run, listeners)
+                ports = {name: listener.port for name, listener in listeners.items()}
+                facts = self._facts(identity, ports, clean=clean)
+                await self._serve_until_stopped(facts, ports, task_status)
+                await self._server.stop(grace_s=STOP_GRACE_S)
+                nursery.cancel_scope.cancel()
+            if self._storage_error is not None:
+                raise self._storage_error
+            await self.partitions.close()
+
+    # Sessions with the coordinator.
+
+    async def _serve_until_stopped(
+        self,
+        facts: BrokerFacts,
+        ports: Mapping[str, int],
+        task_status: trio.TaskStatus[Mapping[str, int]],
+    ) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._live_sessions, facts, ports, task_status)
+            await self._stopping.wait()
+            if self._storage_error is None and self._lease.held():
+                await hand_over(self.partitions, self.peers, self.view, broker_id=self.broker_id)
+            nursery.cancel_scope.cancel()
+
+    async def _live_sessions(
+        self,
+        facts: BrokerFacts,
+        ports: Mapping[str, int],
+        task_status: trio.TaskStatus[Mapping[str, int]],
+    ) -> None:
+        """Live one session after another, for ever."""
+        while True:
+            try:
+                async with self._connect_store() as store, trio.open_nursery() as nursery:
+                    self._session = BrokerSession(store, facts, self._household())
+                    await nursery.start(self._session.run)
+                    task_status.started(ports)
+                    task_status = trio.TASK_STATUS_IGNORED
+            except* BrokerIdInUse:
+                raise
+            except* CoordinationError as group:
+                log_events.warning("session_ended", reason=str(group.exceptions[0]))
+            finally:
+                self._lease.give_up()
+                self._session = None
+            # What an unclean stop may have lost, this process has not lost since.
+            facts = replace(facts, clean=True)
+            await trio.sleep(NEXT_SESSION_PAUSE_S)
+
+    def _household(self) -> Household:
+        return Household(
+            partitions=self.partitions,
+            peers=self.peers,
+            view=self.view,
+            lease=self._lease,
+            make_controller=self._make_controller,
+            new_cluster_id=lambda: new_cluster_id(self._environment.random.randbytes),
+            adopt_cluster=self._adopt_cluster,
+        )
+
+    def _adopt_cluster(self, cluster_id: str) -> None:
+        """Note which cluster our data belongs to, and refuse to join another with it."""
+        identity = self._directory.read_identity()
+        assert identity is not None, "written before the first session"
+        if identity.cluster_id == "":
+            self._directory.write_identity(replace(identity, cluster_id=cluster_id))
+        elif identity.cluster_id != cluster_id:
+            raise ConfigError(
+                f"{self._directory.path} belongs to cluster {identity.cluster_id}, the coordinator"
+                f" leads cluster {cluster_id}; give this broker an empty directory, or its own"
+                " coordinator back"
+            )
+
+    def _make_controller(self, store: Store, watcher: ClusterWatcher) -> Controller:
+        return Controller(
+            store,
+            self.broker_id,
+            watcher,
+            random_bytes=self._environment.random.randbytes,
+            validate_config=check_topic_config,
+        )
+
+    # Parts.
+
+    def _make_fetcher(self, leader_id: int) -> LeaderFetcher:
+        return LeaderFetcher(
+            leader_id,
+            broker_id=self.broker_id,
+            broker_epoch=lambda: self.view.broker_epoch,
+            connect=self.peers.connect,
+            config=self.config.replication,
+        )
+
+    def _make_partitions(self) -> Partitions:
+        context = PartitionContext(
+            broker_id=self.broker_id,
+            flusher=self._flusher,
+            lease_held=self._lease.held,
+            storage_failed=self._fail,
+        )
+        return Partitions(
+            disk=self._disk,
+            directory=self._directory,
+            context=context,
+            fetchers=self._fetchers,
+            topic_defaults=self.config.topic_defaults(),
+            wall_ms=self._environment.wall_ms,
+        )
+
+    def _fail(self, error: StorageError) -> None:
+        # One data directory: when it fails the broker has nothing left to serve with, and leaves
+        # leadership to those who have (Kafka stops as well when its last log directory fails).
+        if self._storage_error is None:
+            self._storage_error = error
+            log_events.error("data_directory_failed", error=str(error))
+            self.stop()
+
+    async def _keep_house(self) -> None:
+        """Write checkpoints and apply retention, from time to time."""
+        retention_s = self.config.replication.log_retention_check_interval_ms / 1000
+        next_retention = trio.current_time() + retention_s
+        while True:
+            await trio.sleep(CHECKPOINT_INTERVAL_S)
+            try:
+                await self.partitions.write_checkpoints()
+                if trio.current_time() >= next_retention:
+                    next_retention = trio.current_time() + retention_s
+                    self.partitions.apply_retention()
+            except StorageError as error:
+                self._fail(error)
+
+    # The data directory and listeners.
+
+    def _take_directory(self, stack: AsyncExitStack) -> tuple[DirectoryId, bool]:
+        """Lock the data directory and see whose it is and how it was left."""
+        path = self._directory.path
+        self._disk.make_directory(path)
+        lock = self._disk.lock(f"{path}/.lock")
+        stack.callback(lock.release)
+        identity = self._directory.read_identity()
+        if identity is None:
+            identity = DirectoryId(
+                directory_id=self._environment.random.randbytes(16),
+                cluster_id="",
+                broker_id=self.broker_id,
+            )
+            self._directory.write_identity(identity)
+        if identity.broker_id != self.broker_id:
+            raise ConfigError(
+                f"{path} belongs to broker {identity.broker_id}, not {self.broker_id};"
+                " give this broker a directory of its own"
+            )
+        return identity, self._directory.take_clean_marker()
+
+    def _facts(
+        self, identity: DirectoryId, ports: Mapping[str, int], *, clean: bool
+    ) -> BrokerFacts:
+        endpoints = self.config.node.advertised_listeners or tuple(
+            Endpoint(e.host, ports[e.listener], e.listener) for e in self.config.node.listeners
+        )
+        return BrokerFacts(
+            broker_id=self.broker_id,
+            endpoints=endpoints,
+            rack=self.config.node.broker_rack,
+            directory_id=identity.directory_id.hex(),
+            clean=clean,
+        )
+
+    async def _listen(self) -> dict[str, NetworkListener]:
+        listeners = {}
+        for endpoint in self.config.node.listeners:
+            listeners[endpoint.listener] = await self._environment.network.listen(
+                endpoint.host, endpoint.port
+            )
+        return listeners

@@ -1,0 +1,332 @@
+"""The broker's configuration: frozen dataclasses whose fields carry Kafka's keys.
+
+`BrokerConfig.parse` reads a mapping of Kafka's keys to text, `read_properties` a properties file's
+text. DescribeConfigs and the documentation are derived from the fields' metadata.
+Must never know: where the text comes from, logs, the network.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from broker.errors import ConfigError
+from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
+from coordinator.cluster import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from dataclasses import Field
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Who this broker is, and where it listens, keeps its data and finds the coordinator."""
+
+    node_id: int = setting(
+        "node.id", 1, at_most=INT32_MAX, doc="The broker's id; unique in the cluster, for ever."
+    )
+    broker_rack: str | None = setting(
+        "broker.rack", None, doc="Where the broker stands; replicas are spread over racks."
+    )
+    listeners: tuple[Endpoint, ...] = setting(
+        "listeners",
+        (Endpoint("127.0.0.1", 9092),),
+        doc="Where to listen: NAME://host:port, separated by commas; port 0 takes a free one.",
+    )
+    advertised_listeners: tuple[Endpoint, ...] = setting(
+        "advertised.listeners", (), doc="What clients are told to connect to, where it differs."
+    )
+    log_dirs: str = setting("log.dirs", "ottla-data", doc="The data directory (one, for now).")
+    zookeeper_connect: str = setting(
+        "zookeeper.connect", "127.0.0.1:2181", doc="The coordinator: host:port, ..."
+    )
+    zookeeper_session_timeout_ms: int = setting(
+        "zookeeper.session.timeout.ms",
+        6_000,
+        at_least=1,
+        at_most=INT32_MAX,
+        doc="How long the coordinator waits before it takes a silent broker for dead.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Bounds on connections and requests."""
+
+    socket_request_max_bytes: int = setting(
+        "socket.request.max.bytes",
+        104_857_600,
+        at_least=1_024,
+        at_most=INT32_MAX,
+        doc="The biggest request; the connection of a bigger one is closed.",
+    )
+    max_connections: int = setting(
+        "max.connections",
+        INT32_MAX,
+        at_least=1,
+        at_most=INT32_MAX,
+        doc="Connections held at a time; the next one waits to be accepted.",
+    )
+    connections_max_idle_ms: int = setting(
+        "connections.max.idle.ms", 600_000, at_least=1, doc="Silent connections are closed."
+    )
+    connection_requests_max: int = setting(
+        "ottla.connection.requests.max",
+        128,
+        at_least=1,
+        at_most=INT32_MAX,
+        doc="Requests of one connection in work at a time; beyond it reading pauses.",
+    )
+    connection_bytes_max: int = setting(
+        "ottla.connection.bytes.max",
+        33_554_432,
+        at_least=1,
+        doc="Bytes of requests and answers that one connection holds; beyond it reading pauses.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDefaults:
+    """What topics get that do not say it themselves, and who may create and delete them."""
+
+    auto_create_topics_enable: bool = setting(
+        "auto.create.topics.enable", True, doc="Asking for an unknown topic's metadata creates it."
+    )
+    delete_topic_enable: bool = setting(
+        "delete.topic.enable", True, doc="Topics can be deleted by request."
+    )
+    num_partitions: int = setting(
+        "num.partitions", 1, at_least=1, at_most=INT32_MAX, doc="Partitions of a new topic."
+    )
+    default_replication_factor: int = setting(
+        "default.replication.factor",
+        -1,
+        at_least=-1,
+        at_most=32_767,
+        doc="Replicas of a new topic's partitions; -1 stands for three, or all brokers if fewer.",
+    )
+    min_insync_replicas: int | None = setting(
+        "min.insync.replicas",
+        None,
+        at_least=1,
+        at_most=INT32_MAX,
+        doc="Replicas that must hold a record before acks=all is answered; unset stands for two "
+        "where there are three replicas or more, else one.",
+    )
+    unclean_leader_election_enable: bool = setting(
+        "unclean.leader.election.enable",
+        False,
+        doc="A replica that is not in sync may lead when no other is left. Loses records.",
+    )
+    message_max_bytes: int = setting(
+        "message.max.bytes", 1_048_588, at_most=INT32_MAX, doc="The biggest record batch."
+    )
+    log_segment_bytes: int = setting(
+        "log.segment.bytes",
+        1_073_741_824,
+        at_least=1_024,
+        at_most=INT32_MAX,
+        doc="A log starts a new segment before one grows beyond this.",
+    )
+    log_roll_ms: int = setting(
+        "log.roll.ms", 604_800_000, at_least=1, doc="A log starts a new segment after this time."
+    )
+    log_index_interval_bytes: int = setting(
+        "log.index.interval.bytes", 4_096, at_most=INT32_MAX, doc="Bytes between index entries."
+    )
+    log_retention_ms: int = setting(
+        "log.retention.ms", 604_800_000, at_least=-1, doc="Older segments go; -1 keeps them all."
+    )
+    log_retention_bytes: int = setting(
+        "log.retention.bytes", -1, at_least=-1, doc="A partition's size; -1 sets no bound."
+    )
+    log_cleanup_policy: str = setting(
+        "log.cleanup.policy",
+        "delete",
+        choices=("delete", "compact", "compact,delete", "delete,compact"),
+        doc="What becomes of old records: delete, compact (the last of each key stays) or both.",
+    )
+    log_message_timestamp_type: str = setting(
+        "log.message.timestamp.type",
+        "CreateTime",
+        choices=("CreateTime", "LogAppendTime"),
+        doc="Whose clock stamps a record: the producer's or the broker's.",
+    )
+    log_message_timestamp_before_max_ms: int = setting(
+        "log.message.timestamp.before.max.ms",
+        INT64_MAX,
+        doc="How far a record's timestamp may lie in the past.",
+    )
+    log_message_timestamp_after_max_ms: int = setting(
+        "log.message.timestamp.after.max.ms",
+        3_600_000,
+        doc="How far a record's timestamp may lie in the future.",
+    )
+    producer_id_expiration_ms: int = setting(
+        "producer.id.expiration.ms",
+        86_400_000,
+        at_least=1,
+        doc="How long a partition remembers an idempotent producer that has fallen silent.",
+    )
+    ottla_flush: str = setting(
+        "ottla.flush",
+        "commit",
+        choices=("commit", "os"),
+        doc="commit: acknowledged means fsynced by every in-sync replica. os: the operating "
+        "system flushes; a power failure can lose acknowledged records.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationConfig:
+    """The pace of replication."""
+
+    replica_lag_time_max_ms: int = setting(
+        "replica.lag.time.max.ms",
+        30_000,
+        at_least=1,
+        doc="A follower that has not caught up for this long leaves the ISR.",
+    )
+    replica_fetch_max_bytes: int = setting(
+        "replica.fetch.max.bytes", 1_048_576, at_most=INT32_MAX, doc="Per partition and fetch."
+    )
+    replica_fetch_response_max_bytes: int = setting(
+        "replica.fetch.response.max.bytes", 10_485_760, at_most=INT32_MAX, doc="Per fetch."
+    )
+    replica_fetch_wait_max_ms: int = setting(
+        "replica.fetch.wait.max.ms", 500, at_most=INT32_MAX, doc="A follower's long poll."
+    )
+    replica_fetch_backoff_ms: int = setting(
+        "replica.fetch.backoff.ms", 1_000, doc="The pause after a fetch that failed."
+    )
+    log_retention_check_interval_ms: int = setting(
+        "log.retention.check.interval.ms", 300_000, at_least=1, doc="How often old segments go."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """All of a broker's configuration, one part for each subsystem."""
+
+    node: NodeConfig = field(default_factory=NodeConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    topics: TopicDefaults = field(default_factory=TopicDefaults)
+    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    explicit: frozenset[str] = frozenset()
+    """The keys that were given, as opposed to those left at their default."""
+
+    @classmethod
+    def parse(cls, properties: Mapping[str, str]) -> BrokerConfig:
+        """Read Kafka's keys from text values, and check them.
+
+        Raises: ConfigError, naming the key, its value and what is expected.
+        """
+        given = _with_aliases_resolved(properties)
+        unknown = sorted(given.keys() - KEYS)
+        if unknown:
+            raise ConfigError(_unknown_key(unknown[0]))
+        parts: dict[str, Any] = {
+            name: part(
+                **{
+                    item.name: read_setting(item, given[item.metadata["key"]])
+                    for item in fields(part)
+                    if item.metadata["key"] in given
+                }
+            )
+            for name, part in PARTS.items()
+        }
+        return cls(**parts, explicit=frozenset(given))
+
+    def settings(self) -> Iterator[tuple[Field[Any], object]]:
+        """Iterate over all settings as (field with metadata, value)."""
+        for name in PARTS:
+            part = getattr(self, name)
+            for item in fields(part):
+                yield item, getattr(part, item.name)
+
+    def topic_defaults(self) -> dict[str, str]:
+        """Give what was set for topics that do not set it themselves, under the topics' keys."""
+        given = {item.metadata["key"]: value for item, value in self.settings()}
+        defaults = {
+            key: format_value(given[broker_key])
+            for key, broker_key in TOPIC_DEFAULT_KEYS.items()
+            if broker_key in self.explicit
+        }
+        return {key: value for key, value in defaults.items() if value is not None}
+
+    @property
+    def advertised(self) -> tuple[Endpoint, ...]:
+        """The endpoints that clients are told, before port 0 is known."""
+        return self.node.advertised_listeners or self.node.listeners
+
+
+PARTS: dict[str, Any] = {
+    "node": NodeConfig,
+    "network": NetworkConfig,
+    "topics": TopicDefaults,
+    "replication": ReplicationConfig,
+}
+KEYS = frozenset(item.metadata["key"] for part in PARTS.values() for item in fields(part))
+
+TOPIC_DEFAULT_KEYS = {
+    "segment.bytes": "log.segment.bytes",
+    "segment.ms": "log.roll.ms",
+    "index.interval.bytes": "log.index.interval.bytes",
+    "max.message.bytes": "message.max.bytes",
+    "retention.ms": "log.retention.ms",
+    "retention.bytes": "log.retention.bytes",
+    "cleanup.policy": "log.cleanup.policy",
+    "message.timestamp.type": "log.message.timestamp.type",
+    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
+    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
+    "producer.id.expiration.ms": "producer.id.expiration.ms",
+    "ottla.flush": "ottla.flush",
+    "min.insync.replicas": "min.insync.replicas",
+    "unclean.leader.election.enable": "unclean.leader.election.enable",
+}
+"""A topic's setting, and the broker's that gives it its default."""
+
+_MS_IN = {"minutes": 60_000, "hours": 3_600_000}
+_SAME_MEANING: dict[str, tuple[str, int]] = {
+    "broker.id": ("node.id", 1),
+    "log.dir": ("log.dirs", 1),
+    "log.roll.hours": ("log.roll.ms", _MS_IN["hours"]),
+    "log.retention.minutes": ("log.retention.ms", _MS_IN["minutes"]),
+    "log.retention.hours": ("log.retention.ms", _MS_IN["hours"]),
+}
+"""Kafka's other key for a setting, and the factor between the two; the first of them wins."""
+
+
+def read_properties(text: str) -> dict[str, str]:
+    """Read `key=value` lines; empty lines and those that begin with # or ! say nothing.
+
+    Raises: ConfigError, naming the line.
+    """
+    properties: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#!":
+            continue
+        key, separator, value = stripped.partition("=")
+        if not separator:
+            raise ConfigError(f"line {number} is {stripped!r}; write key=value")
+        properties[key.strip()] = value.strip()
+    return properties
+
+
+def _with_aliases_resolved(properties: Mapping[str, str]) -> dict[str, str]:
+    given = {key: text for key, text in properties.items() if key not in _SAME_MEANING}
+    for alias, (key, factor) in _SAME_MEANING.items():
+        if alias not in properties or key in given:
+            continue
+        text = properties[alias].strip()
+        is_scaled = factor != 1 and text.isdecimal()
+        given[key] = str(int(text) * factor) if is_scaled else text
+    return given
+
+
+def _unknown_key(key: str) -> str:
+    near = difflib.get_close_matches(key, KEYS, n=1)
+    return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

@@ -1,0 +1,296 @@
+"""One client's connection: frames in, requests begun in order, answers out in the same order.
+
+A handler's waiting runs as a task of the connection, so that later requests are begun meanwhile.
+What is in work is bounded: beyond the bound reading pauses, which the client feels as backpressure.
+There is no task that writes: whoever makes the oldest answer ready sends it and those behind it.
+Must never know: what a request asks for, logs, the cluster.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import structlog
+import trio
+
+from broker.dispatch import RequestContext
+from broker.errors import error_code
+from broker.transmit import IN_MEMORY, send_chunks
+from protocol.codec import decode
+from protocol.errors import EncodeError, ErrorCode, OttlaError, ProtocolError
+from protocol.framing import FrameReader, decode_request_header, encode_response
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+    from broker.config import NetworkConfig
+    from broker.dispatch import Dispatch, Target
+    from broker.traffic import Traffic
+    from broker.transmit import Chunk
+
+log_events = structlog.get_logger()
+
+ANSWERS_JOINED_MAX = 64
+"""Answers that are sent together when they became ready together."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and its answer: `answer` is None until it is ready, empty where none is sent."""
+
+    context: RequestContext
+    target: Target
+    held_bytes: int
+    request: Any = None
+    answer: list[Chunk] | None = None
+
+
+@dataclass(slots=True)
+class Failure:
+    """What was raised, in words that a client may see; no message where nothing was."""
+
+    code: ErrorCode = ErrorCode.NONE
+    message: str = ""
+    closes: bool = False
+
+
+class Connection:
+    """Serves one stream until either side ends it."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        dispatch: Dispatch,
+        config: NetworkConfig,
+        traffic: Traffic,
+        peer: str = "",
+        listener: str = "PLAINTEXT",
+    ) -> None:
+        self._stream = stream
+        self._dispatch = dispatch
+        self._config = config
+        self._traffic = traffic
+        self._peer = peer
+        self._listener = listener
+        self._frames = FrameReader(config.socket_request_max_bytes)
+        self._exchanges: deque[Exchange] = deque()
+        self._held_bytes = 0
+        self._sending = False
+        self._draining = False
+        self._room = trio.lowlevel.ParkingLot()
+        self._reading = trio.CancelScope()
+        self._tasks: trio.Nursery | None = None
+
+    async def serve(self) -> None:
+        """Serve until the peer closes, is silent for too long or breaks the protocol, or `drain`.
+
+        The stream is closed on return.
+        """
+        async with self._stream, trio.open_nursery() as self._tasks:
+            try:
+                await self._serve_requests()
+            except ProtocolError as error:
+                self._abandon(error)
+            except trio.BrokenResourceError:
+                self._tasks.cancel_scope.cancel()
+            if not self._draining:
+                # The peer has left: nobody is there to be answered.
+                self._tasks.cancel_scope.cancel()
+
+    def drain(self) -> None:
+        """Read no more requests; `serve` returns when those in work are answered."""
+        self._draining = True
+        self._reading.cancel()
+
+    async def _serve_requests(self) -> None:
+        while data := await self._receive():
+            self._traffic.bytes_in += len(data)
+            self._frames.feed(data)
+            while (frame := self._frames.next_frame()) is not None:
+                self._begin(frame)
+                if self._is_over:
+                    return
+                while self._is_full:
+                    await self._flush()
+                    if self._is_full:
+                        await self._room.park()
+            await self._flush()
+
+    async def _receive(self) -> bytes | bytearray:
+        """Receive some bytes, b"" at the end, after too long a silence, and when draining."""
+        while not self._draining:
+            idle_at = trio.current_time() + self._config.connections_max_idle_ms / 1000
+            with trio.CancelScope(deadline=idle_at) as self._reading:
+                return await self._stream.receive_some()
+            if not self._exchanges:
+                break
+        return b""
+
+    @property
+    def _is_over(self) -> bool:
+        return self._tasks is None or self._tasks.cancel_scope.cancel_called
+
+    @property
+    def _is_full(self) -> bool:
+        return (
+            self._held_bytes >= self._config.connection_bytes_max
+            or len(self._exchanges) >= self._config.connection_requests_max
+        )
+
+    def _begin(self, frame: memoryview) -> None:
+        """Run a request's handler. Raises: ProtocolError where nobody can answer it."""
+        header, body = decode_request_header(frame)
+        target = self._dispatch.find(header.api_key, header.api_version)
+        context = RequestContext(
+            header.api_key,
+            header.api_version,
+            header.correlation_id,
+            header.client_id,
+            self._peer,
+            self._listener,
+        )
+        exchange = Exchange(context, target, len(frame))
+        self._traffic.requests += 1
+        with self._failures_kept(exchange) as failure:
+            exchange.request = (
+                decode(target.request, header.api_version, body)
+                if target.is_decodable
+                else target.request()
+            )
+            outcome = target.handler(exchange.request, context)
+            if inspect.iscoroutine(outcome):
+                self._enqueue(exchange)
+                assert self._tasks is not None, "requests are served within serve()"
+                self._tasks.start_soon(self._finish, exchange, outcome)
+            elif outcome is not None:
+                exchange.answer = self._encode(exchange, outcome)
+                self._enqueue(exchange)
+        if failure.message:
+            self._refuse(exchange, failure)
+            self._enqueue(exchange)
+
+    async def _finish(self, exchange: Exchange, waiting: Coroutine[Any, Any, Any]) -> None:
+        """Wait for a handler's answer, then send what is ready."""
+        with self._failures_kept(exchange) as failure:
+            response = await waiting
+            exchange.answer = [] if response is None else self._encode(exchange, response)
+        if failure.message:
+            self._refuse(exchange, failure)
+        self._account(exchange)
+        try:
+            await self._flush()
+        except trio.BrokenResourceError:
+            assert self._tasks is not None, "requests are served within serve()"
+            self._tasks.cancel_scope.cancel()
+
+    @contextmanager
+    def _failures_kept(self, exchange: Exchange) -> Iterator[Failure]:
+        """Keep what a handler raises from the other connections; the one place that catches all."""
+        failure = Failure()
+        try:
+            yield failure
+        except Exception as error:
+            if isinstance(error, OttlaError) and not isinstance(error, EncodeError):
+                failure.code = error_code(error)
+                failure.message = str(error) or type(error).__name__
+                failure.closes = isinstance(error, ProtocolError)
+                return
+            self._traffic.requests_crashed += 1
+            log_events.exception("request_crashed", **self._describe(exchange))
+            failure.code = ErrorCode.UNKNOWN_SERVER_ERROR
+            failure.message = "the broker failed at this request; its log says why"
+
+    def _refuse(self, exchange: Exchange, failure: Failure) -> None:
+        """Answer with the failure, or close the connection where the response has no place for it.
+
+        The exchange then has an empty answer: all is over.
+        """
+        exchange.answer = []
+        refuse = exchange.target.refuse
+        if failure.closes or refuse is None:
+            self._abandon(ProtocolError(failure.message), **self._describe(exchange))
+            return
+        with self._failures_kept(exchange) as again:
+            response = refuse(exchange.request, failure.code, failure.message)
+            exchange.answer = self._encode(exchange, response)
+        if again.message:
+            self._abandon(ProtocolError(again.message), **self._describe(exchange))
+
+    def _encode(self, exchange: Exchange, response: Any) -> list[Chunk]:
+        chunks = encode_response(
+            response,
+            api_version=exchange.target.answer_version,
+            correlation_id=exchange.context.correlation_id,
+        )
+        return cast("list[Chunk]", chunks)
+
+    def _enqueue(self, exchange: Exchange) -> None:
+        self._exchanges.append(exchange)
+        self._held_bytes += exchange.held_bytes
+        if exchange.answer is not None:
+            self._account(exchange)
+
+    def _account(self, exchange: Exchange) -> None:
+        """Count the answer's bytes in place of the request's, which can go now."""
+        assert exchange.answer is not None, "counted once it is ready"
+        exchange.request = None
+        self._held_bytes -= exchange.held_bytes
+        exchange.held_bytes = sum(
+            len(chunk) for chunk in exchange.answer if isinstance(chunk, IN_MEMORY)
+        )
+        self._held_bytes += exchange.held_bytes
+
+    async def _flush(self) -> None:
+        """Send the answers that are ready, from the oldest on; if a task does so, leave it to it.
+
+        Raises: trio.BrokenResourceError.
+        """
+        if self._sending:
+            return
+        self._sending = True
+        try:
+            while self._exchanges and self._exchanges[0].answer is not None:
+                await self._send_ready()
+        finally:
+            self._sending = False
+
+    async def _send_ready(self) -> None:
+        chunks: list[Chunk] = []
+        count = 0
+        for exchange in self._exchanges:
+            if exchange.answer is None or count == ANSWERS_JOINED_MAX:
+                break
+            chunks += exchange.answer
+            count += 1
+        with trio.move_on_after(self._config.connections_max_idle_ms / 1000) as scope:
+            await send_chunks(self._stream, chunks)
+        if scope.cancelled_caught:
+            raise trio.BrokenResourceError("the peer does not read its answers")
+        for _ in range(count):
+            self._held_bytes -= self._exchanges.popleft().held_bytes
+        self._traffic.bytes_out += sum(len(chunk) for chunk in chunks)
+        self._room.unpark_all()
+
+    def _abandon(self, error: ProtocolError, **facts: object) -> None:
+        """Close the connection, and say once why."""
+        log_events.warning(
+            "connection_closed",
+            reason=str(error),
+            **(facts or {"peer": self._peer, "listener": self._listener}),
+        )
+        assert self._tasks is not None, "requests are served within serve()"
+        self._tasks.cancel_scope.cancel()
+
+    def _describe(self, exchange: Exchange) -> dict[str, object]:
+        return {
+            "api": exchange.target.name,
+            "api_version": exchange.context.api_version,
+            "client_id": exchange.context.client_id,
+            "peer": self._peer,
+            "listener": self._listener,
+        }

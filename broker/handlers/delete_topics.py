@@ -1,0 +1,93 @@
+"""DeleteTopics: by name, from version 6 on by id as well. Must never know: how a topic goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from broker.errors import UnknownTopicId
+from coordinator.errors import UnknownTopic
+from protocol.api.delete_topics import (
+    DeletableTopicResult,
+    DeleteTopicsResponse,
+    DeleteTopicState,
+)
+from protocol.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from broker.dispatch import RequestContext
+    from broker.handlers.control import Control
+    from coordinator.cluster import TopicState
+    from protocol.api.delete_topics import DeleteTopicsRequest
+
+NO_TOPIC_ID = bytes(16)
+
+
+class DeleteTopicsHandler:
+    """Deletes topics, where the broker's configuration lets it."""
+
+    def __init__(self, control: Control, *, is_enabled: bool) -> None:
+        self._control = control
+        self._is_enabled = is_enabled
+
+    def __call__(
+        self, request: DeleteTopicsRequest, context: RequestContext
+    ) -> DeleteTopicsResponse | Coroutine[Any, Any, DeleteTopicsResponse]:
+        """Answer once the controller has decided."""
+        if not self._is_enabled:
+            return refuse(
+                request,
+                ErrorCode.TOPIC_DELETION_DISABLED,
+                "topics are not deleted here: delete.topic.enable is false",
+            )
+        return self._control.carry_out(request, context, self._carry_out)
+
+    async def _carry_out(self, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
+        results = [DeletableTopicResult(name=t.name, topic_id=t.topic_id) for t in _asked(request)]
+        found: dict[str, DeletableTopicResult] = {}
+        for result in results:
+            try:
+                topic = self._find(result)
+                if topic.name in found:
+                    raise RequestError.of(
+                        ErrorCode.INVALID_REQUEST, f"topic {topic.name} is named more than once"
+                    )
+            except RequestError as error:
+                result.error_code, result.error_message = error.code, str(error)
+                continue
+            result.name, result.topic_id = topic.name, topic.topic_id
+            found[topic.name] = result
+        for name, outcome in (await self._control.controller().delete_topics(list(found))).items():
+            if isinstance(outcome, RequestError):
+                found[name].error_code = outcome.code
+                found[name].error_message = str(outcome)
+        return DeleteTopicsResponse(responses=results)
+
+    def _find(self, asked: DeletableTopicResult) -> TopicState:
+        cluster = self._control.cluster()
+        if asked.name is not None:
+            topic = cluster.topics.get(asked.name)
+            if topic is None:
+                raise UnknownTopic(f"there is no topic {asked.name}")
+            return topic
+        topic = cluster.topic_of_id(asked.topic_id)
+        if topic is None:
+            raise UnknownTopicId(f"there is no topic with the id {asked.topic_id.hex()}")
+        return topic
+
+
+def _asked(request: DeleteTopicsRequest) -> list[DeleteTopicState]:
+    return request.topics or [DeleteTopicState(name=name) for name in request.topic_names]
+
+
+def refuse(request: DeleteTopicsRequest, code: ErrorCode, message: str) -> DeleteTopicsResponse:
+    """Answer with an error for each topic."""
+    return DeleteTopicsResponse(
+        responses=[
+            DeletableTopicResult(
+                name=topic.name, topic_id=topic.topic_id, error_code=code, error_message=message
+            )
+            for topic in _asked(request)
+        ]
+    )

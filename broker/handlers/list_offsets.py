@@ -1,0 +1,83 @@
+"""ListOffsets: where a log starts and ends, and offsets by timestamp. Must never know: files.
+
+Source: KIP-79, KIP-207 (a new leader does not guess), KIP-734 (largest timestamp), KIP-1005.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.errors import error_code
+from protocol.api.list_offsets import (
+    ListOffsetsPartitionResponse,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+from protocol.errors import ErrorCode, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from broker.dispatch import RequestContext
+    from broker.partition import Partition
+    from broker.partitions import Partitions
+    from protocol.api.list_offsets import ListOffsetsPartition, ListOffsetsRequest
+
+LATEST = -1
+EARLIEST = -2
+MAX_TIMESTAMP = -3
+EARLIEST_LOCAL = -4
+LATEST_TIERED = -5
+CONSUMER_ID = -1
+NOT_FOUND = (-1, -1, -1)
+
+
+class ListOffsetsHandler:
+    """Looks offsets up."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    def __call__(
+        self, request: ListOffsetsRequest, _context: RequestContext
+    ) -> ListOffsetsResponse:
+        """Answer partition by partition."""
+        response = ListOffsetsResponse()
+        for topic in request.topics:
+            answer = ListOffsetsTopicResponse(name=topic.name)
+            response.topics.append(answer)
+            for asked in topic.partitions:
+                found = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
+                answer.partitions.append(found)
+                try:
+                    partition = self._partitions.get(topic.name, asked.partition_index)
+                    partition.require_leader(leader_epoch=asked.current_leader_epoch)
+                    found.offset, found.timestamp, found.leader_epoch = _look_up(
+                        partition, asked, for_replica=request.replica_id != CONSUMER_ID
+                    )
+                except OttlaError as error:
+                    found.error_code = error_code(error)
+        return response
+
+
+def _look_up(
+    partition: Partition, asked: ListOffsetsPartition, *, for_replica: bool
+) -> tuple[int, int, int]:
+    """Give (offset, timestamp or -1, leader epoch or -1)."""
+    log = partition.log
+    if asked.timestamp == LATEST:
+        return partition.latest_offset(for_replica=for_replica), -1, partition.leader_epoch
+    if asked.timestamp in (EARLIEST, EARLIEST_LOCAL):
+        return log.log_start_offset, -1, log.epoch_at(log.log_start_offset)
+    if asked.timestamp == LATEST_TIERED:
+        return NOT_FOUND
+    if asked.timestamp == MAX_TIMESTAMP:
+        found = log.max_timestamp()
+    elif asked.timestamp >= 0:
+        found = log.offset_for_timestamp(asked.timestamp)
+    else:
+        raise RequestError.of(
+            ErrorCode.UNSUPPORTED_VERSION, f"{asked.timestamp} is no special timestamp known here"
+        )
+    end_offset = partition.latest_offset(for_replica=for_replica)
+    if found is None or found[0] >= end_offset:
+        return NOT_FOUND
+    return found

@@ -1,0 +1,154 @@
+"""Produce: append at once, in the order of arrival; answer when enough replicas hold it durably.
+
+Must never know: how a record looks, sockets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.errors import NotLeader, error_code
+from broker.partition import ACKS_ALL
+from protocol.api.produce import (
+    LeaderIdAndEpoch,
+    PartitionProduceResponse,
+    ProduceResponse,
+    TopicProduceResponse,
+)
+from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from broker.dispatch import RequestContext
+    from broker.partition import Partition
+    from broker.partitions import Partitions
+    from protocol.api.produce import PartitionProduceData, ProduceRequest
+
+ACKS_NONE = 0
+ACKS_LEADER = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What waits for its acknowledgement: all below `end_offset`, under one leader epoch."""
+
+    partition: Partition
+    end_offset: int
+    leader_epoch: int
+    reply: PartitionProduceResponse
+
+
+class ProduceHandler:
+    """Appends producers' batches."""
+
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    def __call__(
+        self, request: ProduceRequest, _context: RequestContext
+    ) -> ProduceResponse | Coroutine[Any, Any, ProduceResponse] | None:
+        """Append every partition's batches, then answer, wait, or with acks=0 say nothing.
+
+        Raises: ProtocolError where acks=0 leaves no other way to tell of a failure.
+        """
+        response = ProduceResponse()
+        waiting: list[Appended] = []
+        for topic in request.topic_data:
+            answer = TopicProduceResponse(name=topic.name)
+            response.responses.append(answer)
+            for data in topic.partition_data:
+                reply = PartitionProduceResponse(index=data.index, base_offset=-1)
+                answer.partition_responses.append(reply)
+                try:
+                    waiting.append(self._append(request, topic.name, data, reply))
+                except OttlaError as error:
+                    refuse(reply, error)
+        if request.acks == ACKS_NONE:
+            _fail_loudly(response)
+            return None
+        if not waiting:
+            return response
+        return _acknowledge(request, response, waiting)
+
+    def _append(
+        self,
+        request: ProduceRequest,
+        topic: str,
+        data: PartitionProduceData,
+        reply: PartitionProduceResponse,
+    ) -> Appended:
+        if request.acks not in (ACKS_ALL, ACKS_NONE, ACKS_LEADER):
+            raise RequestError.of(
+                ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; use -1 (all), 0 or 1"
+            )
+        if not data.records:
+            raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
+        partition = self._partitions.get(topic, data.index)
+        appended = partition.append(data.records, acks=request.acks)
+        reply.base_offset = appended.base_offset
+        reply.log_append_time_ms = appended.log_append_time_ms
+        reply.log_start_offset = appended.log_start_offset
+        return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
+
+
+def refuse(reply: PartitionProduceResponse, error: OttlaError) -> None:
+    """Turn one partition's reply into a refusal."""
+    reply.error_code = error_code(error)
+    reply.error_message = str(error)
+    reply.base_offset = -1
+    if isinstance(error, NotLeader):
+        reply.current_leader = LeaderIdAndEpoch(
+            leader_id=error.leader_id, leader_epoch=error.leader_epoch
+        )
+
+
+def _fail_loudly(response: ProduceResponse) -> None:
+    for topic in response.responses:
+        for reply in topic.partition_responses:
+            if reply.error_code != ErrorCode.NONE:
+                raise ProtocolError(
+                    f"a produce with acks=0 to {topic.name}-{reply.index} failed:"
+                    f" {reply.error_message}; the connection is closed to tell the client"
+                )
+
+
+async def _acknowledge(
+    request: ProduceRequest, response: ProduceResponse, waiting: list[Appended]
+) -> ProduceResponse:
+    deadline = trio.current_time() + max(request.timeout_ms, 0) / 1000
+    for appended in waiting:
+        with trio.move_on_at(deadline) as scope:
+            try:
+                await _settled(appended, acks=request.acks)
+            except RequestError as error:
+                refuse(appended.reply, error)
+        if scope.cancelled_caught:
+            refuse(appended.reply, _too_late(appended.partition))
+    return response
+
+
+async def _settled(appended: Appended, *, acks: int) -> None:
+    partition = appended.partition
+    if acks == ACKS_ALL:
+        await partition.wait_committed(appended.end_offset, leader_epoch=appended.leader_epoch)
+    else:
+        await partition.wait_durable(appended.end_offset, leader_epoch=appended.leader_epoch)
+
+
+def _too_late(partition: Partition) -> RequestError:
+    if len(partition.isr) < partition.min_isr:
+        return RequestError.of(
+            ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            f"{partition.name} has {len(partition.isr)} in-sync replicas left,"
+            f" min.insync.replicas is {partition.min_isr}; the records may be committed later",
+        )
+    return RequestError.of(
+        ErrorCode.REQUEST_TIMED_OUT,
+        f"the in-sync replicas {list(partition.isr)} of {partition.name} did not acknowledge in"
+        " time; the records may be committed later",
+    )

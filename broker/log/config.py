@@ -1,0 +1,122 @@
+"""What can be set about one log, under Kafka's own keys and defaults.
+
+Must never know: where a setting comes from (topic, broker, default).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final
+
+from protocol.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_INT32_MAX: Final = 2**31 - 1
+_INT64_MAX: Final = 2**63 - 1
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
+FLUSH_COMMIT: Final = "commit"
+FLUSH_OS: Final = "os"
+CREATE_TIME: Final = "CreateTime"
+LOG_APPEND_TIME: Final = "LogAppendTime"
+
+
+@dataclass(frozen=True, slots=True)
+class _Integer:
+    """Reads a whole number in `[least, most]`."""
+
+    least: int
+    most: int = _INT64_MAX
+
+    def __call__(self, text: str) -> int:
+        number = int(text)
+        if not self.least <= number <= self.most:
+            raise ValueError(text)
+        return number
+
+    def __str__(self) -> str:
+        return f"a whole number from {self.least} to {self.most}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Reads one of some words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        if text not in self.words:
+            raise ValueError(text)
+        return text
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class _Policies:
+    """Reads `delete`, `compact` or both, separated by a comma."""
+
+    def __call__(self, text: str) -> frozenset[str]:
+        policies = frozenset(word.strip() for word in text.split(","))
+        if not policies <= {"delete", "compact"}:
+            raise ValueError(text)
+        return policies
+
+    def __str__(self) -> str:
+        return "delete, compact or both separated by a comma"
+
+
+def _setting(key: str, default: object, read: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"key": key, "read": read})
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """One log's settings. A field's metadata holds Kafka's `key` for it."""
+
+    segment_bytes: int = _setting("segment.bytes", 1 << 30, _Integer(14, _INT32_MAX))
+    segment_ms: int = _setting("segment.ms", 7 * _DAY_MS, _Integer(1))
+    index_interval_bytes: int = _setting("index.interval.bytes", 4096, _Integer(0, _INT32_MAX))
+    max_message_bytes: int = _setting("max.message.bytes", 1_048_588, _Integer(0, _INT32_MAX))
+    retention_ms: int = _setting("retention.ms", 7 * _DAY_MS, _Integer(-1))
+    retention_bytes: int = _setting("retention.bytes", -1, _Integer(-1))
+    cleanup_policy: frozenset[str] = _setting("cleanup.policy", frozenset({"delete"}), _Policies())
+    flush: str = _setting("flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
+    message_timestamp_type: str = _setting(
+        "message.timestamp.type", CREATE_TIME, _Choice((CREATE_TIME, LOG_APPEND_TIME))
+    )
+    message_timestamp_before_max_ms: int = _setting(
+        "message.timestamp.before.max.ms", _INT64_MAX, _Integer(0)
+    )
+    message_timestamp_after_max_ms: int = _setting(
+        "message.timestamp.after.max.ms", 60 * 60 * 1000, _Integer(0)
+    )
+    producer_id_expiration_ms: int = _setting("producer.id.expiration.ms", _DAY_MS, _Integer(1))
+
+    @classmethod
+    def of(cls, settings: Mapping[str, str]) -> LogConfig:
+        """Read what concerns a log out of a topic's settings; other keys are not looked at.
+
+        Raises: RequestError INVALID_CONFIG that names key, value and what was expected.
+        """
+        values: dict[str, Any] = {}
+        for one in fields(cls):
+            key, read = one.metadata["key"], one.metadata["read"]
+            if key not in settings:
+                continue
+            try:
+                values[one.name] = read(settings[key])
+            except ValueError as error:
+                raise RequestError.of(
+                    ErrorCode.INVALID_CONFIG,
+                    f"{key} = {settings[key]!r} is not valid: expected {read}",
+                ) from error
+        return cls(**values)
+
+    @property
+    def flushes_on_commit(self) -> bool:
+        """Say whether records count as stored only once they are on stable storage."""
+        return self.flush == FLUSH_COMMIT

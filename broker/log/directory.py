@@ -1,0 +1,126 @@
+"""A broker's data directory: whose it is, how it was left, and which partitions it holds.
+
+Must never know: what is in a log, the cluster's opinion of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgpack
+
+from broker.log.errors import FileMissing
+from protocol.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.log.disk import Disk
+
+_IDENTITY: Final = "meta.ottla"
+_CLEAN_MARKER: Final = ".clean-shutdown"
+_CHECKPOINTS: Final = "checkpoints.ottla"
+DELETE_SUFFIX: Final = "-delete"
+STRAY_SUFFIX: Final = "-stray"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryId:
+    """Who a data directory belongs to, written once. `directory_id` is 16 random bytes."""
+
+    directory_id: bytes
+    cluster_id: str
+    broker_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What was known of a log at some time: all is durable and whole below `recovery_point`."""
+
+    recovery_point: int = 0
+    high_watermark: int = 0
+    log_start_offset: int = 0
+
+
+class DataDirectory:
+    """The files of a data directory that are not one partition's. Names are `<topic>-<number>`."""
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        self._disk = disk
+        self.path = path
+
+    def partition_path(self, topic: str, partition: int) -> str:
+        """Return the directory of a partition."""
+        return f"{self.path}/{topic}-{partition}"
+
+    def partitions(self) -> list[tuple[str, int]]:
+        """List the partitions that have a directory here, by topic and number."""
+        found = (parse_partition(name) for name in self._disk.list(self.path))
+        return sorted(one for one in found if one is not None)
+
+    def finish_deletes(self) -> int:
+        """Remove the logs whose deletion was cut short. Returns: how many. Raises: StorageError."""
+        names = [name for name in self._disk.list(self.path) if name.endswith(DELETE_SUFFIX)]
+        for name in names:
+            self._disk.remove(f"{self.path}/{name}")
+        return len(names)
+
+    def read_identity(self) -> DirectoryId | None:
+        """Return whose directory this is; None where nobody's yet. Raises: StorageError."""
+        values = self._read(_IDENTITY)
+        return None if values is None else DirectoryId(*values)
+
+    def write_identity(self, identity: DirectoryId) -> None:
+        """Take the directory for a broker, durably. Raises: StorageError."""
+        self._disk.make_directory(self.path)
+        self._disk.write_file(f"{self.path}/{_IDENTITY}", msgpack.packb(astuple(identity)))
+
+    def take_clean_marker(self) -> bool:
+        """Say whether the last stop was clean, and remove the sign durably: now we are running.
+
+        Raises: StorageError.
+        """
+        marker = f"{self.path}/{_CLEAN_MARKER}"
+        if not self._disk.exists(marker):
+            return False
+        self._disk.remove(marker)
+        self._disk.sync_directory(self.path)
+        return True
+
+    def write_clean_marker(self) -> None:
+        """Say that every log was closed cleanly. Raises: StorageError."""
+        self._disk.write_file(f"{self.path}/{_CLEAN_MARKER}", b"")
+
+    def read_checkpoints(self) -> dict[tuple[str, int], Checkpoint]:
+        """Read what was known of every log; empty where there is nothing. Raises: StorageError."""
+        return {
+            (topic, partition): Checkpoint(*values)
+            for topic, partition, *values in self._read(_CHECKPOINTS) or ()
+        }
+
+    async def write_checkpoints(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> None:
+        """Replace what is known of every log, durably, off the loop. Raises: StorageError."""
+        rows = [[*partition, *astuple(one)] for partition, one in sorted(checkpoints.items())]
+        await self._disk.replace_file(f"{self.path}/{_CHECKPOINTS}", msgpack.packb(rows))
+
+    def _read(self, name: str) -> list[Any] | None:
+        path = f"{self.path}/{name}"
+        try:
+            values: list[Any] = msgpack.unpackb(self._disk.read_file(path))
+        except FileMissing:
+            return None
+        except (ValueError, msgpack.UnpackException) as error:
+            raise StorageError(
+                f"{path} is damaged ({error}); restore it, or start this broker on an empty data"
+                " directory and let the other replicas fill it"
+            ) from error
+        return values
+
+
+def parse_partition(name: str) -> tuple[str, int] | None:
+    """Split `<topic>-<number>`; None for any other name."""
+    topic, dash, number = name.rpartition("-")
+    if not (topic and dash and number.isascii() and number.isdigit()):
+        return None
+    return topic, int(number)

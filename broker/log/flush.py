@@ -1,0 +1,82 @@
+"""Group commit: one task that makes everything appended meanwhile durable in one hop to the disk.
+
+Must never know: partitions' roles, requests, what is in a log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, Protocol
+
+import structlog
+import trio
+
+from protocol.errors import StorageError
+
+if TYPE_CHECKING:
+    from broker.log.disk import Disk
+    from broker.log.log import Log
+    from broker.log.storage import FlushTicket
+
+_events = structlog.get_logger(__name__)
+
+
+class FlushTarget(Protocol):
+    """Whoever owns a log and wants to hear when it has become durable."""
+
+    @property
+    def log(self) -> Log:
+        """The log to flush."""
+
+    def flushed(self) -> None:
+        """Take note that `log.durable_end_offset` may have moved."""
+
+    def storage_failed(self, error: StorageError) -> None:
+        """Take the partition offline: its log has failed and accepts nothing more."""
+
+
+class Flusher:
+    """Collects logs with unsynced appends and syncs them together, one sync at a time.
+
+    What is scheduled while a sync is under way goes into the next one.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._dirty: dict[FlushTarget, None] = {}
+        self._wake = trio.Event()
+
+    def schedule(self, target: FlushTarget) -> None:
+        """Ask for the target's log to be flushed soon. Never waits; asking twice is one flush."""
+        self._dirty[target] = None
+        self._wake.set()
+
+    async def run(self) -> NoReturn:
+        """Flush for ever, as soon as anything is scheduled."""
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            targets, self._dirty = list(self._dirty), {}
+            await self._flush(targets)
+
+    async def _flush(self, targets: list[FlushTarget]) -> None:
+        tickets: list[tuple[FlushTarget, FlushTicket]] = []
+        for target in targets:
+            try:
+                tickets.append((target, target.log.begin_flush()))
+            except StorageError as error:
+                target.storage_failed(error)
+        files = [file for _, ticket in tickets for file in ticket.files]
+        directories = [path for _, ticket in tickets for path in ticket.directories]
+        try:
+            if files or directories:
+                await self._disk.sync(files, list(dict.fromkeys(directories)))
+        except StorageError as error:
+            # After a failed fsync the kernel may have dropped the bytes: asking again would lie.
+            _events.error("flush_failed", logs=len(tickets), error=str(error))
+            for target, _ in tickets:
+                target.log.fail(error)
+                target.storage_failed(error)
+        else:
+            for target, ticket in tickets:
+                target.log.end_flush(ticket)
+                target.flushed()

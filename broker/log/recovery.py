@@ -1,0 +1,282 @@
+"""Opens what a log left on the disk: quickly after a clean stop, batch by batch after any other.
+
+After an unclean stop every batch from the recovery point on is checked (checksum, offsets and
+leader epochs that never go back), what follows the first bad one is cut, and indexes, epochs and
+producers are built again from what is left.
+Must never know: roles, watermarks other than the one it is told, the network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from broker.log.epochs import EpochCache, EpochsDamaged
+from broker.log.errors import FileMissing
+from broker.log.segment import (
+    DELETED_SUFFIX,
+    LOG_SUFFIX,
+    OFFSET_INDEX_SUFFIX,
+    TIME_INDEX_SUFFIX,
+    Segment,
+    iterate_batches,
+    place,
+)
+from broker.log.segments import Segments
+from broker.log.snapshots import load_producers
+from protocol.errors import CorruptBatch, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from broker.log.directory import Checkpoint
+    from broker.log.producers import ProducerStates
+    from broker.log.storage import Storage
+    from protocol.batch import BatchHeader
+
+EPOCHS_FILE: Final = "leader-epoch-checkpoint"
+TRUNCATION_FILE: Final = "truncation-point"
+"""While it is there, a checkpoint from before a truncation must not be believed beyond it."""
+_NEVER_TRUNCATED: Final = 2**63 - 1
+
+_events = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class RecoveryReport:
+    """What opening a log has found. `log_end_offset` is where the log ends now."""
+
+    clean: bool
+    recovery_point: int = 0
+    high_watermark: int = 0
+    log_end_offset: int = 0
+    batches_checked: int = 0
+    bytes_cut: int = 0
+    segments_removed: int = 0
+    reason: str | None = None
+    """Why the tail was cut; None where nothing was."""
+
+    @property
+    def cut_below_high_watermark(self) -> bool:
+        """Say whether records are gone that were committed: this replica must not lead."""
+        return self.log_end_offset < self.high_watermark
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The parts of an opened log."""
+
+    segments: Segments
+    epochs: EpochCache
+    producers: ProducerStates
+    report: RecoveryReport
+
+
+def load(storage: Storage, checkpoint: Checkpoint, *, clean: bool) -> Loaded:
+    """Open the log in the storage's directory, creating its first segment if there is none.
+
+    Raises: StorageError where the disk fails; damaged batches are cut and reported instead.
+    """
+    found = _find_segments(storage, checkpoint.log_start_offset)
+    report = RecoveryReport(clean=clean, high_watermark=checkpoint.high_watermark)
+    report.recovery_point = min(checkpoint.recovery_point, truncation_point(storage))
+    scan = _Scan(expected_offset=found[0].base_offset)
+    if not clean or not _is_sound(found[-1]):
+        report.clean = False
+        _recover(storage, found, report, scan)
+    segments = Segments(storage, found)
+    report.log_end_offset = segments.active.next_offset
+    epochs = _load_epochs(storage, segments, scan)
+    epochs.cut_start(max(segments.base_offset, checkpoint.log_start_offset))
+    if not report.clean and (report.reason or report.cut_below_high_watermark):
+        _tell(storage, report)
+    producers = load_producers(storage, segments, report.log_end_offset)
+    return Loaded(segments, epochs, producers, report)
+
+
+def _tell(storage: Storage, report: RecoveryReport) -> None:
+    facts = {
+        "directory": storage.directory,
+        "log_end_offset": report.log_end_offset,
+        "recovery_point": report.recovery_point,
+        "bytes_cut": report.bytes_cut,
+        "segments_removed": report.segments_removed,
+        "reason": report.reason,
+    }
+    if report.cut_below_high_watermark:
+        facts["high_watermark"] = report.high_watermark
+        _events.warning("log_cut_below_high_watermark", **facts)
+    else:
+        _events.info("log_tail_cut", **facts)
+
+
+def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
+    """List the segments and clear away what half-done changes have left."""
+    names = storage.disk.list(storage.directory)
+    stems = [name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)]
+    bases = sorted(int(stem) for stem in stems if stem.isdigit())
+    for name in names:
+        stem, dot, suffix = name.partition(".")
+        is_orphan = dot + suffix in (OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX) and stem not in stems
+        if is_orphan or name.endswith((DELETED_SUFFIX, ".tmp")):
+            storage.disk.remove(storage.path(name))
+    if not bases:
+        return [Segment.create(storage, log_start_offset)]
+    ends = [*bases[1:], bases[-1]]
+    return [
+        Segment.existing(storage, base, next_offset=end)
+        for base, end in zip(bases, ends, strict=True)
+    ]
+
+
+def truncation_point(storage: Storage) -> int:
+    """Return the lowest offset cut to since the last clean stop; 2^63-1 where there was none."""
+    try:
+        return int(storage.disk.read_file(storage.path(TRUNCATION_FILE)))
+    except FileMissing:
+        return _NEVER_TRUNCATED
+    except ValueError:
+        return 0
+
+
+def note_truncation(storage: Storage, offset: int) -> None:
+    """Durably note that the log is about to be cut to `offset`. Raises: StorageError."""
+    lowest = min(offset, truncation_point(storage))
+    storage.disk.write_file(storage.path(TRUNCATION_FILE), b"%d\n" % lowest)
+
+
+def _is_sound(active: Segment) -> bool:
+    """Say whether the newest segment's end can be read, as it must after a clean stop."""
+    if not active.size_bytes:
+        return True
+    try:
+        active.load()
+    except StorageError as error:
+        if not isinstance(error.__cause__, CorruptBatch):
+            raise
+        _events.warning("log_damaged_after_clean_stop", reason=str(error))
+        return False
+    return True
+
+
+@dataclass(slots=True)
+class _Scan:
+    """What the batches read so far say about the next one."""
+
+    expected_offset: int
+    epoch: int = -1
+    epoch_starts: list[tuple[int, int]] = field(default_factory=list)
+    first_offset: int | None = None
+    gap_offset: int | None = None
+    """Base offset of the last batch, if offsets are missing before it."""
+    suspect_offset: int | None = None
+    """Set where it is rather the batch before the bad one whose offset is wrong."""
+
+    def check(self, header: BatchHeader, position: int, *, crc_ok: bool) -> None:
+        """Raises: CorruptBatch where the batch is damaged or cannot follow the one before it."""
+        if not crc_ok:
+            raise CorruptBatch(f"the batch at {position} fails its checksum")
+        if header.base_offset < self.expected_offset:
+            self.suspect_offset = self.gap_offset
+            raise CorruptBatch(
+                f"offset {header.base_offset} follows offset {self.expected_offset - 1}"
+            )
+        if header.partition_leader_epoch < self.epoch:
+            raise CorruptBatch(
+                f"leader epoch {header.partition_leader_epoch} follows epoch {self.epoch}"
+            )
+
+    def take(self, header: BatchHeader) -> None:
+        """Account for a good batch."""
+        if header.partition_leader_epoch > self.epoch:
+            self.epoch = header.partition_leader_epoch
+            self.epoch_starts.append((self.epoch, header.base_offset))
+        has_gap = header.base_offset > self.expected_offset
+        self.gap_offset = header.base_offset if has_gap else None
+        self.expected_offset = header.next_offset
+
+
+def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, scan: _Scan) -> None:
+    """Check the segments from the recovery point on; cut at the first bad batch."""
+    first = next(
+        (i for i, one in enumerate(found) if one.next_offset > report.recovery_point),
+        len(found) - 1,
+    )
+    scan.first_offset = scan.expected_offset = found[first].base_offset
+    for i in range(first, len(found)):
+        report.reason = _recover_segment(found[i], report, scan)
+        size_bytes = found[i].file.size_bytes
+        found[i].end_recovery()
+        if scan.suspect_offset is not None:
+            found[i].truncate(scan.suspect_offset)
+        report.bytes_cut += size_bytes - found[i].size_bytes
+        if report.reason is not None:
+            for doomed in reversed(found[i + 1 :]):
+                report.bytes_cut += doomed.size_bytes
+                report.segments_removed += 1
+                doomed.remove()
+            del found[i + 1 :]
+            break
+    storage.disk.sync_directory(storage.directory)
+
+
+def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> str | None:
+    """Note the good batches of a segment. Returns: why it must be cut after them, or None."""
+    size_bytes = segment.size_bytes
+    segment.start_recovery()
+    scan.gap_offset = None
+    try:
+        for header, position, crc_ok in iterate_batches(segment.file, end=size_bytes):
+            report.batches_checked += 1
+            scan.check(header, position, crc_ok=crc_ok)
+            scan.take(header)
+            segment.note(place(header), position)
+    except CorruptBatch as error:
+        return f"{segment.path(LOG_SUFFIX)}: {error}"
+    return None
+
+
+def _load_epochs(storage: Storage, segments: Segments, scan: _Scan) -> EpochCache:
+    """Read the checkpoint of epochs; where it differs, the batches are right."""
+    log_end_offset = segments.active.next_offset
+    try:
+        epochs = EpochCache.parse(storage.disk.read_file(storage.path(EPOCHS_FILE)))
+    except (FileMissing, EpochsDamaged) as error:
+        if log_end_offset == segments.base_offset:
+            return EpochCache()
+        _events.info("epochs_rebuilt", directory=storage.directory, reason=str(error))
+        epochs, scan.first_offset = EpochCache(), None
+        _add_starts(epochs, _epoch_starts(segments), end_offset=log_end_offset)
+        storage.write_soon_durable(EPOCHS_FILE, epochs.encode())
+    if scan.first_offset is None:
+        return epochs
+    known = epochs.entries
+    epochs.cut_end(scan.first_offset)
+    starts = scan.epoch_starts
+    if starts and starts[0][0] < epochs.latest_epoch:
+        epochs.cut_end(segments.base_offset)
+        starts = _epoch_starts(segments)
+    _add_starts(epochs, starts, end_offset=log_end_offset)
+    # An epoch that had begun at the very end, but has not written yet.
+    _add_starts(epochs, [one for one in known if one[1] == log_end_offset])
+    if epochs.entries != known:
+        storage.write_soon_durable(EPOCHS_FILE, epochs.encode())
+    return epochs
+
+
+def _add_starts(
+    epochs: EpochCache, starts: Iterable[tuple[int, int]], *, end_offset: int = 2**63
+) -> None:
+    for epoch, start_offset in starts:
+        if start_offset < end_offset and epoch > epochs.latest_epoch:
+            epochs.start(epoch, start_offset)
+
+
+def _epoch_starts(segments: Segments) -> list[tuple[int, int]]:
+    starts: list[tuple[int, int]] = []
+    for header in segments.headers(segments.base_offset):
+        if not starts or header.partition_leader_epoch > starts[-1][0]:
+            starts.append((header.partition_leader_epoch, header.base_offset))
+    return starts

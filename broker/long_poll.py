@@ -1,0 +1,50 @@
+"""Waiting until one of several partitions has more to read. Must never know: requests, replies."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from broker.partition import Partition
+
+
+class LongPoll:
+    """Collects which partitions have changed since the last look."""
+
+    __slots__ = ("_changed", "_event")
+
+    def __init__(self) -> None:
+        self._changed: set[Partition] = set()
+        self._event = trio.Event()
+
+    def notice(self, partition: Partition) -> None:
+        """Note that a partition may have more to read (called by the partition)."""
+        self._changed.add(partition)
+        self._event.set()
+
+    async def wait_changed(self) -> set[Partition]:
+        """Return the partitions that changed since the last call, at least one."""
+        await self._event.wait()
+        changed, self._changed = self._changed, set()
+        self._event = trio.Event()
+        return changed
+
+
+@contextmanager
+def watching(partitions: Iterable[Partition], *, uncommitted: bool) -> Iterator[LongPoll]:
+    """Be told of every append (`uncommitted`, a follower's view) or of every commit."""
+    poll = LongPoll()
+    watched = [p.fetchers_waiting if uncommitted else p.consumers_waiting for p in partitions]
+    notice = poll.notice
+    for waiting in watched:
+        waiting.add(notice)
+    try:
+        yield poll
+    finally:
+        for waiting in watched:
+            waiting.discard(notice)

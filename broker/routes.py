@@ -1,0 +1,152 @@
+"""The table of what this broker serves: which handler answers which API, in which versions.
+
+ApiVersions is computed from it. Must never know: frames, sockets, how a handler works.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.dispatch import Route
+from broker.handlers import (
+    alter_configs,
+    alter_partition,
+    api_versions,
+    controlled_shutdown,
+    create_partitions,
+    create_topics,
+    delete_topics,
+    describe_cluster,
+    describe_configs,
+    fetch,
+    find_coordinator,
+    init_producer_id,
+    list_offsets,
+    metadata,
+    offset_for_leader_epoch,
+    old_produce,
+    produce,
+)
+from broker.handlers.control import Control
+from coordinator.producer_ids import allocate_producer_ids
+from protocol.api import ApiKey
+
+if TYPE_CHECKING:
+    from broker.broker import Broker
+    from coordinator.cluster import ClusterState
+
+
+def routes(broker: Broker) -> dict[ApiKey, Route]:
+    """Make the table for a broker."""
+    table: dict[ApiKey, Route] = {}
+    table[ApiKey.API_VERSIONS] = Route(
+        api_versions.ApiVersionsHandler(table), 0, 4, api_versions.refuse
+    )
+    table.update(_data_routes(broker))
+    table.update(_metadata_routes(broker))
+    table.update(_controller_routes(broker))
+    table.update(_peer_routes(broker))
+    return table
+
+
+def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
+    partitions = broker.partitions
+    old = Route(
+        old_produce.handle_old_produce,
+        *old_produce.VERSIONS,
+        old_produce.refuse,
+        request=old_produce.OldProduceRequest,
+    )
+    fetching = fetch.FetchHandler(partitions, on_follower_fetch=broker.isr_keeper.follower_fetched)
+    return {
+        ApiKey.PRODUCE: Route(produce.ProduceHandler(partitions), 3, 12, older=old),
+        ApiKey.FETCH: Route(fetching, 4, 17),
+        ApiKey.LIST_OFFSETS: Route(list_offsets.ListOffsetsHandler(partitions), 1, 10),
+        ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(
+            offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions), 2, 4
+        ),
+        ApiKey.INIT_PRODUCER_ID: Route(
+            init_producer_id.InitProducerIdHandler(
+                lambda count: allocate_producer_ids(broker.store, count=count)
+            ),
+            0,
+            5,
+            init_producer_id.refuse,
+        ),
+    }
+
+
+def _metadata_routes(broker: Broker) -> dict[ApiKey, Route]:
+    def cluster() -> ClusterState:
+        return broker.view.obeyed
+
+    creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
+    auto_create = (
+        creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None
+    )
+    return {
+        ApiKey.METADATA: Route(
+            metadata.MetadataHandler(
+                broker_id=broker.broker_id,
+                cluster=cluster,
+                wait_for=broker.view.wait_for,
+                auto_create=auto_create,
+            ),
+            0,
+            13,
+            metadata.refuse,
+        ),
+        ApiKey.CREATE_TOPICS: Route(creating, 2, 7, create_topics.refuse),
+        ApiKey.DESCRIBE_CLUSTER: Route(
+            describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster),
+            0,
+            1,
+            describe_cluster.refuse,
+        ),
+        ApiKey.DESCRIBE_CONFIGS: Route(
+            describe_configs.DescribeConfigsHandler(
+                broker_id=broker.broker_id, cluster=cluster, config=broker.config
+            ),
+            1,
+            4,
+            describe_configs.refuse,
+        ),
+        ApiKey.FIND_COORDINATOR: Route(
+            find_coordinator.handle_find_coordinator, 0, 6, find_coordinator.refuse
+        ),
+    }
+
+
+def _controller_routes(broker: Broker) -> dict[ApiKey, Route]:
+    control = _control(broker)
+    incremental = alter_configs.AlterConfigsHandler(control, alter_configs.INCREMENTAL)
+    replacing = alter_configs.AlterConfigsHandler(control, alter_configs.REPLACING)
+    deleting = delete_topics.DeleteTopicsHandler(
+        control, is_enabled=broker.config.topics.delete_topic_enable
+    )
+    widening = create_partitions.CreatePartitionsHandler(control)
+    return {
+        ApiKey.DELETE_TOPICS: Route(deleting, 1, 6, delete_topics.refuse),
+        ApiKey.CREATE_PARTITIONS: Route(widening, 0, 3, create_partitions.refuse),
+        ApiKey.INCREMENTAL_ALTER_CONFIGS: Route(incremental, 0, 1, incremental.refuse),
+        ApiKey.ALTER_CONFIGS: Route(replacing, 0, 2, replacing.refuse),
+    }
+
+
+def _peer_routes(broker: Broker) -> dict[ApiKey, Route]:
+    altering = alter_partition.AlterPartitionHandler(broker.controller)
+    leaving = controlled_shutdown.ControlledShutdownHandler(broker.controller)
+    return {
+        ApiKey.ALTER_PARTITION: Route(altering, 2, 3, alter_partition.refuse),
+        ApiKey.CONTROLLED_SHUTDOWN: Route(leaving, 3, 3, controlled_shutdown.refuse),
+    }
+
+
+def _control(broker: Broker) -> Control:
+    return Control(
+        broker_id=broker.broker_id,
+        cluster=lambda: broker.view.latest,
+        wait_for=broker.view.wait_for,
+        controller=broker.controller,
+        forward=broker.peers.call_controller,
+    )

@@ -1,0 +1,151 @@
+"""Listeners: accepts connections within a bound, serves each in a task, and stops gracefully.
+
+Must never know: frames, requests, logs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from broker.connection import Connection
+from broker.traffic import Traffic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.config import NetworkConfig
+    from broker.dispatch import Dispatch
+
+log_events = structlog.get_logger()
+
+ACCEPT_PAUSE_S = 0.1
+"""After an accept that failed, for want of file descriptors as a rule: time for some to close."""
+
+ACCEPT_HINT = "raise the limit of open files (ulimit -n) or lower max.connections"
+
+UNSENT_BYTES_MAX = 1_048_576
+"""What the kernel takes from us beyond what is on its way; trio's 16 KiB wakes us too often."""
+
+
+class Server:
+    """Serves any number of listeners with one table of handlers."""
+
+    def __init__(
+        self, dispatch: Dispatch, config: NetworkConfig, *, traffic: Traffic | None = None
+    ) -> None:
+        self.traffic = traffic or Traffic()
+        self._dispatch = dispatch
+        self._config = config
+        self._connections: set[Connection] = set()
+        self._places = trio.Semaphore(config.max_connections)
+        self._accepting = trio.CancelScope()
+        self._serving = trio.CancelScope()
+        self._is_over = trio.Event()
+
+    async def run(
+        self,
+        listeners: Mapping[str, trio.abc.Listener[trio.abc.Stream]],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve the listeners, by name, until `stop`; they are closed on return."""
+        try:
+            with self._serving:
+                async with trio.open_nursery() as connections:
+                    with self._accepting:
+                        async with trio.open_nursery() as acceptors:
+                            for name, listener in listeners.items():
+                                acceptors.start_soon(self._accept, name, listener, connections)
+                            task_status.started()
+                    self._drain()
+        finally:
+            self._is_over.set()
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Accept and read no more, answer what is in work within `grace_s`, then close."""
+        self._accepting.cancel()
+        self._drain()
+        with trio.move_on_after(grace_s):
+            await self._is_over.wait()
+        self._serving.cancel()
+        await self._is_over.wait()
+
+    def _drain(self) -> None:
+        for connection in self._connections:
+            connection.drain()
+
+    async def _accept(
+        self, name: str, listener: trio.abc.Listener[trio.abc.Stream], connections: trio.Nursery
+    ) -> None:
+        async with listener:
+            while True:
+                await self._places.acquire()
+                try:
+                    stream = await _accept_one(name, listener)
+                except BaseException:
+                    self._places.release()
+                    raise
+                connections.start_soon(self._serve, name, stream)
+
+    async def _serve(self, listener: str, stream: trio.abc.Stream) -> None:
+        _tune(stream)
+        connection = Connection(
+            stream,
+            dispatch=self._dispatch,
+            config=self._config,
+            traffic=self.traffic,
+            peer=_peer_of(stream),
+            listener=listener,
+        )
+        self._connections.add(connection)
+        self.traffic.connections_accepted += 1
+        self.traffic.connections_open += 1
+        if self._accepting.cancel_called:
+            connection.drain()
+        try:
+            await connection.serve()
+        finally:
+            self.traffic.connections_open -= 1
+            self._connections.discard(connection)
+            self._places.release()
+
+
+async def _accept_one(name: str, listener: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream:
+    """Accept a connection, with pauses while the system refuses us one."""
+    is_refused = False
+    while True:
+        try:
+            return await listener.accept()
+        except OSError as error:
+            if not is_refused:
+                log_events.warning(
+                    "accept_failed", listener=name, reason=str(error), hint=ACCEPT_HINT
+                )
+            is_refused = True
+            await trio.sleep(ACCEPT_PAUSE_S)
+
+
+def _tune(stream: trio.abc.Stream) -> None:
+    if not isinstance(stream, trio.SocketStream):
+        return
+    try:
+        stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, True)
+        if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
+            level, option = trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT
+            stream.setsockopt(level, option, UNSENT_BYTES_MAX)
+    except OSError as error:
+        # The peer may be gone already; the first read will say so.
+        log_events.debug("socket_not_tuned", reason=str(error))
+
+
+def _peer_of(stream: trio.abc.Stream) -> str:
+    if not isinstance(stream, trio.SocketStream):
+        return "memory"
+    try:
+        host, port = stream.socket.getpeername()[:2]
+    except OSError:
+        return "gone"
+    return f"{host}:{port}"

@@ -1,0 +1,129 @@
+"""A broker's life within one session with the coordinator: registered, watching, obeying.
+
+When the session ends everything here ends with it and begins anew with the next one; partitions
+and connections of clients live on, without the lease.
+Must never know: requests, logs, how a session is opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from broker.detector import FailureDetector
+from coordinator.bootstrap import prepare
+from coordinator.membership import register, remove_dead, wait_deregistered
+from coordinator.store import ConnectionLost, SessionLost
+from coordinator.tombstones import confirm_deleted
+from coordinator.watcher import ClusterWatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from broker.lease import Lease
+    from broker.partitions import Partitions
+    from broker.peers import Peers
+    from broker.view import ClusterView
+    from coordinator.cluster import BrokerRegistration
+    from coordinator.controller import Controller
+    from coordinator.membership import BrokerFacts
+    from coordinator.store import Store
+
+log_events = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Household:
+    """What a session works on: it outlives every session."""
+
+    partitions: Partitions
+    peers: Peers
+    view: ClusterView
+    lease: Lease
+    make_controller: Callable[[Store, ClusterWatcher], Controller]
+    new_cluster_id: Callable[[], str]
+    adopt_cluster: Callable[[str], None]
+    """Called with the id of the cluster found; raises where the data belongs to another one."""
+
+
+class BrokerSession:
+    """One registration of this broker, from first to last."""
+
+    def __init__(self, store: Store, facts: BrokerFacts, household: Household) -> None:
+        self.store = store
+        self._facts = facts
+        self._household = household
+        self._watcher = ClusterWatcher(store)
+        self.controller = household.make_controller(store, self._watcher)
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[BrokerRegistration] = trio.TASK_STATUS_IGNORED
+    ) -> NoReturn:
+        """Register and take part until cancelled. Reports the registration once it obeys.
+
+        Raises: CoordinationError when the session or the registration is lost.
+        """
+        household = self._household
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._end_with_session)
+            household.adopt_cluster(
+                await prepare(self.store, new_cluster_id=household.new_cluster_id)
+            )
+            await nursery.start(self._watcher.run)
+            registration = await register(self.store, self._facts)
+            household.view.broker_epoch = registration.broker_epoch
+            household.lease.take(self.store)
+            log_events.info("registered", broker_epoch=registration.broker_epoch)
+            nursery.start_soon(self._end_with_registration, registration)
+            nursery.start_soon(self.controller.run)
+            nursery.start_soon(self._watch_peers)
+            await nursery.start(self._obey, registration)
+            task_status.started(registration)
+        raise AssertionError("the tasks of a session end by raising")
+
+    async def _end_with_session(self) -> None:
+        await self.store.wait_lost()
+        raise SessionLost("the coordinator ended this broker's session")
+
+    async def _end_with_registration(self, registration: BrokerRegistration) -> None:
+        await wait_deregistered(self.store, registration)
+        raise SessionLost("another broker took this one for dead and removed its registration")
+
+    async def _obey(
+        self,
+        registration: BrokerRegistration,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Have the partitions follow every state of the cluster, then show it to clients."""
+        household = self._household
+        state = self._watcher.state
+        while True:
+            household.view.latest = state
+            await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
+            household.view.publish(state)
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
+            for topic_id in state.deleted_topics:
+                household.partitions.delete_topic(topic_id)
+                await confirm_deleted(self.store, topic_id, registration.broker_id)
+            state = await self._watcher.wait_changed(state)
+
+    async def _watch_peers(self) -> None:
+        detector = FailureDetector(
+            self._facts.broker_id,
+            open_stream=self._household.peers.open_stream,
+            remove_dead=self._remove_dead,
+        )
+        await detector.run(self._watcher.state, self._watcher.wait_changed)
+
+    async def _remove_dead(self, registration: BrokerRegistration) -> bool:
+        try:
+            return await remove_dead(self.store, registration)
+        except ConnectionLost:
+            # Whether it was removed is unknown; the view will tell, or it is tried again.
+            return False

@@ -1,0 +1,66 @@
+"""Leaving in order: leadership is handed over at the log's end, so that not even acks=1 is lost.
+
+Must never know: the store, connections.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from broker.errors import NotLeader
+from protocol.api.controlled_shutdown import ControlledShutdownRequest
+from protocol.errors import ErrorCode, OttlaError
+
+if TYPE_CHECKING:
+    from broker.partitions import Partitions
+    from broker.peers import Peers
+    from broker.view import ClusterView
+
+log_events = structlog.get_logger()
+
+CONTROLLED_SHUTDOWN_VERSION = 3
+DRAIN_S = 3.0
+HAND_OVER_S = 10.0
+ASK_AGAIN_S = 0.1
+
+
+async def hand_over(
+    partitions: Partitions, peers: Peers, view: ClusterView, *, broker_id: int
+) -> bool:
+    """Stop appending, let the in-sync replicas catch up, and have other leaders elected.
+
+    Returns: whether nothing is led here any more; False when nobody else could take over in time.
+    """
+    leaving = [partition for partition in partitions.led() if len(partition.isr) > 1]
+    for partition in leaving:
+        partition.handing_over = True
+    with trio.move_on_after(DRAIN_S):
+        for partition in leaving:
+            with suppress(NotLeader):  # Somebody else leads it already: just as good.
+                await partition.high_watermark.wait_reached(partition.log.log_end_offset)
+    with trio.move_on_after(HAND_OVER_S):
+        settled = await _ask(peers, view, broker_id=broker_id)
+        while not settled:
+            await trio.sleep(ASK_AGAIN_S)
+            settled = await _ask(peers, view, broker_id=broker_id)
+        await view.wait_for(lambda _: not any(p.is_leader for p in leaving), timeout_s=HAND_OVER_S)
+    left = [partition.name for partition in leaving if partition.is_leader]
+    if left:
+        log_events.warning("left_without_hand_over", count=len(left), first=left[0])
+    return not left
+
+
+async def _ask(peers: Peers, view: ClusterView, *, broker_id: int) -> bool:
+    """Ask the controller once. Returns: whether it gave an answer that settles the matter."""
+    request = ControlledShutdownRequest(broker_id=broker_id, broker_epoch=view.broker_epoch)
+    try:
+        response = await peers.call_controller(request, version=CONTROLLED_SHUTDOWN_VERSION)
+    except (OSError, OttlaError) as error:
+        log_events.info("controlled_shutdown_unanswered", error=str(error))
+        return False
+    # With a stale epoch another registration, or none, is known: there is nothing to hand over.
+    return response.error_code in (ErrorCode.NONE, ErrorCode.STALE_BROKER_EPOCH)

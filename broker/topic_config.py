@@ -1,0 +1,135 @@
+"""What can be set on a topic, where each setting's default comes from, and which values are valid.
+
+A topic's own value wins, then the broker's, then the log's default.
+Must never know: requests, the controller, where configs are kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from broker.config import TOPIC_DEFAULT_KEYS
+from broker.log.config import LogConfig
+from broker.settings import ValueType, format_value, type_of
+from coordinator.errors import InvalidConfig
+from coordinator.topic_config import (
+    MIN_INSYNC_REPLICAS,
+    UNCLEAN_LEADER_ELECTION,
+    check_config,
+    min_insync_replicas,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.config import BrokerConfig
+
+AGREED_KEYS: Final = (MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, "ottla.flush")
+"""Settings on which the controller and all replicas must agree: a new topic is given the creating
+broker's values as its own, since brokers may be configured differently."""
+
+WITHOUT_EFFECT: Final = frozenset(
+    {
+        "delete.retention.ms",
+        "file.delete.delay.ms",
+        "flush.messages",
+        "flush.ms",
+        "max.compaction.lag.ms",
+        "min.cleanable.dirty.ratio",
+        "min.compaction.lag.ms",
+        "preallocate",
+        "segment.index.bytes",
+        "segment.jitter.ms",
+    }
+)
+"""Kafka's settings that tune what is done otherwise here: kept and shown, so that tools that set
+them can create their topics."""
+
+COMPRESSION_TYPE: Final = "compression.type"
+PRODUCER: Final = "producer"
+
+
+class Source(IntEnum):
+    """Where a value comes from. Source: Kafka's DescribeConfigs, `config_source`."""
+
+    UNKNOWN = 0
+    DYNAMIC_TOPIC = 1
+    STATIC_BROKER = 4
+    DEFAULT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """One place that gives, or would give, a setting its value."""
+
+    key: str
+    value: str | None
+    source: Source
+
+
+_LOG_DEFAULTS: Final = {
+    item.metadata["key"]: getattr(LogConfig(), item.name) for item in fields(LogConfig)
+}
+
+TOPIC_KEYS: Final = frozenset(
+    {*_LOG_DEFAULTS, MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, COMPRESSION_TYPE}
+)
+"""The settings that every topic has."""
+
+
+def check_topic_config(config: Mapping[str, str]) -> None:
+    """Refuse keys that no topic has, and values that are not valid. Raises: InvalidConfig."""
+    for key in config:
+        if key not in TOPIC_KEYS and key not in WITHOUT_EFFECT:
+            near = difflib.get_close_matches(key, TOPIC_KEYS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InvalidConfig(f"{key} is not a setting of topics{hint}")
+    compression = config.get(COMPRESSION_TYPE, PRODUCER)
+    if compression != PRODUCER:
+        raise InvalidConfig(
+            f"{COMPRESSION_TYPE}={compression}: only {PRODUCER} is served, brokers do not "
+            "recompress; choose the compression in the producer"
+        )
+    LogConfig.of(config)
+    check_config(config)
+
+
+def config_of_new_topic(asked: Mapping[str, str], broker: BrokerConfig) -> dict[str, str]:
+    """Give what a new topic is created with: what was asked, and what all must agree on."""
+    defaults = broker.topic_defaults()
+    return {key: defaults[key] for key in AGREED_KEYS if key in defaults} | dict(asked)
+
+
+def type_of_setting(key: str) -> ValueType:
+    """Tell what kind of value a topic's setting has."""
+    if key == MIN_INSYNC_REPLICAS:
+        return ValueType.INT
+    if key == UNCLEAN_LEADER_ELECTION:
+        return ValueType.BOOLEAN
+    return type_of(_LOG_DEFAULTS.get(key, ""))
+
+
+def origins(
+    config: Mapping[str, str], broker: BrokerConfig, *, replication_factor: int
+) -> dict[str, list[Origin]]:
+    """List for each of a topic's settings the places that give it a value, the winner first."""
+    by_broker = broker.topic_defaults()
+    defaults = _LOG_DEFAULTS | {
+        MIN_INSYNC_REPLICAS: min_insync_replicas({}, replication_factor=replication_factor),
+        UNCLEAN_LEADER_ELECTION: False,
+        COMPRESSION_TYPE: PRODUCER,
+    }
+    found: dict[str, list[Origin]] = {}
+    for key in sorted(TOPIC_KEYS | config.keys()):
+        places = found[key] = []
+        if key in config:
+            places.append(Origin(key, config[key], Source.DYNAMIC_TOPIC))
+        if key in by_broker:
+            places.append(Origin(TOPIC_DEFAULT_KEYS[key], by_broker[key], Source.STATIC_BROKER))
+        if key in defaults:
+            broker_key = TOPIC_DEFAULT_KEYS.get(key, key)
+            places.append(Origin(broker_key, format_value(defaults[key]), Source.DEFAULT))
+    return found

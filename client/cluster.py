@@ -1,0 +1,323 @@
+"""A client's view of the cluster: finding brokers, leaders and the controller, and asking them.
+
+Any live broker serves for news; when none is left, the bootstrap servers are asked again.
+Must never know: records, batches, what a producer or consumer wants.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import trio
+
+from client.background import background_tasks
+from client.backoff import Backoff
+from client.connection import REQUEST_TIMEOUT_S
+from client.environment import Environment
+from client.errors import (
+    ConnectionBroken,
+    NoBrokerReachable,
+    UnknownTopic,
+    UnsupportedApi,
+    WaitTimedOut,
+    refusal,
+)
+from client.metadata import Address, Metadata, PartitionInfo, TopicInfo, parse_bootstrap
+from client.pool import ConnectionPool, Lane
+from protocol.api.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
+from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
+from protocol.framing import FRAME_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from client.connection import Connection
+
+T = TypeVar("T")
+
+METADATA_TIMEOUT_S: Final = 5.0
+METADATA_MAX_AGE_S: Final = 300.0
+HEDGE_S: Final = 0.3
+"""After so long without an answer, the next broker is asked for metadata as well."""
+
+STALLED_S: Final = 1.0
+"""A broker that owes an answer for longer is asked last."""
+
+REFRESH_BACKOFF_MAX_S: Final = 0.25
+REFRESH_CALM_S: Final = 5.0
+"""After so long without a refresh, the next one comes as quickly as the first did."""
+
+UNKNOWN_TOPIC_GRACE_S: Final = 2.0
+"""How long a topic may be unknown before that is believed: news of a new one takes time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What producers, consumers and admins have in common.
+
+    `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request, and
+    `create_topics` lets brokers create unknown topics that are asked for.
+    """
+
+    client_id: str = "ottla"
+    request_timeout_s: float = REQUEST_TIMEOUT_S
+    frame_bytes_max: int = FRAME_BYTES_MAX
+    create_topics: bool = False
+    environment: Environment = field(default_factory=Environment.real)
+
+
+class Cluster:
+    """Metadata, connections and retries, shared by all parts of one client."""
+
+    def __init__(
+        self, bootstrap: Sequence[Address], pool: ConnectionPool, options: ClusterOptions
+    ) -> None:
+        self.metadata = Metadata()
+        self.pool = pool
+        self.options = options
+        self.random = options.environment.random
+        self.last_error: OttlaError | None = None
+        self._bootstrap = bootstrap
+        self._topics: dict[str, None] = {}
+        self._refreshing = trio.Lock()
+        self._refreshes_begun = 0
+        self._refresh_wanted = trio.Event()
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_news(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each refresh of the metadata, successful or not."""
+        self._listeners.append(listener)
+
+    def backoff(self) -> Backoff:
+        """Make a backoff of this client's randomness."""
+        return Backoff(self.random)
+
+    def refresh_soon(self) -> None:
+        """Have the metadata refreshed in the background, soon but not too often."""
+        self._refresh_wanted.set()
+
+    async def refresh(self) -> None:
+        """Fetch metadata of all topics in use from the first broker that answers.
+
+        Callers at the same time share one request that began after they asked.
+        Raises: NoBrokerReachable.
+        """
+        begun = self._refreshes_begun
+        async with self._refreshing:
+            if self._refreshes_begun == begun:
+                self._refreshes_begun += 1
+                await self._refresh()
+            if isinstance(self.last_error, NoBrokerReachable):
+                raise NoBrokerReachable(self.last_error.causes)
+
+    async def fetch_metadata(self, topics: Iterable[str] | None) -> MetadataResponse:
+        """Fetch metadata of the named topics, or of all, past what is known.
+
+        Raises: NoBrokerReachable.
+        """
+        wanted = None if topics is None else [MetadataRequestTopic(name=name) for name in topics]
+        request = MetadataRequest(
+            topics=wanted, allow_auto_topic_creation=self.options.create_topics
+        )
+        race = _MetadataRace(self.pool, request)
+        return await race.run(self._candidates())
+
+    async def topic(self, name: str, *, timeout_s: float) -> TopicInfo:
+        """Return a topic once it is known, and remember it for each refresh.
+
+        Raises: UnknownTopic, WaitTimedOut, RequestError.
+        """
+        self._topics[name] = None
+        try:
+            return await self.retry(
+                lambda: self.metadata.topics.get(name),
+                what=f"topic {name!r}",
+                topic=name,
+                timeout_s=timeout_s,
+            )
+        except UnknownTopic:
+            self._topics.pop(name, None)
+            raise
+
+    async def leader_of(self, topic: str, partition: int, *, timeout_s: float) -> PartitionInfo:
+        """Return a partition once its leader is known and live.
+
+        Raises: UnknownTopic, WaitTimedOut, RequestError.
+        """
+        info = await self.topic(topic, timeout_s=timeout_s)
+        if partition not in info.partitions:
+            raise UnknownTopic(topic, partition)
+        return await self.retry(
+            lambda: self.leader_nowait(topic, partition),
+            what=f"a leader of {topic}-{partition}",
+            topic=topic,
+            timeout_s=timeout_s,
+        )
+
+    def leader_nowait(self, topic: str, partition: int) -> PartitionInfo | None:
+        """Return a partition where its leader is known and live, None otherwise."""
+        info = self.metadata.partition(topic, partition)
+        return info if info is not None and info.leader_id in self.metadata.brokers else None
+
+    async def retry(
+        self, find: Callable[[], T | None], *, what: str, topic: str, timeout_s: float
+    ) -> T:
+        """Refresh the metadata until `find` finds something in it.
+
+        Raises: WaitTimedOut naming `what`; UnknownTopic, RequestError where `topic` is refused.
+        """
+        backoff = self.backoff()
+        grace_ends = trio.current_time() + UNKNOWN_TOPIC_GRACE_S
+        with trio.move_on_after(timeout_s):
+            while (found := find()) is None:
+                try:
+                    await self.refresh()
+                except NoBrokerReachable:
+                    grace_ends = trio.current_time() + UNKNOWN_TOPIC_GRACE_S
+                self._check_refused(topic, believe_unknown=trio.current_time() >= grace_ends)
+                if find() is None:
+                    await trio.sleep(backoff.next_s())
+            return found
+        raise WaitTimedOut(what, timeout_s, last_cause=self.last_error)
+
+    async def connection_to(self, broker_id: int, *, lane: Lane = Lane.CONTROL) -> Connection:
+        """Return a connection to a broker by its id. Raises: ConnectionBroken."""
+        broker = self.metadata.brokers.get(broker_id)
+        if broker is None:
+            raise ConnectionBroken(f"broker {broker_id} is not a live member of the cluster")
+        return await self.pool.get(broker.address, lane)
+
+    async def call(self, broker_id: int, request: object) -> Any:
+        """Ask one broker. Raises: ConnectionBroken, UnsupportedApi."""
+        connection = await self.connection_to(broker_id)
+        return await connection.call(request, timeout_s=self.options.request_timeout_s)
+
+    async def call_any(self, request: object) -> Any:
+        """Ask the first broker that answers. Raises: NoBrokerReachable."""
+        causes: list[OttlaError] = []
+        for address in self._candidates():
+            try:
+                connection = await self.pool.get(address, Lane.CONTROL)
+                return await connection.call(request, timeout_s=self.options.request_timeout_s)
+            except (ConnectionBroken, UnsupportedApi) as error:
+                causes.append(error)
+        raise NoBrokerReachable(causes)
+
+    async def call_controller(self, request: object) -> Any:
+        """Ask the controller, or any broker where none is known.
+
+        Raises: ConnectionBroken, NoBrokerReachable, UnsupportedApi.
+        """
+        controller_id = self.metadata.controller_id
+        if controller_id in self.metadata.brokers:
+            return await self.call(controller_id, request)
+        return await self.call_any(request)
+
+    async def run(self) -> None:
+        """Keep the metadata fresh: when it has aged, and when `refresh_soon` asks."""
+        backoff = Backoff(self.random, max_s=REFRESH_BACKOFF_MAX_S)
+        refreshed_at = trio.current_time()
+        while True:
+            with trio.move_on_after(METADATA_MAX_AGE_S):
+                await self._refresh_wanted.wait()
+            if trio.current_time() - refreshed_at > REFRESH_CALM_S:
+                backoff.reset()
+            self._refresh_wanted = trio.Event()
+            try:
+                await self.refresh()
+            except NoBrokerReachable:
+                self._refresh_wanted.set()
+            refreshed_at = trio.current_time()
+            await trio.sleep(backoff.next_s())
+
+    async def _refresh(self) -> None:
+        try:
+            self.metadata.update(await self.fetch_metadata(self._topics))
+        except NoBrokerReachable as error:
+            self.last_error = error
+        else:
+            self.last_error = None
+        for listener in self._listeners:
+            listener()
+
+    def _check_refused(self, topic: str, *, believe_unknown: bool) -> None:
+        """Raise what a refusal of the topic means, unless it may pass."""
+        code = self.metadata.topic_errors.get(topic)
+        if code is None:
+            return
+        if code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION and believe_unknown:
+            raise UnknownTopic(topic)
+        error = refusal(code, f"topic {topic!r} is refused")
+        if code not in RETRIABLE_CODES:
+            raise error
+        self.last_error = error
+
+    def _candidates(self) -> list[Address]:
+        """All addresses to ask, the most promising first; bootstrap servers come last."""
+        known = [broker.address for broker in self.metadata.brokers.values()]
+        self.random.shuffle(known)
+        known.sort(key=self._reluctance)
+        return known + [address for address in self._bootstrap if address not in known]
+
+    def _reluctance(self, address: Address) -> int:
+        if self.pool.is_stalled(address, longer_than_s=STALLED_S):
+            return 2
+        return 0 if self.pool.get_nowait(address, Lane.CONTROL) is not None else 1
+
+
+class _MetadataRace:
+    """Asks brokers for metadata, one more whenever the last one fails or takes long."""
+
+    def __init__(self, pool: ConnectionPool, request: MetadataRequest) -> None:
+        self._pool = pool
+        self._request = request
+        self._causes: list[OttlaError] = []
+        self._answer: MetadataResponse | None = None
+
+    async def run(self, addresses: Sequence[Address]) -> MetadataResponse:
+        """Return the first answer. Raises: NoBrokerReachable."""
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                failed = trio.Event()
+                nursery.start_soon(self._ask, address, failed, nursery.cancel_scope)
+                with trio.move_on_after(HEDGE_S):
+                    await failed.wait()
+        if self._answer is None:
+            raise NoBrokerReachable(self._causes)
+        return self._answer
+
+    async def _ask(self, address: Address, failed: trio.Event, race: trio.CancelScope) -> None:
+        try:
+            connection = await self._pool.get(address, Lane.CONTROL)
+            answer: MetadataResponse = await connection.call(
+                self._request, timeout_s=METADATA_TIMEOUT_S
+            )
+        except (ConnectionBroken, UnsupportedApi) as error:
+            self._causes.append(error)
+        else:
+            if answer.brokers:
+                self._answer = self._answer or answer
+                race.cancel()
+            else:
+                self._causes.append(OttlaError(f"{address} knows no live broker yet"))
+        failed.set()
+
+
+@asynccontextmanager
+async def open_cluster(
+    bootstrap: str | Sequence[str], options: ClusterOptions
+) -> AsyncIterator[Cluster]:
+    """Reach a cluster and keep in touch for the time of a `with`. Raises: NoBrokerReachable."""
+    async with background_tasks() as nursery:
+        pool = ConnectionPool(
+            options.environment.network,
+            nursery,
+            client_id=options.client_id,
+            frame_bytes_max=options.frame_bytes_max,
+        )
+        cluster = Cluster(parse_bootstrap(bootstrap), pool, options)
+        await cluster.refresh()
+        nursery.start_soon(cluster.run)
+        yield cluster

@@ -1,0 +1,166 @@
+"""Batches on their way, and the handles by which callers wait for their records.
+
+Must never know: when and where batches are sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+
+from client.errors import DeliveryFailed
+from client.records import RecordMetadata, TopicPartition
+from protocol.compression import Compression
+from protocol.errors import OttlaError
+from protocol.records import BatchBuilder, decode_batch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProducerIdentity:
+    """Producer id and epoch; sequence numbers count per identity and partition (KIP-98)."""
+
+    producer_id: int
+    epoch: int
+
+
+class Batch:
+    """Records of one partition that are sent together.
+
+    `in_doubt` says that a broker may have appended it without our knowing. It keeps its records
+    uncompressed until it is done, so that it can be sent again under another identity, or split.
+    """
+
+    __slots__ = (
+        "_done",
+        "_failure",
+        "_parts",
+        "base_offset",
+        "base_sequence",
+        "builder",
+        "identity",
+        "in_doubt",
+        "last_error",
+        "log_append_time_ms",
+        "opened_at",
+        "place",
+        "watched",
+    )
+
+    def __init__(self, place: TopicPartition, *, opened_at: float) -> None:
+        self.place = place
+        self.opened_at = opened_at
+        self.builder = BatchBuilder()
+        self.identity: ProducerIdentity | None = None
+        self.base_sequence = -1
+        self.in_doubt = False
+        self.last_error: OttlaError | None = None
+        self.watched = False
+        self.base_offset = -1
+        self.log_append_time_ms = -1
+        self._failure: OttlaError | None = None
+        self._parts: list[tuple[int, Batch]] = []
+        self._done = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self.builder)
+
+    @property
+    def size_bytes(self) -> int:
+        """Return its size before compression."""
+        return self.builder.size_bytes
+
+    @property
+    def done(self) -> bool:
+        """Say whether its fate is settled."""
+        return self._done.is_set()
+
+    @property
+    def failure(self) -> DeliveryFailed | None:
+        """Return a new error that says why it failed, None unless it did."""
+        if self._failure is None:
+            return None
+        return DeliveryFailed(*self.place, cause=self._failure, may_be_written=self.in_doubt)
+
+    def encode(self, compression: Compression) -> bytes:
+        """Encode the batch as it goes over the wire, under its identity and sequence."""
+        identity = self.identity
+        if identity is None:
+            return self.builder.build(compression=compression)
+        return self.builder.build(
+            compression=compression,
+            producer_id=identity.producer_id,
+            producer_epoch=identity.epoch,
+            base_sequence=self.base_sequence,
+        )
+
+    def complete(self, base_offset: int, log_append_time_ms: int) -> None:
+        """Settle that it was written; offset -1 where the broker does not say."""
+        self.base_offset = base_offset
+        self.log_append_time_ms = log_append_time_ms
+        self._done.set()
+
+    def fail(self, cause: OttlaError) -> None:
+        """Settle that it was not acknowledged."""
+        self._failure = cause
+        self._done.set()
+
+    def split(self) -> tuple[Batch, Batch]:
+        """Cut it in two halves that take its place and its sequence numbers."""
+        records = decode_batch(self.builder.build())
+        middle = len(records) // 2
+        halves = (
+            Batch(self.place, opened_at=self.opened_at),
+            Batch(self.place, opened_at=self.opened_at),
+        )
+        for half, start, end in zip(halves, (0, middle), (middle, len(records)), strict=True):
+            for record in records[start:end]:
+                half.builder.append(record.timestamp_ms, record.key, record.value, record.headers)
+            half.identity = self.identity
+            half.in_doubt = self.in_doubt
+            half.watched = self.watched
+            if self.base_sequence >= 0:
+                half.base_sequence = next_sequence(self.base_sequence, start)
+            self._parts.append((start, half))
+        self._done.set()
+        return halves
+
+    async def wait(self, index: int) -> RecordMetadata:
+        """Wait for the record at `index`. Raises: DeliveryFailed."""
+        batch = self
+        while True:
+            batch.watched = True
+            await batch._done.wait()
+            if not batch._parts:
+                break
+            start, part = batch._parts[index >= batch._parts[1][0]]
+            batch, index = part, index - start
+        if (failure := batch.failure) is not None:
+            raise failure from failure.cause
+        offset = batch.base_offset + index if batch.base_offset >= 0 else -1
+        return RecordMetadata(*batch.place, offset, batch.log_append_time_ms)
+
+    async def wait_settled(self) -> None:
+        """Wait until its fate, and that of its halves, is settled."""
+        await self._done.wait()
+        for _, part in self._parts:
+            await part.wait_settled()
+
+
+class Delivery:
+    """The handle of one enqueued record."""
+
+    __slots__ = ("_batch", "_index")
+
+    def __init__(self, batch: Batch, index: int) -> None:
+        self._batch = batch
+        self._index = index
+
+    async def wait(self) -> RecordMetadata:
+        """Wait for the acknowledgement. Raises: DeliveryFailed."""
+        return await self._batch.wait(self._index)
+
+
+def next_sequence(sequence: int, count: int) -> int:
+    """Return the sequence number `count` records later; they wrap at 2^31."""
+    return (sequence + count) & 0x7FFFFFFF

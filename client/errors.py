@@ -1,0 +1,149 @@
+"""Errors of the client: each names what was asked, where, and what to do next.
+
+Must never know: who raises them, sockets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.errors import ErrorCode, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ConnectionBroken(OttlaError):
+    """The connection has ended; whether the broker acted on what was unanswered is unknown."""
+
+
+class ConnectFailed(ConnectionBroken):
+    """No connection to `address` could be made; nothing was sent."""
+
+    def __init__(self, address: str, cause: str) -> None:
+        super().__init__(f"cannot connect to {address}: {cause}")
+        self.address = address
+        self.cause = cause
+
+
+class RequestTimedOut(ConnectionBroken):
+    """A broker did not answer in time; its connection was closed, the outcome is unknown."""
+
+
+class UnsupportedApi(OttlaError):
+    """The broker and this client share no version of an API."""
+
+
+class NoBrokerReachable(OttlaError):
+    """None of the known brokers and bootstrap servers answered; `causes` holds why, one each."""
+
+    def __init__(self, causes: Sequence[OttlaError]) -> None:
+        reasons = "; ".join(str(cause) for cause in causes)
+        super().__init__(f"no broker and no bootstrap server can be reached ({reasons})")
+        self.causes = tuple(causes)
+
+
+class WaitTimedOut(OttlaError):
+    """Gave up waiting; `last_cause` is what stood in the way when time ran out."""
+
+    def __init__(self, what: str, timeout_s: float, *, last_cause: OttlaError | None) -> None:
+        because = f"; last: {last_cause}" if last_cause else ""
+        super().__init__(f"gave up after {timeout_s:g} s waiting for {what}{because}")
+        self.last_cause = last_cause
+
+
+class UnknownTopic(RequestError):
+    """The cluster has no such topic or partition."""
+
+    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+    def __init__(self, topic: str, partition: int | None = None) -> None:
+        what = f"topic {topic!r}" if partition is None else f"partition {topic}-{partition}"
+        super().__init__(f"there is no {what}: create it first, or check the name")
+        self.topic = topic
+        self.partition = partition
+
+
+class ClientClosed(OttlaError):
+    """The producer, consumer or admin was closed, or never entered with `async with`."""
+
+
+class RecordTooLarge(RequestError):
+    """A record is larger than the producer's `max_request_bytes`; it was not sent."""
+
+    code = ErrorCode.MESSAGE_TOO_LARGE
+
+
+class DeliveryFailed(OttlaError):
+    """A record was not acknowledged.
+
+    `may_be_written` is False where it certainly is in no log, True where nobody can know (a broker
+    was asked to append it and never answered). `cause` says what went wrong.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, *, cause: OttlaError, may_be_written: bool
+    ) -> None:
+        outcome = "it may have been written" if may_be_written else "it was not written"
+        super().__init__(f"a record for {topic}-{partition} failed, {outcome}: {cause}")
+        self.topic = topic
+        self.partition = partition
+        self.cause = cause
+        self.may_be_written = may_be_written
+
+
+class RecordsLost(OttlaError):
+    """Records failed whose deliveries nobody waited for; `first` is the first such failure."""
+
+    def __init__(self, count: int, first: DeliveryFailed) -> None:
+        super().__init__(f"{count} records that nobody waited for failed; the first: {first}")
+        self.count = count
+        self.first = first
+
+
+class OffsetOutOfRange(RequestError):
+    """The log of a partition does not hold the asked offset and no reset policy applies."""
+
+    code = ErrorCode.OFFSET_OUT_OF_RANGE
+
+    def __init__(self, topic: str, partition: int, *, offset: int) -> None:
+        super().__init__(
+            f"offset {offset} of {topic}-{partition} is not in its log: seek to another one, "
+            f"or set auto_offset_reset to 'earliest' or 'latest'"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+
+class LogTruncated(OttlaError):
+    """Records that this consumer has read are no longer in the log (an unclean election).
+
+    `divergent_offset` is the first offset that differs: seek there to go on.
+    Source: KIP-320.
+    """
+
+    def __init__(self, topic: str, partition: int, *, position: int, divergent_offset: int) -> None:
+        super().__init__(
+            f"{topic}-{partition} lost records that were read up to offset {position}: its log "
+            f"differs from offset {divergent_offset} on; seek there to read what took their place"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.position = position
+        self.divergent_offset = divergent_offset
+
+
+def error_code(code: int) -> ErrorCode:
+    """Return the error code, UNKNOWN_SERVER_ERROR for one of a newer broker."""
+    try:
+        return ErrorCode(code)
+    except ValueError:
+        return ErrorCode.UNKNOWN_SERVER_ERROR
+
+
+def refusal(code: int, what: str, *, detail: str | None = None) -> RequestError:
+    """Make the error for a broker's refusal of `what`; `detail` is the broker's own sentence."""
+    named = error_code(code)
+    text = f"{what}: {detail} ({named.name})" if detail else f"{what}: {named.name}"
+    return RequestError.of(named, text)

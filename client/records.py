@@ -1,0 +1,62 @@
+"""What users of the client hold: records, their places, and where they were written.
+
+Must never know: batches, sockets, brokers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from protocol.records import Header
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}"
+
+
+class ConsumerRecord(NamedTuple):
+    """A record as it was read; `leader_epoch` is the epoch that it was written in."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+    leader_epoch: int
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Return the partition that it was read from."""
+        return TopicPartition(self.topic, self.partition)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordMetadata:
+    """Where an acknowledged record was written.
+
+    `offset` is -1 with acks=0, where nobody says; `timestamp_ms` is the broker's where the topic
+    is stamped by the broker, and -1 where the record's own counts.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAndTimestamp:
+    """An offset, the timestamp of its record (-1 at the end of a log) and its leader epoch."""
+
+    offset: int
+    timestamp_ms: int
+    leader_epoch: int

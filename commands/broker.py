@@ -1,0 +1,72 @@
+"""`ottla broker`: one broker in the foreground, for service managers and `ottla up`.
+
+Must never know: the cluster directory; whoever starts a broker tells it everything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from commands.failure import CommandFailed
+from commands.options import Pair
+from commands.server_process import do_without_rich
+
+_KEYS: Final = {
+    "broker_id": "node.id",
+    "data": "log.dirs",
+    "listen": "listeners",
+    "advertise": "advertised.listeners",
+    "rack": "broker.rack",
+    "zookeeper": "zookeeper.connect",
+}
+
+
+@click.command()
+@click.option("--id", "broker_id", type=click.IntRange(min=0), help="Id, unique in the cluster.")
+@click.option("--data", metavar="DIR", help="Directory for the broker's logs.")
+@click.option("--listen", metavar="HOST:PORT", help="Address to listen on.")
+@click.option("--advertise", metavar="HOST:PORT", help="Address that clients are told, if another.")
+@click.option("--rack", help="Where it stands; replicas are spread over racks.")
+@click.option("--zookeeper", metavar="HOST:PORT,...", help="The coordinator.")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="File of key=value lines."
+)
+@click.option(
+    "--set", "settings", type=Pair(), multiple=True, metavar="KEY=VALUE", help="One setting."
+)
+def broker(
+    config_file: Path | None, settings: tuple[tuple[str, str], ...], **named: object
+) -> None:
+    """Run one broker in the foreground until SIGTERM or Ctrl-C, which stop it cleanly.
+
+    Settings have Kafka's names. An option wins over --set, and --set over the file. The log goes
+    to stderr.
+
+    \b
+    Example:
+      $ ottla broker --id 1 --data /var/lib/ottla --listen 10.0.0.1:9092 \\
+          --zookeeper zk1:2181,zk2:2181,zk3:2181 --set num.partitions=8
+    """
+    do_without_rich()
+    from broker.config import BrokerConfig, read_properties
+    from broker.runtime import run_broker
+
+    properties = read_properties(_read(config_file)) if config_file else {}
+    properties.update(settings)
+    properties.update(
+        {_KEYS[name]: str(value) for name, value in named.items() if value is not None}
+    )
+    for key, option in (("node.id", "--id"), ("log.dirs", "--data"), ("listeners", "--listen")):
+        if key not in properties and not (key == "node.id" and "broker.id" in properties):
+            raise click.UsageError(f"Missing option '{option}' (or {key} in --config)")
+    run_broker(BrokerConfig.parse(properties))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{path} is not text in UTF-8", next_step="check --config") from error

@@ -1,0 +1,29 @@
+"""Plain text in columns, for terminals and for `awk` alike.
+
+Must never know: what the columns hold.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_GAP: Final = "  "
+_MEBIBYTE: Final = 1_048_576
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out rows under a header; the last column is as long as it likes."""
+    lines = [header, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    return "\n".join(
+        _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def mebibytes(size_bytes: int | None) -> str:
+    """Write a size in MiB; a dash where it is not known."""
+    return "-" if size_bytes is None else f"{size_bytes / _MEBIBYTE:.0f} MiB"

@@ -1,0 +1,43 @@
+"""`ottla down`: stop everything that runs in a cluster's directory.
+
+Must never know: how a process is stopped (commands/launch.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.failure import CommandFailed, ExitStatus
+from commands.launch import STOP_TIMEOUT_S, stop
+from commands.options import directory_option
+
+if TYPE_CHECKING:
+    from commands.cluster_directory import ClusterDirectory
+
+
+@click.command()
+@directory_option
+def down(directory: ClusterDirectory) -> None:
+    """Stop a cluster cleanly: the brokers first, then the coordinator.
+
+    The data stays, and 'ottla up' carries on with it. Where nothing runs the exit status is 3.
+
+    \b
+    Example:
+      $ ottla down
+    """
+    cluster = directory.load()
+    with directory.changing():
+        running = cluster.running
+        killed = stop(directory, cluster.nodes)
+    if not running:
+        raise CommandFailed(
+            f"nothing is running in {directory.path}",
+            next_step="start it with 'ottla up'",
+            exit_status=ExitStatus.NOT_RUNNING,
+        )
+    for node in killed:
+        click.echo(f"{node.title} did not stop in {STOP_TIMEOUT_S:.0f} s and was killed", err=True)
+    click.echo(f"stopped {', '.join(node.title for node in running)}")

@@ -1,0 +1,163 @@
+"""Starts and stops the processes of a cluster: the coordinator first, last to go.
+
+Must never know: how to see whether the cluster serves (commands/readiness.py), tables.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from commands.cluster_directory import HOST, Cluster, ClusterDirectory, Node
+from commands.failure import CommandFailed
+from commands.process import POLL_INTERVAL_S, send_signal, spawn, wait_gone
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterable
+    from pathlib import Path
+
+STOP_TIMEOUT_S: Final = 20.0
+KILL_TIMEOUT_S: Final = 5.0
+_LOG_TAIL_BYTES: Final = 4_096
+
+
+class Launcher:
+    """Starts nodes of one directory and remembers the children, which it must reap."""
+
+    def __init__(self, directory: ClusterDirectory) -> None:
+        self._directory = directory
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start(self, cluster: Cluster, nodes: Iterable[Node]) -> Cluster:
+        """Start nodes side by side; brokers wait for the coordinator by themselves.
+
+        Returns: the cluster with the new processes, saved. Raises: OSError; those that were
+        started before the one that could not be are saved too.
+        """
+        self._directory.save(cluster)
+        for node in nodes:
+            log = self._directory.log_of(node)
+            log.parent.mkdir(parents=True, exist_ok=True)
+            child, identity = spawn(
+                command_of(node, cluster=cluster, data=self._directory.data_of(node)),
+                directory=self._directory.path,
+                log=log,
+                environment=os.environ,
+            )
+            self._children.append(child)
+            cluster = cluster.with_node(node.running_as(identity))
+            self._directory.save(cluster)
+        return cluster
+
+    def reap(self) -> None:
+        """Take note of children that have ended, so that none stays a zombie."""
+        self._children = [child for child in self._children if child.poll() is None]
+
+    def wait_listening(self, node: Node, *, timeout_s: float) -> None:
+        """Block until a node just started accepts connections. Raises: CommandFailed."""
+        deadline = time.monotonic() + timeout_s
+        while not _accepts(node):
+            self.reap()
+            if not node.is_running:
+                raise died(node, self._directory)
+            if time.monotonic() > deadline:
+                raise CommandFailed(
+                    f"{node.title} does not listen after {timeout_s:.0f} s",
+                    next_step=f"see {self._directory.log_of(node)}",
+                )
+            time.sleep(POLL_INTERVAL_S)
+
+    def require_alive(self, cluster: Cluster) -> None:
+        """Check that every node lives. Raises: CommandFailed with the last line of its log."""
+        self.reap()
+        for node in cluster.nodes:
+            if not node.is_running:
+                raise died(node, self._directory)
+
+
+def command_of(node: Node, *, cluster: Cluster, data: Path) -> list[str]:
+    """Give the command line that runs a node in the foreground."""
+    # -P: the current directory must not decide which `cli` or `client` is imported.
+    command = [sys.executable, "-P", "-m", "cli"]
+    if not node.is_broker:
+        return [*command, "zookeeper", "--data", str(data), "--listen", node.address]
+    command += ["broker", "--id", node.name, "--data", str(data), "--listen", node.address]
+    command += ["--zookeeper", cluster.coordinator]
+    for setting in cluster.settings:
+        command += ["--set", setting]
+    return command
+
+
+def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
+    """Stop nodes cleanly: all brokers first, then the coordinator. Nobody outlives this.
+
+    Returns: those that did not stop in time and were killed. Raises: CommandFailed.
+    """
+    nodes = list(nodes)
+    killed = _terminate([node for node in nodes if node.is_broker])
+    killed += _terminate([node for node in nodes if not node.is_broker])
+    cluster = directory.load()
+    for node in nodes:
+        cluster = cluster.with_node(node.stopped())
+    directory.save(cluster)
+    return killed
+
+
+def kill(node: Node) -> None:
+    """Kill -9 one node and wait until it is gone. Raises: CommandFailed."""
+    assert node.process is not None, "checked by the caller"
+    send_signal(node.process, signal.SIGKILL)
+    if not wait_gone(node.process, timeout_s=KILL_TIMEOUT_S):
+        raise CommandFailed(
+            f"{node.title} (pid {node.process.pid}) does not go after kill -9",
+            next_step="it hangs in the operating system, probably on its disk",
+        )
+
+
+def died(node: Node, directory: ClusterDirectory) -> CommandFailed:
+    """Tell that a node ended by itself, with the last thing that it said."""
+    log = directory.log_of(node)
+    last = last_line(log)
+    said = f": {last.removeprefix('ottla: error: ')}" if last else ""
+    return CommandFailed(f"{node.title} has ended{said}", next_step=f"its log is {log}")
+
+
+def last_line(log: Path) -> str:
+    """Give the last line of a log that says something."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _accepts(node: Node) -> bool:
+    try:
+        socket.create_connection((HOST, node.port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _terminate(nodes: list[Node]) -> list[Node]:
+    for node in nodes:
+        if node.process is not None and send_signal(node.process, signal.SIGTERM):
+            # One that is paused hears nothing before it goes on.
+            send_signal(node.process, signal.SIGCONT)
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    late = [
+        node
+        for node in nodes
+        if node.process is not None
+        and not wait_gone(node.process, timeout_s=max(0.0, deadline - time.monotonic()))
+    ]
+    for node in late:
+        kill(node)
+    return late

@@ -1,0 +1,66 @@
+"""Lines to produce: cut out of stdin or files as they come, within bounded memory.
+
+Must never know: records, producers.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from commands.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CHUNK_BYTES: Final = 262_144
+LINE_BYTES_MAX: Final = 33_554_432
+STDIN: Final = 0
+
+
+class LineCutter:
+    """Cuts chunks of bytes into lines at each newline, which is dropped."""
+
+    def __init__(self, *, line_bytes_max: int = LINE_BYTES_MAX) -> None:
+        self._rest = b""
+        self._line_bytes_max = line_bytes_max
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Give the lines that end in this chunk. Raises: CommandFailed for an endless line."""
+        lines = (self._rest + chunk).split(b"\n")
+        self._rest = lines.pop()
+        if len(self._rest) > self._line_bytes_max:
+            raise CommandFailed(
+                f"a line is longer than {self._line_bytes_max} bytes",
+                next_step="a record is a line, so give it text with line ends",
+            )
+        return lines
+
+    def finish(self) -> list[bytes]:
+        """Give the last line where the input does not end with a newline."""
+        rest, self._rest = self._rest, b""
+        return [rest] if rest else []
+
+
+async def lines_of(path: Path | None) -> AsyncIterator[list[bytes]]:
+    """Iterate over the lines of a file, or of stdin for None, in chunks as they come.
+
+    From a terminal or a pipe every line comes at once, not when a buffer is full. Raises: OSError.
+    """
+    descriptor = STDIN if path is None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    cutter = LineCutter()
+    try:
+        while chunk := await _read(descriptor):
+            yield cutter.feed(chunk)
+        yield cutter.finish()
+    finally:
+        if path is not None:
+            os.close(descriptor)
+
+
+async def _read(descriptor: int) -> bytes:
+    # A thread that waits for a terminal cannot be stopped, only left behind.
+    return await trio.to_thread.run_sync(os.read, descriptor, CHUNK_BYTES, abandon_on_cancel=True)

@@ -1,0 +1,138 @@
+"""Options that several commands share: which cluster, which directory, JSON or not.
+
+Must never know: any particular command.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from commands.cluster_directory import HOST, ClusterDirectory
+from commands.failure import CommandFailed, ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_DIRECTORY: Final = Path("ottla-data")
+DEFAULT_PORT: Final = 9092
+PORT_MAX: Final = 65_535
+BOOTSTRAP_VARIABLE: Final = "OTTLA_BOOTSTRAP"
+_NAME_AND_VALUE: Final = "name=value"
+
+R = TypeVar("R")
+
+
+class Directory(click.ParamType[ClusterDirectory]):
+    """The directory of a cluster."""
+
+    name = "DIR"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ClusterDirectory:
+        """Take a path for the directory of a cluster."""
+        del param, ctx
+        return value if isinstance(value, ClusterDirectory) else ClusterDirectory(Path(value))
+
+
+class Address(click.ParamType[tuple[str, int]]):
+    """Where something listens: host and port, an IPv6 host in brackets."""
+
+    name = "HOST:PORT"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        """Cut at the last colon."""
+        if isinstance(value, tuple):
+            return value
+        host, _, port = str(value).rpartition(":")
+        if not host or not port.isdecimal() or int(port) > PORT_MAX:
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        return host.strip("[]"), int(port)
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """A name and a value with an equals sign between them."""
+
+    name = _NAME_AND_VALUE
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        """Cut at the first equals sign."""
+        if isinstance(value, tuple):
+            return value
+        name, separator, text = str(value).partition("=")
+        if not separator or not name:
+            self.fail(f"'{value}' is not {_NAME_AND_VALUE}", param, ctx)
+        return name, text
+
+
+directory_option = click.option(
+    "--data",
+    "directory",
+    type=Directory(),
+    default=DEFAULT_DIRECTORY,
+    envvar="OTTLA_DATA",
+    show_default=True,
+    show_envvar=True,
+    help="The cluster's directory.",
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON for a script to read."
+)
+
+
+def cluster_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Add the ways to name a cluster; the command is given its `bootstrap` servers."""
+
+    @click.option(
+        "--bootstrap",
+        metavar="HOST:PORT,...",
+        help=f"Brokers to ask first.  [default: ${BOOTSTRAP_VARIABLE}, then the cluster of --data]",
+    )
+    @click.option(
+        "--data",
+        "directory",
+        type=Directory(),
+        envvar="OTTLA_DATA",
+        help=f"Take the cluster of this directory.  [default: {DEFAULT_DIRECTORY}]",
+    )
+    @functools.wraps(command)
+    def run(
+        *args: Any, bootstrap: str | None, directory: ClusterDirectory | None, **options: Any
+    ) -> R:
+        return command(*args, bootstrap=find_bootstrap(bootstrap, directory), **options)
+
+    return run
+
+
+def find_bootstrap(bootstrap: str | None, directory: ClusterDirectory | None) -> str:
+    """Choose the bootstrap servers: as told, else of the environment, else of the directory.
+
+    Where nothing is told and no cluster was ever started here it is this machine's port 9092.
+    Raises: CommandFailed (NOT_RUNNING) where the directory's cluster does not run.
+    """
+    if bootstrap:
+        return bootstrap
+    if directory is None:
+        if from_environment := os.environ.get(BOOTSTRAP_VARIABLE):
+            return from_environment
+        directory = ClusterDirectory(DEFAULT_DIRECTORY)
+        if not directory.exists():
+            return f"{HOST}:{DEFAULT_PORT}"
+    cluster = directory.load()
+    if not any(node.is_running for node in cluster.brokers):
+        raise CommandFailed(
+            f"the cluster in {directory.path} is not running",
+            next_step="start it with 'ottla up', or name another with --bootstrap",
+            exit_status=ExitStatus.NOT_RUNNING,
+        )
+    return cluster.bootstrap

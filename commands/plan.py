@@ -1,0 +1,88 @@
+"""Decides which nodes a cluster on this machine shall have: ids, ports, settings. Pure.
+
+Must never know: files, running processes, whether a port is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from commands.cluster_directory import COORDINATOR, Cluster, Node
+from commands.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_BROKERS: Final = 3
+DEFAULT_PORT: Final = 9092
+COORDINATOR_PORT_DISTANCE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user said; None or empty where nothing was said."""
+
+    brokers: int | None = None
+    port: int | None = None
+    zookeeper: str | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = ()) -> Cluster:
+    """Give the cluster as it shall be, carrying on with a known one where there is one.
+
+    `free_ports` are used, in order, where the wish is for port 0: one for each broker and one
+    for the coordinator. Raises: CommandFailed where a wish goes against what is there.
+    """
+    if known is None:
+        return _lay_out(wishes, wishes.brokers or DEFAULT_BROKERS, free_ports)
+    if wishes.zookeeper is not None and wishes.zookeeper != known.zookeeper:
+        raise CommandFailed(
+            f"this cluster's metadata is in the coordinator at {known.coordinator}",
+            next_step="leave --zookeeper as it was, or start a new cluster with another --data",
+        )
+    count = wishes.brokers or len(known.brokers)
+    if count < len(known.brokers):
+        raise CommandFailed(
+            f"this cluster has {len(known.brokers)} brokers, and records on all of them",
+            next_step="leave out --brokers, or start a new cluster with another --data",
+        )
+    moved = replace(wishes, zookeeper=known.zookeeper)
+    cluster = _grow(known, count) if wishes.port is None else _lay_out(moved, count, free_ports)
+    if _ports(known) != _ports(cluster)[: len(known.nodes)] and known.running:
+        raise CommandFailed(
+            f"the cluster runs with its first broker on port {known.brokers[0].port}",
+            next_step="stop it with 'ottla down' before it moves to another port",
+        )
+    processes = {node.name: node for node in known.nodes}
+    nodes = tuple(
+        replace(node, process=old.process, started_at=old.started_at)
+        if (old := processes.get(node.name))
+        else node
+        for node in cluster.nodes
+    )
+    settings = tuple(f"{key}={value}" for key, value in wishes.settings) or known.settings
+    return replace(cluster, nodes=nodes, settings=settings)
+
+
+def _lay_out(wishes: Wishes, brokers: int, free_ports: Sequence[int]) -> Cluster:
+    first = DEFAULT_PORT if wishes.port is None else wishes.port
+    ports = list(free_ports) if first == 0 else [*range(first, first + brokers)]
+    nodes = [Node(str(index + 1), ports[index]) for index in range(brokers)]
+    if wishes.zookeeper is None:
+        port = ports[brokers] if first == 0 else first + COORDINATOR_PORT_DISTANCE
+        nodes.insert(0, Node(COORDINATOR, port))
+    settings = tuple(f"{key}={value}" for key, value in wishes.settings)
+    return Cluster(tuple(nodes), wishes.zookeeper, settings)
+
+
+def _grow(known: Cluster, brokers: int) -> Cluster:
+    last = known.brokers[-1]
+    added = range(1, brokers - len(known.brokers) + 1)
+    nodes = tuple(Node(str(last.broker_id + step), last.port + step) for step in added)
+    return replace(known, nodes=known.nodes + nodes)
+
+
+def _ports(cluster: Cluster) -> list[int]:
+    return [node.port for node in cluster.nodes]

@@ -1,0 +1,105 @@
+"""Ports of this machine: which are free, and who holds the others.
+
+Must never know: clusters, what will listen.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from commands.failure import CommandFailed
+from commands.process import command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LISTENING: Final = "0A"
+_COMMAND_SHOWN: Final = 60
+
+
+def require_free(host: str, ports: Iterable[int]) -> None:
+    """Make sure that every port can be listened on. Raises: CommandFailed naming the holder."""
+    for port in ports:
+        if not 0 < port <= 65_535:
+            raise CommandFailed(
+                f"port {port} does not exist", next_step="choose another --port (1 to 65435)"
+            )
+        try:
+            _bind(host, port).close()
+        except OSError as error:
+            raise _explain(port, error) from error
+
+
+def find_free(host: str, count: int) -> Sequence[int]:
+    """Let the operating system choose ports that are free now (not for ever)."""
+    sockets = [_bind(host, 0) for _ in range(count)]
+    try:
+        return [bound.getsockname()[1] for bound in sockets]
+    finally:
+        for bound in sockets:
+            bound.close()
+
+
+def describe_holder(port: int) -> str:
+    """Name the process that listens on a TCP port; empty where it cannot be seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    for entry in Path("/proc").glob("[0-9]*") if sockets else ():
+        if sockets & _open_files(entry / "fd"):
+            command = command_line(int(entry.name))
+            return f"process {entry.name} ({command[:_COMMAND_SHOWN]})"
+    return ""
+
+
+def _open_files(directory: Path) -> set[str]:
+    found = set()
+    with suppress(OSError):  # the process has gone, or is not ours to look into
+        for descriptor in directory.iterdir():
+            with suppress(OSError):  # closed meanwhile
+                found.add(str(descriptor.readlink()))
+    return found
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # As the listeners do: a port that only lingers from a closed connection is free.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _explain(port: int, error: OSError) -> CommandFailed:
+    if error.errno == errno.EADDRINUSE:
+        holder = describe_holder(port) or "another process"
+        return CommandFailed(
+            f"port {port} is taken by {holder}",
+            next_step="stop it, or choose other ports with --port",
+        )
+    if error.errno == errno.EACCES:
+        return CommandFailed(
+            f"port {port} may only be opened by root", next_step="choose a --port above 1023"
+        )
+    return CommandFailed(f"port {port} cannot be opened: {error.strerror}")
+
+
+def _listening_inodes(port: int) -> list[str]:
+    inodes = []
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        sockets = map(str.split, lines)
+        inodes += [
+            fields[9]
+            for fields in sockets
+            if fields[1].endswith(f":{port:04X}") and fields[3] == _LISTENING
+        ]
+    return inodes

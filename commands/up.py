@@ -1,0 +1,136 @@
+"""`ottla up`: a cluster of processes on this machine, in front of the terminal or detached.
+
+Everything that takes long to import waits until the processes have been started.
+Must never know: the Kafka protocol, how a process is started.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from commands.cluster_directory import HOST, Cluster, ClusterDirectory
+from commands.failure import CommandFailed, ExitStatus
+from commands.launch import Launcher, stop
+from commands.options import PORT_MAX, Pair, directory_option, json_option
+from commands.plan import (
+    COORDINATOR_PORT_DISTANCE,
+    DEFAULT_BROKERS,
+    DEFAULT_PORT,
+    Wishes,
+    plan,
+)
+from commands.ports import find_free, require_free
+
+if TYPE_CHECKING:
+    from commands.cluster_directory import Node
+
+BROKERS_MAX: Final = COORDINATOR_PORT_DISTANCE
+READY_TIMEOUT_S: Final = 60.0
+
+
+@click.command()
+@click.option(
+    "--brokers",
+    type=click.IntRange(1, BROKERS_MAX),
+    help=f"How many brokers.  [default: {DEFAULT_BROKERS}, or as many as there were]",
+)
+@directory_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, PORT_MAX),
+    help=f"Port of broker 1; the others follow, the coordinator is {COORDINATOR_PORT_DISTANCE} "
+    f"above; 0 takes free ports.  [default: {DEFAULT_PORT}, or as it was]",
+)
+@click.option(
+    "--zookeeper",
+    metavar="HOST:PORT,...",
+    help="Use this ZooKeeper instead of an embedded coordinator.",
+)
+@click.option(
+    "--set",
+    "settings",
+    type=Pair(),
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A setting for every broker, by Kafka's name.",
+)
+@click.option("--detach", is_flag=True, help="Return once the cluster accepts records.")
+@json_option
+def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: Any) -> None:
+    """Start a cluster on this machine, or carry on with the data of an earlier one.
+
+    Every broker is a process of its own, and so is the coordinator that is started for them
+    unless --zookeeper names one. Without --detach a live table is shown until Ctrl-C, which
+    stops everything cleanly. DIR/cluster.json tells scripts the addresses and pids. What runs
+    already is left as it is; where all of it does, the exit status is 4.
+
+    \b
+    Examples:
+      $ ottla up
+      $ ottla up --brokers 1 --port 19092 --data scratch --detach
+    """
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: stop what was started
+    launcher = Launcher(directory)
+    directory.path.mkdir(parents=True, exist_ok=True)
+    with directory.changing():
+        cluster = _plan(directory, Wishes(**wishes))
+        missing = _missing(cluster, directory)
+        require_free(HOST, [node.port for node in missing])
+        try:
+            cluster = launcher.start(cluster, missing)
+            _wait_ready(cluster, launcher)
+        except BaseException:
+            stop(directory, [directory.load().node(node.name) for node in missing])
+            raise
+    _announce(cluster, directory, as_json=as_json)
+    if not detach:
+        from commands.live_table import watch
+
+        watch(directory, launcher)
+
+
+def _plan(directory: ClusterDirectory, wishes: Wishes) -> Cluster:
+    known = directory.load() if directory.exists() else None
+    free_ports = find_free(HOST, BROKERS_MAX + 1) if wishes.port == 0 else ()
+    return plan(known, wishes, free_ports=free_ports)
+
+
+def _missing(cluster: Cluster, directory: ClusterDirectory) -> list[Node]:
+    missing = [node for node in cluster.nodes if not node.is_running]
+    if not missing:
+        raise CommandFailed(
+            f"the cluster in {directory.path} is running already, at {cluster.bootstrap}",
+            next_step="see it with 'ottla status', stop it with 'ottla down'",
+            exit_status=ExitStatus.ALREADY_RUNNING,
+        )
+    return missing
+
+
+def _wait_ready(cluster: Cluster, launcher: Launcher) -> None:
+    import trio
+
+    from client.environment import Environment
+    from commands.readiness import Readiness
+
+    async def wait() -> None:
+        addresses = {node.broker_id: (HOST, node.port) for node in cluster.brokers}
+        readiness = Readiness(Environment.real().network, addresses)
+        await readiness.wait(
+            check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
+        )
+
+    trio.run(wait)
+
+
+def _announce(cluster: Cluster, directory: ClusterDirectory, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(directory.describe(cluster), indent=2))
+        return
+    count = len(cluster.brokers)
+    brokers = "1 broker" if count == 1 else f"{count} brokers"
+    click.echo(f"{brokers} at {cluster.bootstrap}, data in {directory.path}")

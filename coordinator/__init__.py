@@ -1,0 +1,1 @@
+"""The cluster's coordinator: its store, its state, its decisions and the controller."""

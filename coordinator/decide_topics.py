@@ -1,0 +1,243 @@
+"""The controller's decisions about topics: creation, deletion, more partitions, configs.
+
+Pure, like all decisions. Must never know: the store, time, chance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from coordinator import elect
+from coordinator.assign import assign, check_manual
+from coordinator.cluster import PartitionState, TopicState
+from coordinator.errors import (
+    InvalidPartitions,
+    InvalidReplicaAssignment,
+    TopicExists,
+    UnknownTopic,
+)
+from coordinator.events import DEFAULT, Changes, ConfigOperation
+from coordinator.topic_config import ElectionRules, check_config, check_name
+from protocol.errors import ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from coordinator.cluster import ClusterState
+    from coordinator.events import (
+        AlterConfigs,
+        ConfigEdit,
+        CreatePartitions,
+        CreateTopics,
+        DeleteTopics,
+        NewTopic,
+        TopicGrowth,
+    )
+
+PARTITIONS_PER_TOPIC_MAX: Final = 10_000
+REPLICAS_PER_TOPIC_MAX: Final = 30_000
+"""A topic is one znode: this many replicas take about half of what one may hold."""
+
+NOT_WRITTEN: Final = -1
+"""The version of a topic that is decided but has no znode yet."""
+
+_DEFAULT_PARTITIONS: Final = "num.partitions"
+_DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
+
+
+def rules_of(topic: TopicState, partition: PartitionState) -> ElectionRules:
+    """Read what a topic's config says about the elections of one of its partitions."""
+    return ElectionRules.of(topic.config, replication_factor=len(partition.replicas))
+
+
+def create_topics(state: ClusterState, event: CreateTopics) -> Changes:
+    """Decide on new topics: names, replicas, first leaders."""
+    created: dict[str, TopicState] = {}
+    refused: dict[int, RequestError] = {}
+    for number, new in enumerate(event.items):
+        try:
+            check_name(new.name)
+            if new.name in state.topics or new.name in created:
+                raise TopicExists(f"topic {new.name} exists already")
+            check_config(new.config)
+            event.check(new.config)
+            created[new.name] = _new_topic(state, new)
+        except RequestError as error:
+            refused[number] = error
+    return Changes(topics=created, refused=refused)
+
+
+def delete_topics(state: ClusterState, event: DeleteTopics) -> Changes:
+    """Decide on deletions; brokers drop the data when they see the topic id among the deleted."""
+    names = dict.fromkeys(name for name in event.items if name in state.topics)
+    refused: dict[int, RequestError] = {
+        number: UnknownTopic(f"there is no topic {name}")
+        for number, name in enumerate(event.items)
+        if name not in state.topics
+    }
+    return Changes(deleted=tuple(names), refused=refused)
+
+
+def create_partitions(state: ClusterState, event: CreatePartitions) -> Changes:
+    """Decide on partitions to add to existing topics."""
+    grown: dict[str, TopicState] = {}
+    refused: dict[int, RequestError] = {}
+    for number, growth in enumerate(event.items):
+        topic = grown.get(growth.name) or state.topics.get(growth.name)
+        try:
+            if topic is None:
+                raise UnknownTopic(f"there is no topic {growth.name}")
+            grown[growth.name] = _grown(state, topic, growth)
+        except RequestError as error:
+            refused[number] = error
+    return Changes(topics=grown, refused=refused)
+
+
+def alter_configs(state: ClusterState, event: AlterConfigs) -> Changes:
+    """Decide on config changes, and on the elections that they make possible."""
+    altered: dict[str, TopicState] = {}
+    refused: dict[int, RequestError] = {}
+    roll = elect.RollCall.of(state)
+    for number, edit in enumerate(event.items):
+        topic = altered.get(edit.name) or state.topics.get(edit.name)
+        try:
+            if topic is None:
+                raise UnknownTopic(f"there is no topic {edit.name}")
+            config = _edited(topic.config, edit)
+            check_config(config)
+            event.check(config)
+        except RequestError as error:
+            refused[number] = error
+            continue
+        topic = replace(topic, config=config)
+        partitions = tuple(elect.reconsider(p, roll, rules_of(topic, p)) for p in topic.partitions)
+        altered[edit.name] = replace(topic, partitions=partitions)
+    return Changes(topics=altered, refused=refused)
+
+
+def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:
+    if new.assignment is None:
+        racks = _racks(state)
+        count = _default(state, _DEFAULT_PARTITIONS, new.partition_count, fallback=1)
+        _check_partition_count(count)
+        spread = assign(
+            racks,
+            partition_count=count,
+            replication_factor=_default(
+                state,
+                _DEFAULT_REPLICATION_FACTOR,
+                new.replication_factor,
+                fallback=max(1, min(3, len(racks))),
+            ),
+            start=new.start,
+        )
+    else:
+        _check_partition_count(len(new.assignment))
+        spread = _check_manual(state, new.assignment, first_partition=0)
+    partitions = _new_partitions(state, spread)
+    return TopicState(new.name, new.topic_id, dict(new.config), partitions, version=NOT_WRITTEN)
+
+
+def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> TopicState:
+    present = len(topic.partitions)
+    if growth.partition_count <= present:
+        raise InvalidPartitions(
+            f"topic {topic.name} has {present} partitions: ask for more than that, "
+            "partitions are never taken away"
+        )
+    _check_partition_count(growth.partition_count)
+    added = growth.partition_count - present
+    if growth.assignment is None:
+        spread = assign(
+            _racks(state),
+            partition_count=added,
+            replication_factor=len(topic.partitions[0].replicas),
+            start=growth.start,
+            first_partition=present,
+        )
+    else:
+        if len(growth.assignment) != added:
+            raise InvalidReplicaAssignment(
+                f"{added} partitions are added, {len(growth.assignment)} are assigned"
+            )
+        by_index = dict(enumerate(growth.assignment, start=present))
+        spread = _check_manual(state, by_index, first_partition=present)
+    return replace(topic, partitions=topic.partitions + _new_partitions(state, spread))
+
+
+def _new_partitions(
+    state: ClusterState, spread: tuple[tuple[int, ...], ...]
+) -> tuple[PartitionState, ...]:
+    replica_count = sum(len(replicas) for replicas in spread)
+    if replica_count > REPLICAS_PER_TOPIC_MAX:
+        raise InvalidPartitions(
+            f"{replica_count} replicas asked: a topic has at most {REPLICAS_PER_TOPIC_MAX}"
+        )
+    live = frozenset(_racks(state))
+    return tuple(_new_partition(state, replicas, live) for replicas in spread)
+
+
+def _new_partition(
+    state: ClusterState, replicas: tuple[int, ...], live: frozenset[int]
+) -> PartitionState:
+    """Start a partition: every live replica is in sync with what is empty, the first one leads."""
+    isr = tuple(r for r in replicas if r in live)
+    return PartitionState(
+        replicas=replicas,
+        leader_id=isr[0],
+        leader_epoch=0,
+        isr=isr,
+        leader_broker_epoch=state.brokers[isr[0]].broker_epoch,
+    )
+
+
+def _racks(state: ClusterState) -> dict[int, str | None]:
+    """Say where the brokers are that may get replicas: the live ones that are not leaving."""
+    return {b.broker_id: b.rack for b in state.brokers.values() if not b.shutting_down}
+
+
+def _check_manual(
+    state: ClusterState, assignment: Mapping[int, tuple[int, ...]], *, first_partition: int
+) -> tuple[tuple[int, ...], ...]:
+    return check_manual(
+        assignment,
+        first_partition=first_partition,
+        known_brokers=frozenset({*state.brokers, *state.acknowledged}),
+        live_brokers=frozenset(_racks(state)),
+    )
+
+
+def _check_partition_count(count: int) -> None:
+    if not 1 <= count <= PARTITIONS_PER_TOPIC_MAX:
+        raise InvalidPartitions(
+            f"{count} partitions asked: a topic has 1 to {PARTITIONS_PER_TOPIC_MAX}"
+        )
+
+
+def _default(state: ClusterState, key: str, asked: int, *, fallback: int) -> int:
+    if asked != DEFAULT:
+        return asked
+    return int(state.config.get(key, fallback))
+
+
+def _edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
+    """Apply edits to a config. Raises: RequestError where a list has no such element to take."""
+    edited = {} if edit.from_scratch else dict(config)
+    for key, operation, value in edit.changes:
+        listed = [part for part in edited.get(key, "").split(",") if part]
+        match operation:
+            case ConfigOperation.SET:
+                edited[key] = value
+            case ConfigOperation.DELETE:
+                edited.pop(key, None)
+            case ConfigOperation.APPEND:
+                edited[key] = ",".join([*listed, *(p for p in value.split(",") if p not in listed)])
+            case ConfigOperation.SUBTRACT:
+                if key not in edited:
+                    raise RequestError.of(
+                        ErrorCode.INVALID_CONFIG, f"{key} is not set on topic {edit.name}"
+                    )
+                gone = value.split(",")
+                edited[key] = ",".join(part for part in listed if part not in gone)
+    return edited

@@ -1,0 +1,1 @@
+"""A persistent single-node server of ZooKeeper's client protocol, over the pure tree."""

@@ -1,0 +1,205 @@
+"""What the controller is told or asked, and what it answers: inputs and output of `decide`.
+
+Must never know: how events arrive, how changes are written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from coordinator.cluster import ClusterState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from coordinator.cluster import BrokerRegistration, TopicState
+    from protocol.errors import RequestError
+
+DEFAULT = -1
+"""Asks for the cluster's default number of partitions or replicas."""
+
+ConfigCheck: TypeAlias = "Callable[[Mapping[str, str]], None]"
+"""Raises RequestError where a topic's config is not valid. Must be pure."""
+
+
+def accept_config(_config: Mapping[str, str]) -> None:
+    """Accept every config: what only the log depends on is not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTopic:
+    """A topic to create; `assignment` by partition index replaces the two counts.
+
+    `topic_id` and `start` (where the spread of replicas begins) are random and are filled in by
+    the controller.
+    """
+
+    name: str
+    partition_count: int = DEFAULT
+    replication_factor: int = DEFAULT
+    assignment: Mapping[int, tuple[int, ...]] | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+    topic_id: bytes = b""
+    start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TopicGrowth:
+    """Partitions to add to a topic until it has `partition_count`.
+
+    `assignment` names the replicas of each added partition, in order.
+    """
+
+    name: str
+    partition_count: int
+    assignment: tuple[tuple[int, ...], ...] | None = None
+    start: int = 0
+
+
+class ConfigOperation(IntEnum):
+    """What to do with a config value; the numbers are those of IncrementalAlterConfigs."""
+
+    SET = 0
+    DELETE = 1
+    APPEND = 2
+    SUBTRACT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigEdit:
+    """Changes to a topic's config: (key, operation, value) in order.
+
+    With `from_scratch` what is not set by them is dropped (the older AlterConfigs).
+    """
+
+    name: str
+    changes: tuple[tuple[str, ConfigOperation, str], ...]
+    from_scratch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IsrChange:
+    """An ISR that a leader proposes for a partition: broker ids with their broker epochs.
+
+    A broker epoch of -1 is not checked where the replica is in the ISR already.
+    """
+
+    topic_id: bytes
+    partition: int
+    leader_epoch: int
+    partition_epoch: int
+    isr: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokersChanged:
+    """Brokers came, went or came back; `topics` limits the look to those that are new to us."""
+
+    topics: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTopics:
+    """A client wants topics."""
+
+    items: tuple[NewTopic, ...]
+    check: ConfigCheck = accept_config
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTopics:
+    """A client wants topics gone, by name."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePartitions:
+    """A client wants topics to have more partitions."""
+
+    items: tuple[TopicGrowth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AlterConfigs:
+    """A client wants topics configured differently."""
+
+    items: tuple[ConfigEdit, ...]
+    check: ConfigCheck = accept_config
+
+
+@dataclass(frozen=True, slots=True)
+class AlterPartitions:
+    """A leader proposes in-sync replicas (KIP-497)."""
+
+    broker_id: int
+    broker_epoch: int
+    items: tuple[IsrChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ElectPreferred:
+    """Preferred leaders are wanted for these (topic, partition)."""
+
+    items: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """Preferred leaders are due again, for at most `limit` partitions at once."""
+
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShutDownBroker:
+    """A broker wants to leave: its leaderships go to others first."""
+
+    broker_id: int
+    broker_epoch: int
+
+
+Event: TypeAlias = (
+    BrokersChanged
+    | CreateTopics
+    | DeleteTopics
+    | CreatePartitions
+    | AlterConfigs
+    | AlterPartitions
+    | ElectPreferred
+    | Rebalance
+    | ShutDownBroker
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a decision changes: topics created or replaced, topics deleted, notes on brokers.
+
+    `refused` says by the index of an item why it changes nothing, `refusal` why the whole event
+    does not.
+    """
+
+    topics: Mapping[str, TopicState] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
+    brokers: Mapping[int, BrokerRegistration] = field(default_factory=dict)
+    acknowledged: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[int, RequestError] = field(default_factory=dict)
+    refusal: RequestError | None = None
+
+    def apply_to(self, state: ClusterState) -> ClusterState:
+        """Give the cluster as it is once the changes are written."""
+        if self.topics or self.deleted:
+            topics = {**state.topics, **self.topics}
+            tombs = {topics[name].topic_id: name for name in self.deleted}
+            for name in self.deleted:
+                del topics[name]
+            deleted_topics = {**state.deleted_topics, **tombs}
+            state = replace(state, topics=topics, deleted_topics=deleted_topics)
+        if self.brokers:
+            state = replace(state, brokers={**state.brokers, **self.brokers})
+        if self.acknowledged:
+            state = replace(state, acknowledged={**state.acknowledged, **self.acknowledged})
+        return state

@@ -1,0 +1,54 @@
+"""Where things are in the coordination store: the paths of znodes.
+
+Must never know: what the znodes hold, the store.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ROOT: Final = "/ottla"
+CLUSTER: Final = "/ottla/cluster"
+"""The cluster's identity; created last, so it says that all the others are there."""
+CONFIG: Final = "/ottla/config"
+CONTROLLER: Final = "/ottla/controller"
+"""Ephemeral: who decides now."""
+CONTROLLER_EPOCH: Final = "/ottla/controller_epoch"
+"""Set by whoever takes office; its version fences every write of a controller."""
+BROKERS: Final = "/ottla/brokers"
+BROKER_IDS: Final = "/ottla/brokers/ids"
+BROKER_EPOCHS: Final = "/ottla/brokers/epochs"
+ACKNOWLEDGED: Final = "/ottla/brokers/acknowledged"
+TOPICS: Final = "/ottla/topics"
+DELETED: Final = "/ottla/deleted"
+PRODUCER_IDS: Final = "/ottla/producer_ids"
+
+
+def registration(broker_id: int) -> str:
+    """Name the ephemeral registration of a broker."""
+    return f"{BROKER_IDS}/{broker_id}"
+
+
+def broker_epoch(broker_id: int) -> str:
+    """Name the persistent znode whose version counts a broker's registrations."""
+    return f"{BROKER_EPOCHS}/{broker_id}"
+
+
+def topic(name: str) -> str:
+    """Name the znode of a topic."""
+    return f"{TOPICS}/{name}"
+
+
+def deleted(topic_id: bytes) -> str:
+    """Name the tombstone of a deleted topic."""
+    return f"{DELETED}/{topic_id.hex()}"
+
+
+def parent(path: str) -> str:
+    """Give the path of the znode above."""
+    return path.rpartition("/")[0]
+
+
+def name(path: str) -> str:
+    """Give the last part of a path."""
+    return path.rpartition("/")[2]

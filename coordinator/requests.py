@@ -1,0 +1,135 @@
+"""What is asked of a controller while it is in office: rounds of decisions, and who waits for them.
+
+A round decides many requests one after the other, each on what the ones before it left, and is
+then written as one difference. A request whose topics could not all be written is decided again
+for the rest.
+Must never know: the store, how a round is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
+
+from coordinator import paths
+from coordinator.decide import decide
+from coordinator.events import (
+    AlterConfigs,
+    AlterPartitions,
+    CreatePartitions,
+    CreateTopics,
+    DeleteTopics,
+    ElectPreferred,
+    IsrChange,
+    ShutDownBroker,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from coordinator.cluster import ClusterState, TopicState
+    from coordinator.events import Changes, Event
+    from protocol.errors import RequestError
+
+Itemised: TypeAlias = (
+    CreateTopics | DeleteTopics | CreatePartitions | AlterConfigs | AlterPartitions | ElectPreferred
+)
+"""Events that consist of items about one topic each."""
+
+
+class Round:
+    """Decisions made one after the other, before anything is written."""
+
+    def __init__(self, before: ClusterState) -> None:
+        self.before = before
+        self.after = before
+        self.touched: dict[str, None] = {}
+        """The topics that were decided on, in that order."""
+
+    def decide(self, event: Event) -> Changes:
+        """Decide on an event, on top of what the round has decided before."""
+        changes = decide(self.after, event)
+        self.after = changes.apply_to(self.after)
+        self.touched.update(dict.fromkeys((*changes.topics, *changes.deleted)))
+        return changes
+
+    def topic(self, name: str) -> TopicState | None:
+        """Look up a topic as decided, or as it was before its deletion."""
+        return self.after.topics.get(name) or self.before.topics.get(name)
+
+
+class Request:
+    """A request on its way: the event, what became of each item, and the end of the wait."""
+
+    def __init__(self, event: Itemised | ShutDownBroker) -> None:
+        self.done = trio.Event()
+        self.refusal: RequestError | None = None
+        self.results: list[TopicState | RequestError | None] = []
+        """For each item the topic as written, or why nothing was changed."""
+        self._event = event
+        self._open: list[int] = []
+        self._names: dict[int, str] = {}
+        self._touched: frozenset[str] = frozenset()
+        if not isinstance(event, ShutDownBroker):
+            self.results = [None] * len(event.items)
+            self._open = list(range(len(event.items)))
+
+    def refuse(self, refusal: RequestError) -> None:
+        """End the wait: nothing (more) is done."""
+        self.refusal = refusal
+        self.done.set()
+
+    def decide_in(self, deciding: Round) -> None:
+        """Have what is still open decided in a round."""
+        changes = deciding.decide(self._event)
+        notes = (paths.BROKERS,) if changes.brokers else ()
+        self._touched = frozenset((*changes.topics, *changes.deleted, *notes))
+        self._names.clear()
+        if changes.refusal is not None:
+            self.refuse(changes.refusal)
+        if isinstance(self._event, ShutDownBroker):
+            return
+        for number, item in zip(self._open, self._event.items, strict=True):
+            name = _topic_of(item, deciding.before)
+            if name is not None:
+                self._names[number] = name
+        for position, error in changes.refused.items():
+            number = self._open[position]
+            self.results[number] = error
+            self._names.pop(number, None)
+
+    def finish(self, written: Round, *, failed: Collection[str]) -> None:
+        """Note that a round was written, except for the `failed` topics; end the wait if all is.
+
+        `paths.BROKERS` among the failed stands for what is noted of brokers.
+        """
+        if self.done.is_set():
+            return
+        if isinstance(self._event, ShutDownBroker):
+            if self._touched.isdisjoint(failed):
+                self.done.set()
+            return
+        again = [number for number, name in self._names.items() if name in failed]
+        for number, name in self._names.items():
+            if name not in failed:
+                self.results[number] = written.topic(name)
+        if not again:
+            self.done.set()
+            return
+        items = dict(zip(self._open, self._event.items, strict=True))
+        self._open = again
+        left = tuple(items[number] for number in again)
+        self._event = replace(self._event, items=left)  # type: ignore[arg-type]
+
+
+def _topic_of(item: object, state: ClusterState) -> str | None:
+    """Name the topic that an item is about; None where it names an unknown topic id."""
+    if isinstance(item, str):
+        return item
+    if isinstance(item, tuple):
+        return str(item[0])
+    if isinstance(item, IsrChange):
+        return state.topic_names.get(item.topic_id)
+    return str(item.name)  # type: ignore[attr-defined]

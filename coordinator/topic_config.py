@@ -1,0 +1,95 @@
+"""Topic names and configs as far as the coordinator depends on them.
+
+All other config keys belong to the log; whoever builds the controller hands in their check.
+Must never know: the store, logs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from coordinator.errors import InvalidConfig, InvalidTopicName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NAME_CHARACTERS_MAX: Final = 249
+CONFIG_CHARACTERS_MAX: Final = 65_536
+"""Of all keys and values of a topic together: the config shares a znode with the partitions."""
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
+
+MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
+UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
+FLUSH: Final = "ottla.flush"
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be a topic's name. Raises: InvalidTopicName."""
+    if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
+        raise InvalidTopicName(
+            f"a topic name has 1 to {NAME_CHARACTERS_MAX} characters, this one {len(name)}"
+        )
+    if name in {".", ".."}:
+        raise InvalidTopicName(f"{name!r} cannot be a topic name")
+    if _NAME.fullmatch(name) is None:
+        raise InvalidTopicName(f"topic name {name!r}: use only letters, digits, '.', '_' and '-'")
+
+
+def find_collision(name: str, existing: Iterable[str]) -> str | None:
+    """Find a topic whose name differs only by '.' against '_': metrics cannot tell them apart."""
+    flattened = name.replace(".", "_")
+    return next(
+        (each for each in existing if each != name and each.replace(".", "_") == flattened), None
+    )
+
+
+def min_insync_replicas(config: Mapping[str, str], *, replication_factor: int) -> int:
+    """Give how many in-sync replicas an acknowledgement needs, in [1, replication_factor].
+
+    Unless the topic says otherwise, 2 where there are 3 replicas or more and 1 where there are
+    fewer. More than there are replicas means all of them.
+    """
+    asked = config.get(MIN_INSYNC_REPLICAS)
+    default = 2 if replication_factor >= 3 else 1
+    return min(default if asked is None else int(asked), replication_factor)
+
+
+@dataclass(frozen=True, slots=True)
+class ElectionRules:
+    """What a topic's config says about elections, for partitions of one replication factor."""
+
+    min_insync_replicas: int
+    unclean: bool = False
+    flush_os: bool = False
+
+    @classmethod
+    def of(cls, config: Mapping[str, str], *, replication_factor: int) -> ElectionRules:
+        """Read the rules from a topic's config."""
+        return cls(
+            min_insync_replicas(config, replication_factor=replication_factor),
+            unclean=config.get(UNCLEAN_LEADER_ELECTION) == "true",
+            flush_os=config.get(FLUSH) == "os",
+        )
+
+
+def check_config(config: Mapping[str, str]) -> None:
+    """Check the size of a config and the keys that elections depend on. Raises: InvalidConfig."""
+    characters = sum(len(key) + len(value) for key, value in config.items())
+    if characters > CONFIG_CHARACTERS_MAX:
+        raise InvalidConfig(
+            f"a config of {characters} characters, at most {CONFIG_CHARACTERS_MAX} are kept"
+        )
+    asked = config.get(MIN_INSYNC_REPLICAS, "1")
+    if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= 2**31 - 1):
+        raise InvalidConfig(f"{MIN_INSYNC_REPLICAS}={asked}: a number of at least 1 is expected")
+    _check_choice(config, UNCLEAN_LEADER_ELECTION, ("true", "false"))
+    _check_choice(config, FLUSH, ("commit", "os"))
+
+
+def _check_choice(config: Mapping[str, str], key: str, choices: tuple[str, ...]) -> None:
+    value = config.get(key, choices[0])
+    if value not in choices:
+        raise InvalidConfig(f"{key}={value}: one of {', '.join(choices)} is expected")

@@ -1,0 +1,155 @@
+"""A whole cluster in one trio run: real brokers over a network, disks and a store in memory.
+
+A broker's process is a cancel scope: `kill` ends it in the middle of whatever it does, cuts its
+host off and abandons its session, as SIGKILL would; `start` runs it again over the same disk.
+Must never know: what tests do with it.
+"""
+
+from __future__ import annotations
+
+import random  # noqa: TID251 - seeded here, for everything that is handed a generator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.broker import Broker
+from broker.config import BrokerConfig
+from client.environment import Environment
+from coordinator.memory import MemoryCluster
+from simulation.disk import MemoryDisk
+from simulation.network import MemoryNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from coordinator.store import Store
+
+PORT = 9092
+EPOCH_MS = 1_700_000_000_000
+"""What the wall clock shows when the virtual clock shows 0."""
+
+
+class SimulatedBroker:
+    """One broker's machine: its disk stays when its process ends."""
+
+    def __init__(self, cluster: SimulatedCluster, broker_id: int) -> None:
+        self.broker_id = broker_id
+        self.host = f"broker-{broker_id}"
+        self.broker: Broker | None = None
+        self._cluster = cluster
+        self._disk = MemoryDisk(cluster.environment(self.host).random)
+        self._process = trio.CancelScope()
+        self._ended = trio.Event()
+        self._ended.set()
+        self._store: Store | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process runs."""
+        return not self._ended.is_set()
+
+    async def start(self) -> None:
+        """Run the process; returns once the broker is registered."""
+        assert not self.is_running, f"{self.host} runs already"
+        self._ended = trio.Event()
+        self._process = trio.CancelScope()
+        self.broker = Broker(
+            BrokerConfig.parse(self._properties()),
+            environment=self._cluster.environment(self.host),
+            disk=self._disk,
+            connect_store=self._connect_store,
+        )
+        await self._cluster.nursery.start(self._run, self.broker)
+
+    async def _run(
+        self, broker: Broker, *, task_status: trio.TaskStatus[Mapping[str, int]]
+    ) -> None:
+        try:
+            with self._process:
+                await broker.run(task_status=task_status)
+        finally:
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End the process cleanly, with leadership handed over."""
+        assert self.broker is not None, f"{self.host} was never started"
+        self.broker.stop()
+        await self._ended.wait()
+
+    async def kill(self) -> None:
+        """End the process as SIGKILL does: nobody is told, the session runs out by itself."""
+        self._cluster.abandon_session(self._store)
+        self._cluster.network.kill(self.host)
+        self._process.cancel()
+        await self._ended.wait()
+
+    def _properties(self) -> dict[str, str]:
+        return {
+            "node.id": str(self.broker_id),
+            "listeners": f"{self.host}:{PORT}",
+            "log.dirs": "data",
+            **self._cluster.properties,
+        }
+
+    @asynccontextmanager
+    async def _connect_store(self) -> AsyncIterator[Store]:
+        async with self._cluster.connect_store() as store:
+            self._store = store
+            yield store
+
+
+class SimulatedCluster:
+    """Brokers, a network, a store: everything that a cluster needs, in memory."""
+
+    def __init__(
+        self, nursery: trio.Nursery, *, seed: int = 0, properties: Mapping[str, str] | None = None
+    ) -> None:
+        self.nursery = nursery
+        self.network = MemoryNetwork()
+        self.properties = dict(properties or {})
+        self.brokers: dict[int, SimulatedBroker] = {}
+        self._store = MemoryCluster()
+        self._seed = seed
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of all brokers, as a client is given them."""
+        return ",".join(f"{broker.host}:{PORT}" for broker in self.brokers.values())
+
+    def environment(self, host: str) -> Environment:
+        """Give what a client or a broker on `host` needs of the outside world."""
+        return Environment(
+            network=self.network.host(host),
+            wall_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
+            random=random.Random(f"{self._seed} {host}"),  # noqa: S311 - to be repeatable
+        )
+
+    def connect_store(self) -> AbstractAsyncContextManager[Store]:
+        """Open a session with the coordinator."""
+        return self._store.connect()
+
+    def abandon_session(self, store: Store | None) -> None:
+        """Cut a session off as the end of its process would."""
+        if store is not None and store.session_id in self._store.session_ids:
+            self._store.disconnect(store.session_id)
+
+    async def start(self, broker_count: int) -> None:
+        """Start brokers 1 to `broker_count`, side by side."""
+        async with trio.open_nursery() as starting:
+            for broker_id in range(1, broker_count + 1):
+                self.brokers[broker_id] = SimulatedBroker(self, broker_id)
+                starting.start_soon(self.brokers[broker_id].start)
+
+
+@asynccontextmanager
+async def simulated_cluster(
+    broker_count: int, *, seed: int = 0, properties: Mapping[str, str] | None = None
+) -> AsyncIterator[SimulatedCluster]:
+    """Run a cluster for the time of a `with`; it is cut off at the end, not stopped."""
+    async with trio.open_nursery() as nursery:
+        cluster = SimulatedCluster(nursery, seed=seed, properties=properties)
+        await cluster.start(broker_count)
+        yield cluster
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,382 @@
+"""A disk in memory that forgets what was not synced: crashes, torn writes, faults on demand.
+
+What a power failure may do to a real disk is done here, decided by the random generator handed
+in: bytes appended since the last sync survive as a prefix, part of it zeroed; a directory keeps a
+prefix of the entries created, renamed or removed since its last sync.
+Must never know: logs, partitions, real files.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
+from protocol.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from random import Random  # noqa: TID251 - the type of what is handed in
+
+    from broker.log.disk import Buffer, File
+
+_BLOCK_BYTES = 512
+
+
+class _Content:
+    """A file's bytes: the first `durable_bytes` of them survive a crash."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.durable_bytes = 0
+        self.syncs: list[list[int]] = []  # sizes that syncs under way will make durable
+
+    def truncate(self, size: int) -> None:
+        del self.data[size:]
+        self.durable_bytes = len(self.data)
+        for sync in self.syncs:
+            sync[0] = min(sync[0], size)
+
+    def tear(self, random: Random) -> None:
+        """Keep what was synced, and of the rest what the crash happened to leave."""
+        kept = random.randint(self.durable_bytes, len(self.data))
+        if kept > self.durable_bytes and random.random() < 0.5:
+            zeroed = random.randrange(self.durable_bytes, kept) // _BLOCK_BYTES * _BLOCK_BYTES
+            zeroed = max(zeroed, self.durable_bytes)
+            self.data[zeroed:kept] = bytes(kept - zeroed)
+        del self.data[kept:]
+        self.durable_bytes = kept
+        self.syncs = []
+
+
+class _Directory:
+    """A directory's entries, and those that a crash would bring back."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, _Content | _Directory] = {}
+        self.durable: dict[str, _Content | _Directory] = {}
+        self.pending: list[tuple[str, _Content | _Directory | None]] = []
+
+    def link(self, name: str, node: _Content | _Directory) -> None:
+        self.entries[name] = node
+        self.pending.append((name, node))
+
+    def unlink(self, name: str) -> None:
+        if self.entries.pop(name, None) is not None:
+            self.pending.append((name, None))
+
+    def sync(self) -> None:
+        self.durable = dict(self.entries)
+        self.pending = []
+
+    def tear(self, random: Random) -> None:
+        survived = self.pending[: random.randint(0, len(self.pending))]
+        self.entries = dict(self.durable)
+        for name, node in survived:
+            if node is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = node
+        self.sync()
+        for _, node in sorted(self.entries.items()):
+            node.tear(random)
+
+
+class MemoryFile:
+    """An open file of a `MemoryDisk`; useless after a crash, like the process that held it."""
+
+    def __init__(self, disk: MemoryDisk, content: _Content, path: str) -> None:
+        self.path = path
+        self._disk = disk
+        self._content = content
+        self._life = disk.crashes
+        self._closed = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return len(self._content.data)
+
+    def content(self) -> _Content:
+        """The bytes of the file that it opened. Raises: StorageError after close or crash."""
+        if self._closed:
+            raise StorageError(f"{self.path} is closed")
+        if self._life != self._disk.crashes:
+            raise StorageError(f"{self.path} was opened before the crash")
+        return self._content
+
+    def append(self, *chunks: Buffer) -> int:
+        """Write all chunks at the end. Returns: the first byte's position. Raises: StorageError."""
+        content = self.content()
+        position = len(content.data)
+        self._disk.charge(sum(map(len, chunks)), self.path)
+        for chunk in chunks:
+            content.data += chunk
+        return position
+
+    def read(self, position: int, size: int) -> bytes:
+        """Read up to `size` bytes; shorter only at the end of the file. Raises: StorageError."""
+        return self.view().read(position, size)
+
+    def truncate(self, size: int) -> None:
+        """Cut to `size` bytes, durably. Raises: StorageError."""
+        self.content().truncate(size)
+
+    def view(self) -> MemoryView:
+        """Hand out a handle that outlives `close`."""
+        self.content()
+        return MemoryView(self._content, self.path)
+
+    def fileno(self) -> None:
+        """Memory has no descriptor."""
+
+    def sync(self) -> None:
+        """Make it durable at once. Raises: StorageError."""
+        content = self.content()
+        self._disk.refuse_planned_sync(self.path)
+        content.durable_bytes = len(content.data)
+
+    def close(self) -> None:
+        """End the owner's use."""
+        self._closed = True
+
+
+class MemoryView:
+    """A read-only handle of a file in memory."""
+
+    def __init__(self, content: _Content, path: str) -> None:
+        self.path = path
+        self._content = content
+
+    def read(self, position: int, size: int) -> bytes:
+        """Read up to `size` bytes; shorter only at the end of the file."""
+        return bytes(self._content.data[position : position + size])
+
+    def fileno(self) -> None:
+        """Memory has no descriptor."""
+
+
+class _MemoryLock:
+    def __init__(self, disk: MemoryDisk, path: str) -> None:
+        self._disk = disk
+        self._path = path
+        self._life = disk.crashes
+
+    def release(self) -> None:
+        if self._life == self._disk.crashes:
+            self._disk.locks.discard(self._path)
+
+
+class MemoryDisk:
+    """A `Disk` in memory. `crash()` is a power failure; faults are planned by its attributes.
+
+    `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
+    be appended in all; None is no limit.
+    """
+
+    def __init__(
+        self,
+        random: Random,
+        *,
+        sync_latency_s: Callable[[], float] = lambda: 0.0,
+        capacity_bytes: int | None = None,
+    ) -> None:
+        self.crashes = 0
+        self.syncs = 0
+        self.locks: set[str] = set()
+        self.sync_latency_s = sync_latency_s
+        self.capacity_bytes = capacity_bytes
+        self._random = random
+        self._root = _Directory()
+        self._failing_syncs = 0
+
+    def crash(self) -> None:
+        """Lose or tear what was not synced; every open file and lock is gone."""
+        self.crashes += 1
+        self.locks.clear()
+        self._failing_syncs = 0
+        self._root.tear(self._random)
+
+    def fail_next_sync(self, count: int = 1) -> None:
+        """Let the next `count` syncs raise StorageError."""
+        self._failing_syncs = count
+
+    def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
+        """Damage one bit of a file, durably."""
+        self._content(path).data[position] ^= 1 << bit
+
+    def charge(self, size: int, path: str) -> None:
+        """Take `size` bytes of the capacity. Raises: DiskFull."""
+        if self.capacity_bytes is None:
+            return
+        if size > self.free_bytes(path):
+            raise DiskFull(f"cannot append to {path}: disk full; free some space, then restart")
+
+    def refuse_planned_sync(self, path: str) -> None:
+        """Fail a sync if that was planned. Raises: StorageError."""
+        self.syncs += 1
+        if self._failing_syncs:
+            self._failing_syncs -= 1
+            raise StorageError(f"cannot sync {path}: a planned fault")
+
+    def open(self, path: str, *, create: bool = False) -> MemoryFile:
+        """Open for reading and appending. Raises: FileMissing, StorageError."""
+        directory, name = self._parent(path)
+        node = directory.entries.get(name)
+        if node is None and create:
+            node = _Content()
+            directory.link(name, node)
+        if not isinstance(node, _Content):
+            raise FileMissing(f"cannot open {path}: there is no such file")
+        return MemoryFile(self, node, path)
+
+    def exists(self, path: str) -> bool:
+        """Say whether a file or directory is there."""
+        return self._find(path) is not None
+
+    def file_size_bytes(self, path: str) -> int:
+        """Size of a file that need not be open. Raises: FileMissing."""
+        return len(self._content(path).data)
+
+    def list(self, directory: str) -> list[str]:
+        """Names in a directory, sorted; empty where there is none."""
+        node = self._find(directory)
+        return sorted(node.entries) if isinstance(node, _Directory) else []
+
+    def make_directory(self, path: str, *, durable: bool = True) -> None:
+        """Create it and its parents, durably unless told otherwise. Raises: StorageError."""
+        directory = self._root
+        for name in _parts(path):
+            node = directory.entries.get(name)
+            if node is None:
+                node = _Directory()
+                directory.link(name, node)
+                if durable:
+                    directory.sync()
+            if not isinstance(node, _Directory):
+                raise StorageError(f"cannot create {path}: {name} is a file")
+            directory = node
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file or directory, durably. Raises: FileMissing, StorageError."""
+        source, old_name = self._parent(old)
+        target, new_name = self._parent(new)
+        node = source.entries.get(old_name)
+        if node is None:
+            raise FileMissing(f"cannot rename {old}: there is no such file")
+        replaced = target.entries.get(new_name)
+        if isinstance(replaced, _Directory) and replaced.entries:
+            raise StorageError(f"cannot rename {old}: {new} is a directory with files in it")
+        source.unlink(old_name)
+        target.link(new_name, node)
+        source.sync()
+        target.sync()
+
+    def remove(self, path: str) -> None:
+        """Remove a file, or a directory with all in it. Missing is fine."""
+        if self.exists(path):
+            directory, name = self._parent(path)
+            directory.unlink(name)
+
+    def read_file(self, path: str) -> bytes:
+        """Read a whole small file. Raises: FileMissing."""
+        return bytes(self._content(path).data)
+
+    def write_file(self, path: str, data: bytes, *, durable: bool = True) -> None:
+        """Replace a small file atomically. Raises: StorageError."""
+        directory, name = self._parent(path)
+        self.charge(len(data), path)
+        content = _Content()
+        content.data += data
+        if durable:
+            self.refuse_planned_sync(path)
+            content.durable_bytes = len(data)
+        directory.link(name, content)
+        if durable:
+            directory.sync()
+
+    async def replace_file(self, path: str, data: bytes) -> None:
+        """Replace a small file durably, after the sync latency. Raises: StorageError."""
+        await self._wait(path)
+        self.write_file(path, data)
+
+    def sync_directory(self, path: str) -> None:
+        """Make creations and removals in a directory durable. Raises: FileMissing."""
+        node = self._find(path)
+        if not isinstance(node, _Directory):
+            raise FileMissing(f"cannot sync {path}: there is no such directory")
+        node.sync()
+
+    def free_bytes(self, path: str) -> int:  # noqa: ARG002 - one file system for all paths
+        """Space left for us."""
+        if self.capacity_bytes is None:
+            return 1 << 40
+        return max(0, self.capacity_bytes - sum(map(_size_bytes, self._root.entries.values())))
+
+    def lock(self, path: str) -> _MemoryLock:
+        """Take the lock file `path`. Raises: DirectoryInUse, FileMissing."""
+        if path in self.locks:
+            raise DirectoryInUse(f"{path} is in use; choose another data directory")
+        self.open(path, create=True)
+        self.locks.add(path)
+        return _MemoryLock(self, path)
+
+    async def sync(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
+        """Make `files`, then `directories`, durable after the latency. Raises: StorageError."""
+        marks = [(content, [len(content.data)]) for content in self._contents(files)]
+        for content, mark in marks:
+            content.syncs.append(mark)
+        try:
+            await self._wait(files[0].path if files else "/")
+            self.refuse_planned_sync(files[0].path if files else "/")
+            for content, mark in marks:
+                content.durable_bytes = max(content.durable_bytes, mark[0])
+        finally:
+            for content, mark in marks:
+                content.syncs = [other for other in content.syncs if other is not mark]
+        for path in directories:
+            if self.exists(path):
+                self.sync_directory(path)
+
+    async def _wait(self, path: str) -> None:
+        life = self.crashes
+        await trio.sleep(self.sync_latency_s())
+        if life != self.crashes:
+            raise StorageError(f"cannot sync {path}: the machine crashed")
+
+    def _contents(self, files: Sequence[File]) -> Iterator[_Content]:
+        for file in files:
+            assert isinstance(file, MemoryFile), "a memory disk syncs its own files"
+            yield file.content()
+
+    def _find(self, path: str) -> _Content | _Directory | None:
+        node: _Content | _Directory | None = self._root
+        for name in _parts(path):
+            if not isinstance(node, _Directory):
+                return None
+            node = node.entries.get(name)
+        return node
+
+    def _content(self, path: str) -> _Content:
+        node = self._find(path)
+        if not isinstance(node, _Content):
+            raise FileMissing(f"cannot read {path}: there is no such file")
+        return node
+
+    def _parent(self, path: str) -> tuple[_Directory, str]:
+        *above, name = _parts(path)
+        node = self._find("/".join(above))
+        if not isinstance(node, _Directory):
+            raise FileMissing(f"cannot reach {path}: there is no such directory")
+        return node, name
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part]
+
+
+def _size_bytes(node: _Content | _Directory) -> int:
+    if isinstance(node, _Content):
+        return len(node.data)
+    return sum(map(_size_bytes, node.entries.values()))

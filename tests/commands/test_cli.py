@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from cli import COMMANDS, ottla
+from commands.cluster_directory import ClusterDirectory, Node
+from commands.plan import Wishes, plan
+from commands.process import Identity
+
+
+def run(*args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(ottla, args, prog_name="ottla")
+    return result.exit_code, result.stdout, result.stderr
+
+
+def all_commands() -> list[tuple[str, ...]]:
+    paths = []
+    for name in COMMANDS:
+        command = ottla.get_command(click.Context(ottla), name)
+        subcommands = command.commands if isinstance(command, click.Group) else {}
+        paths += [(name,), *((name, sub) for sub in subcommands)]
+    return paths
+
+
+@pytest.mark.parametrize("path", all_commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(path):
+    status, out, _ = run(*path, "--help")
+
+    assert status == 0
+    assert "Example" in out
+    assert f"$ ottla {path[0]}" in out
+
+
+def test_the_table_of_commands_says_what_each_one_is():
+    status, out, _ = run("--help")
+
+    assert status == 0
+    assert all(name in out and text in out for name, text in COMMANDS.items())
+
+
+def test_the_version_names_what_a_bug_report_needs():
+    status, out, _ = run("--version")
+
+    assert status == 0
+    assert out.startswith(f"ottla {version('ottla')} (Python 3.")
+
+
+def test_a_wrong_option_is_one_line_that_names_the_help():
+    assert run("up", "--nonsense") == (
+        2, "", "ottla: error: No such option '--nonsense'; see 'ottla up --help'\n",
+    )  # fmt: skip
+
+
+def test_an_unknown_command_is_told():
+    status, _, err = run("upp")
+
+    assert status == 2
+    assert "No such command 'upp'" in err
+
+
+def test_help_is_shown_where_nothing_is_asked():
+    status, _, err = run()
+
+    assert status == 2
+    assert "Usage: ottla" in err
+
+
+@pytest.mark.parametrize(
+    "command", [("down",), ("status",), ("node", "kill", "1"), ("topic", "list"), ("produce", "t")]
+)
+def test_where_no_cluster_is_the_status_says_so(command, tmp_path):
+    status, out, err = run(*command, "--data", str(tmp_path))
+
+    assert status == 3
+    assert out == ""
+    assert err == (
+        f"ottla: error: no cluster in {tmp_path}; start one with 'ottla up', or name its directory"
+        " with --data\n"
+    )
+
+
+@pytest.fixture
+def stopped_cluster(tmp_path):
+    """A directory whose processes have died: their pids are those of others now."""
+    directory = ClusterDirectory(tmp_path)
+    cluster = plan(None, Wishes(brokers=2))
+    for node in cluster.nodes:
+        cluster = cluster.with_node(Node(node.name, node.port, Identity(1, "long ago"), "then"))
+    directory.save(cluster)
+    return tmp_path
+
+
+def test_the_status_of_a_dead_cluster_is_3_and_names_each_node(stopped_cluster):
+    status, out, _ = run("status", "--data", str(stopped_cluster), "--json")
+
+    assert status == 3
+    assert [(n["name"], n["state"]) for n in json.loads(out)["nodes"]] == [
+        ("coordinator", "dead"), ("1", "dead"), ("2", "dead"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", ["kill", "stop", "pause", "resume"])
+def test_a_dead_node_is_not_signalled_for_its_pid_may_be_anybodys(verb, stopped_cluster):
+    status, _, err = run("node", verb, "1", "--data", str(stopped_cluster))
+
+    assert status == 3
+    assert "broker 1 is not running; start it with 'ottla node start 1'" in err
+
+
+def test_down_of_a_dead_cluster_is_3(stopped_cluster):
+    status, _, err = run("down", "--data", str(stopped_cluster))
+
+    assert status == 3
+    assert "nothing is running" in err
+
+
+def test_clients_are_told_that_the_directorys_cluster_does_not_run(stopped_cluster):
+    status, _, err = run("topic", "list", "--data", str(stopped_cluster))
+
+    assert status == 3
+    assert "is not running; start it with 'ottla up'" in err
+
+
+def test_a_node_that_is_not_there_is_told_with_those_that_are(stopped_cluster):
+    status, _, err = run("node", "kill", "7", "--data", str(stopped_cluster))
+
+    assert status == 1
+    assert "no node '7'; choose of coordinator, 1, 2" in err
+
+
+@pytest.mark.parametrize("wrong", ["no-equals-sign", "=value"])
+def test_a_setting_is_a_name_and_a_value(wrong, tmp_path):
+    status, _, err = run("up", "--data", str(tmp_path), "--set", wrong)
+
+    assert status == 2
+    assert "is not name=value" in err
+
+
+def imported_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*(name for name, m in sys.modules.items() if m))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return {name.partition(".")[0] for name in result.stdout.split()}
+
+
+def test_the_command_line_starts_without_what_only_some_commands_need():
+    heavy = {"trio", "rich", "asyncio", "kazoo", "structlog", "broker", "client"}
+
+    assert not heavy & imported_by("import cli")
+    assert not heavy & imported_by("import cli, commands.up")
+
+
+def test_a_server_never_imports_what_only_a_terminal_needs():
+    prepare = "from commands.server_process import do_without_rich; do_without_rich()"
+
+    assert "rich" not in imported_by(f"{prepare}; import broker.runtime")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from commands.cluster_directory import Cluster, Node
+from commands.failure import CommandFailed
+from commands.plan import Wishes, plan
+from commands.process import Identity, identify
+
+
+def ports(cluster: Cluster) -> dict[str, int]:
+    return {node.name: node.port for node in cluster.nodes}
+
+
+def test_without_wishes_it_is_three_brokers_and_a_coordinator():
+    assert ports(plan(None, Wishes())) == {"coordinator": 9192, "1": 9092, "2": 9093, "3": 9094}
+
+
+def test_the_coordinator_is_first_for_brokers_need_it():
+    assert plan(None, Wishes()).nodes[0].name == "coordinator"
+
+
+def test_with_zookeeper_no_coordinator_is_started():
+    cluster = plan(None, Wishes(zookeeper="zk:2181"))
+
+    assert ports(cluster) == {"1": 9092, "2": 9093, "3": 9094}
+    assert cluster.coordinator == "zk:2181"
+
+
+def test_port_0_takes_the_free_ports_in_order():
+    cluster = plan(None, Wishes(brokers=2, port=0), free_ports=[5, 6, 7, 8])
+
+    assert ports(cluster) == {"coordinator": 7, "1": 5, "2": 6}
+
+
+def test_a_known_cluster_is_carried_on_with():
+    known = plan(None, Wishes(brokers=2, port=5000, settings=(("num.partitions", "4"),)))
+
+    assert plan(known, Wishes()) == known
+
+
+def test_a_known_cluster_can_grow_and_keeps_what_it_had():
+    known = plan(None, Wishes(brokers=1, port=5000))
+
+    assert ports(plan(known, Wishes(brokers=3))) == {
+        "coordinator": 5100,
+        "1": 5000,
+        "2": 5001,
+        "3": 5002,
+    }
+
+
+def test_a_known_cluster_does_not_shrink_for_records_are_there():
+    known = plan(None, Wishes(brokers=3))
+
+    with pytest.raises(CommandFailed, match="3 brokers, and records on all"):
+        plan(known, Wishes(brokers=2))
+
+
+def test_another_coordinator_is_refused_for_the_metadata_is_in_the_first():
+    with pytest.raises(CommandFailed, match="coordinator at 127.0.0.1:9192"):
+        plan(plan(None, Wishes()), Wishes(zookeeper="zk:2181"))
+
+
+def test_a_stopped_cluster_may_move_to_other_ports():
+    known = plan(None, Wishes(brokers=1))
+
+    assert ports(plan(known, Wishes(port=7000))) == {"coordinator": 7100, "1": 7000}
+
+
+def test_a_running_cluster_does_not_move_and_keeps_its_processes():
+    alive = identify(os.getpid())
+    known = plan(None, Wishes(brokers=1))
+    known = known.with_node(replace(known.node("1"), process=alive, started_at="then"))
+
+    with pytest.raises(CommandFailed, match="ottla down"):
+        plan(known, Wishes(port=7000))
+    assert plan(known, Wishes(port=9092, brokers=2)).node("1").process == alive
+
+
+def test_new_settings_replace_the_old_ones():
+    known = plan(None, Wishes(settings=(("a", "1"),)))
+
+    assert plan(known, Wishes(settings=(("b", "2"),))).settings == ("b=2",)
+
+
+def test_a_node_is_found_by_its_name_or_the_names_are_told():
+    cluster = Cluster((Node("coordinator", 1), Node("1", 2, Identity(1, "x"))))
+
+    assert cluster.node("1").port == 2
+    with pytest.raises(CommandFailed, match="no node '9'; choose of coordinator, 1"):
+        cluster.node("9")

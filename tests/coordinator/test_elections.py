@@ -1,0 +1,163 @@
+"""Golden scripts of elections: what a partition looks like after each step.
+
+brokers 1 2 3                      these are live, and the controller has acted on them
+topic replicas=1,2,3 key=value     a topic of one partition with a config
+die 1 2                            these registrations go, together
+return 1 [unclean] [empty]         a broker registers again
+bounce 1 [unclean] [empty]         the same, but nobody saw it go
+isr 1,2 [refused]                  the leader proposes an ISR
+shutdown 1                         a broker asks to leave
+prefer                             preferred leaders are due
+config key=value                   the topic is configured
+expect leader=1 epoch=0 isr=1,2 elr=- [lost]
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from coordinator.cluster import NO_LEADER, BrokerRegistration, ClusterState, Endpoint
+from coordinator.decide import decide
+from coordinator.events import (
+    AlterConfigs,
+    AlterPartitions,
+    BrokersChanged,
+    ConfigEdit,
+    ConfigOperation,
+    CreateTopics,
+    Event,
+    IsrChange,
+    NewTopic,
+    Rebalance,
+    ShutDownBroker,
+)
+
+SCRIPTS = sorted((Path(__file__).parent / "elections").glob("*.txt"))
+TOPIC_ID = bytes(range(16))
+
+
+class Script:
+    """The cluster that a script talks about."""
+
+    def __init__(self) -> None:
+        self.state = ClusterState()
+        self.registrations = 0
+
+    def play(self, line: str) -> None:
+        verb, *words = line.split()
+        getattr(self, verb)(*words)
+
+    def happen(self, event: Event) -> None:
+        before = self.state
+        changes = decide(before, event)
+        assert repr(decide(before, event)) == repr(changes)
+        self.refused = dict(changes.refused)
+        self.state = changes.apply_to(before)
+
+    def live(self, *broker_ids: str, unclean: bool = False, empty: bool = False) -> None:
+        for broker_id in map(int, broker_ids):
+            self.registrations += 1
+            registration = BrokerRegistration(
+                broker_id=broker_id,
+                broker_epoch=1000 + self.registrations,
+                endpoints=(Endpoint("localhost", 9091 + broker_id),),
+                rack=None,
+                directory_id="",
+                clean=not unclean,
+                epoch_version=self.registrations,
+                directory_changed=empty,
+            )
+            brokers = {**self.state.brokers, broker_id: registration}
+            self.state = replace(self.state, brokers=brokers)
+
+    def brokers(self, *broker_ids: str) -> None:
+        self.live(*broker_ids)
+        self.happen(BrokersChanged())
+
+    def topic(self, replicas: str, *config: str) -> None:
+        assignment = {0: integers(replicas.removeprefix("replicas="))}
+        settings = dict(each.split("=") for each in config)
+        new = NewTopic("t", assignment=assignment, config=settings, topic_id=TOPIC_ID)
+        self.happen(CreateTopics((new,)))
+        assert not self.refused
+
+    def die(self, *broker_ids: str) -> None:
+        gone = set(map(int, broker_ids))
+        brokers = {i: b for i, b in self.state.brokers.items() if i not in gone}
+        self.state = replace(self.state, brokers=brokers)
+        self.happen(BrokersChanged())
+
+    def bounce(self, broker_id: str, *how: str) -> None:
+        self.live(broker_id, unclean="unclean" in how, empty="empty" in how)
+        self.happen(BrokersChanged())
+        settled = self.state
+        self.happen(BrokersChanged())
+        assert self.state.topics == settled.topics, "settled once, settled for good"
+
+    # "return" is a word of Python's.
+    def __getattr__(self, verb: str):
+        assert verb == "return", f"no such verb: {verb}"
+        return self.bounce
+
+    def isr(self, members: str, *outcome: str) -> None:
+        partition = self.partition
+        epochs = {r: self.state.brokers[r].broker_epoch for r in integers(members)}
+        leader = self.state.brokers[partition.leader_id]
+        change = IsrChange(
+            TOPIC_ID, 0, partition.leader_epoch, partition.partition_epoch, isr=epochs
+        )
+        self.happen(AlterPartitions(leader.broker_id, leader.broker_epoch, (change,)))
+        assert bool(self.refused) == ("refused" in outcome), self.refused
+
+    def shutdown(self, broker_id: str) -> None:
+        epoch = self.state.brokers[int(broker_id)].broker_epoch
+        self.happen(ShutDownBroker(int(broker_id), epoch))
+
+    def prefer(self) -> None:
+        self.happen(Rebalance(limit=10))
+
+    def config(self, setting: str) -> None:
+        key, value = setting.split("=")
+        self.happen(AlterConfigs((ConfigEdit("t", ((key, ConfigOperation.SET, value),)),)))
+        assert not self.refused
+
+    @property
+    def partition(self):
+        return self.state.topics["t"].partitions[0]
+
+    def expect(self, *facts: str) -> None:
+        found = self.partition
+        assert facts == (
+            f"leader={'none' if found.leader_id == NO_LEADER else found.leader_id}",
+            f"epoch={found.leader_epoch}",
+            f"isr={listed(found.isr)}",
+            f"elr={listed(found.elr)}",
+            *(["lost"] if found.lost else []),
+        )
+
+
+def integers(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def listed(replicas: tuple[int, ...]) -> str:
+    return ",".join(map(str, replicas)) or "-"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_an_election_goes_as_written(path: Path):
+    script = Script()
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if line and not line.startswith("#"):
+            try:
+                script.play(line)
+            except AssertionError as error:
+                error.add_note(f"{path.name}:{number}: {line}")
+                raise
+
+
+def test_there_are_scripts():
+    assert len(SCRIPTS) > 10

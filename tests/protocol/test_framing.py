@@ -1,0 +1,211 @@
+"""Frames and headers."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import tracemalloc
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from protocol.api import API, ApiKey
+from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from protocol.api.metadata import MetadataRequest, MetadataResponse
+from protocol.codec import decode, encode_bytes
+from protocol.errors import EncodeError, ProtocolError
+from protocol.framing import (
+    FrameReader,
+    FrameTooLarge,
+    RequestHeader,
+    decode_request_header,
+    decode_response,
+    encode_request,
+    encode_response,
+    read_correlation_id,
+)
+from tests.protocol.messages import DECLARED, versions
+
+REQUESTS = [(api.request, version) for api in API.values() for version in versions(api.request)]
+RESPONSES = [(api.response, version) for api in API.values() for version in versions(api.response)]
+
+
+def framed(*payloads: bytes) -> bytes:
+    return b"".join(struct.pack(">i", len(payload)) + payload for payload in payloads)
+
+
+def cut_at(stream: bytes, positions: list[int]) -> list[bytes]:
+    ends = [*sorted(position % (len(stream) + 1) for position in positions), len(stream)]
+    return [stream[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+@given(
+    st.lists(st.binary(max_size=30), max_size=8),
+    st.lists(st.integers(0, 400), max_size=20),
+    st.booleans(),
+)
+@example([b"", b"", b"abc"], list(range(30)), True)
+def test_frames_do_not_depend_on_how_the_stream_is_cut(
+    payloads: list[bytes], positions: list[int], greedy: bool
+) -> None:
+    reader = FrameReader(frame_bytes_max=30)
+    frames = []
+    for piece in cut_at(framed(*payloads), positions):
+        reader.feed(piece)
+        if greedy:
+            frames += list(reader)
+    frames += list(reader)
+
+    assert [bytes(frame) for frame in frames] == payloads
+    assert reader.pending_bytes == 0
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_what_is_fed_may_change_afterwards(kind: type) -> None:
+    fed = bytearray(framed(b"abc"))
+    reader = FrameReader()
+    reader.feed(kind(fed))
+    fed[:] = b"x" * len(fed)
+
+    assert reader.next_frame() == b"abc"
+
+
+def test_a_frame_within_one_piece_is_not_copied() -> None:
+    piece = framed(b"abc", b"def")
+    reader = FrameReader()
+    reader.feed(piece)
+
+    assert [frame.obj is piece for frame in reader] == [True, True]
+
+
+@pytest.mark.parametrize("size", [101, 2**31 - 1, -1, -(2**31)])
+@pytest.mark.parametrize("cut", [0, 2])
+def test_a_size_that_is_not_accepted_is_refused_at_once(size: int, cut: int) -> None:
+    prefix = struct.pack(">i", size)
+    reader = FrameReader(frame_bytes_max=100)
+    reader.feed(prefix[:cut])
+    assert reader.next_frame() is None
+    reader.feed(prefix[cut:])
+
+    with pytest.raises(FrameTooLarge, match=f"{size} bytes announced"):
+        reader.next_frame()
+
+
+def test_memory_follows_what_arrived_and_not_what_was_announced() -> None:
+    tracemalloc.start()
+    try:
+        reader = FrameReader(frame_bytes_max=2**30)
+        reader.feed(struct.pack(">i", 2**30))
+        for _ in range(10_000):
+            reader.feed(b"x")
+            assert reader.next_frame() is None
+        assert reader.pending_bytes == 10_004
+        assert tracemalloc.get_traced_memory()[0] < 50_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("cls", "version"), REQUESTS)
+@pytest.mark.parametrize("client_id", ["client", "", None])
+def test_a_request_frame_is_read_back(cls: type, version: int, client_id: str | None) -> None:
+    (chunk,) = encode_request(cls(), api_version=version, correlation_id=7, client_id=client_id)
+    frame = read_frame(chunk)
+    header, body = decode_request_header(frame)
+
+    assert header == RequestHeader(cls.__layout__.key, version, 7, client_id)
+    assert decode(cls, version, body) == cls()
+
+
+@pytest.mark.parametrize(("cls", "version"), RESPONSES)
+def test_a_response_frame_is_read_back(cls: type, version: int) -> None:
+    (chunk,) = encode_response(cls(), api_version=version, correlation_id=-3)
+    frame = read_frame(chunk)
+
+    assert read_correlation_id(frame) == -3
+    assert decode_response(cls, version, frame) == (-3, cls())
+
+
+def test_flexible_headers_end_with_tagged_fields_and_keep_the_plain_client_id() -> None:
+    (old,) = encode_request(MetadataRequest(), api_version=8, correlation_id=1, client_id="ab")
+    (new,) = encode_request(MetadataRequest(), api_version=9, correlation_id=1, client_id="ab")
+
+    assert old[4:16] == bytes.fromhex("0003 0008 00000001 0002 6162")
+    assert new[4:17] == bytes.fromhex("0003 0009 00000001 0002 6162 00")
+
+
+def test_the_header_of_an_api_versions_response_is_version_0_whatever_its_own() -> None:
+    (plain,) = encode_response(ApiVersionsResponse(), api_version=3, correlation_id=5)
+    (flexible,) = encode_response(MetadataResponse(), api_version=9, correlation_id=5)
+
+    assert plain[4:] == struct.pack(">i", 5) + encode_bytes(ApiVersionsResponse(), 3)
+    assert flexible[4:] == struct.pack(">i", 5) + b"\0" + encode_bytes(MetadataResponse(), 9)
+
+
+def test_unknown_tagged_fields_of_headers_are_skipped() -> None:
+    tags = bytes.fromhex("02 00 01 61 07 00")
+    request = struct.pack(">hhih", ApiKey.METADATA, 9, 1, -1) + tags
+    response = struct.pack(">i", 1) + tags + encode_bytes(MetadataResponse(), 9)
+
+    assert decode_request_header(memoryview(request + b"body"))[1] == b"body"
+    assert decode_response(MetadataResponse, 9, memoryview(response)) == (1, MetadataResponse())
+
+
+def test_the_header_of_a_version_too_new_is_read_so_that_it_can_be_refused() -> None:
+    frame = struct.pack(">hhih", ApiKey.API_VERSIONS, 99, 4, 1) + b"c\0" + b"?"
+    header, body = decode_request_header(memoryview(frame))
+
+    assert header == RequestHeader(ApiKey.API_VERSIONS, 99, 4, "c")
+    assert body == b"?"
+
+
+def test_the_header_of_an_unknown_api_is_read_so_that_it_can_be_refused() -> None:
+    header, _ = decode_request_header(memoryview(struct.pack(">hhih", 999, 2, 4, -1)))
+
+    assert header == RequestHeader(999, 2, 4, None)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\0" * 9,
+        struct.pack(">hhih", 3, 9, 1, 5) + b"abc",
+        struct.pack(">hhih", 3, 9, 1, 1) + b"\xff\0",
+        struct.pack(">hhih", 3, 9, 1, -1),
+        struct.pack(">hhih", 3, 9, 1, -1) + b"\x01\x00\x05a",
+    ],
+)
+def test_a_header_that_lies_is_refused(frame: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        decode_request_header(memoryview(frame))
+
+
+@given(st.binary(max_size=40))
+def test_random_headers_raise_nothing_but_protocol_errors(noise: bytes) -> None:
+    with contextlib.suppress(ProtocolError):
+        decode_request_header(memoryview(noise))
+
+
+@given(st.sampled_from(DECLARED), st.binary(max_size=40), st.data())
+def test_random_responses_raise_nothing_but_protocol_errors(
+    cls: type, noise: bytes, data: st.DataObject
+) -> None:
+    with contextlib.suppress(ProtocolError):
+        decode_response(cls, data.draw(st.sampled_from(versions(cls))), memoryview(noise))
+
+
+@pytest.mark.parametrize("client_id", ["x" * 32768, "\ud800"])
+def test_a_client_id_without_bytes_is_refused(client_id: str) -> None:
+    with pytest.raises(EncodeError, match="ApiVersionsRequest"):
+        encode_request(ApiVersionsRequest(), api_version=0, correlation_id=1, client_id=client_id)
+
+
+def read_frame(chunk: object) -> memoryview:
+    assert isinstance(chunk, bytes)
+    reader = FrameReader()
+    reader.feed(chunk)
+    frame = reader.next_frame()
+    assert frame is not None
+    assert reader.pending_bytes == 0
+    return frame
