@@ -42,25 +42,39 @@ async def hand_over(
         for partition in leaving:
             with suppress(NotLeader):  # Somebody else leads it already: just as good.
                 await partition.high_watermark.wait_reached(partition.log.log_end_offset)
-    with trio.move_on_after(HAND_OVER_S):
-        settled = await _ask(peers, view, broker_id=broker_id)
-        while not settled:
-            await trio.sleep(ASK_AGAIN_S)
-            settled = await _ask(peers, view, broker_id=broker_id)
-        await view.wait_for(lambda _: not any(p.is_leader for p in leaving), timeout_s=HAND_OVER_S)
+    stuck = await _ask_until_answered(peers, view, broker_id=broker_id)
+    moving = [p for p in leaving if (p.topic, p.index) not in stuck]
+    await view.wait_for(lambda _: not any(p.is_leader for p in moving), timeout_s=HAND_OVER_S)
     left = [partition.name for partition in leaving if partition.is_leader]
     if left:
         log_events.warning("left_without_hand_over", count=len(left), first=left[0])
     return not left
 
 
-async def _ask(peers: Peers, view: ClusterView, *, broker_id: int) -> bool:
-    """Ask the controller once. Returns: whether it gave an answer that settles the matter."""
+async def _ask_until_answered(
+    peers: Peers, view: ClusterView, *, broker_id: int
+) -> frozenset[tuple[str, int]]:
+    """Ask the controller, for some time. Returns: the partitions that nobody can take over now."""
+    with trio.move_on_after(HAND_OVER_S):
+        stuck = await _ask(peers, view, broker_id=broker_id)
+        while stuck is None:
+            await trio.sleep(ASK_AGAIN_S)
+            stuck = await _ask(peers, view, broker_id=broker_id)
+        return stuck
+    return frozenset()
+
+
+async def _ask(
+    peers: Peers, view: ClusterView, *, broker_id: int
+) -> frozenset[tuple[str, int]] | None:
+    """Ask the controller once. Returns: what it cannot move; None where it is to be asked again."""
     request = ControlledShutdownRequest(broker_id=broker_id, broker_epoch=view.broker_epoch)
     try:
         response = await peers.call_controller(request, version=CONTROLLED_SHUTDOWN_VERSION)
     except (OSError, OttlaError) as error:
         log_events.info("controlled_shutdown_unanswered", error=str(error))
-        return False
+        return None
     # With a stale epoch another registration, or none, is known: there is nothing to hand over.
-    return response.error_code in (ErrorCode.NONE, ErrorCode.STALE_BROKER_EPOCH)
+    if response.error_code not in (ErrorCode.NONE, ErrorCode.STALE_BROKER_EPOCH):
+        return None
+    return frozenset((p.topic_name, p.partition_index) for p in response.remaining_partitions)

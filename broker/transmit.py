@@ -15,7 +15,7 @@ from protocol.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from broker.log.disk import File
+    from broker.log.disk import FileView
 
 SENDFILE_BYTES_MIN = 16_384
 """Smaller slices are read and joined with their neighbours: one system call for all of them."""
@@ -33,7 +33,7 @@ class FileSlice(Protocol):
     """A region of a file."""
 
     @property
-    def file(self) -> File:
+    def file(self) -> FileView:
         """The file."""
 
     @property
@@ -91,7 +91,7 @@ def _suits_sendfile(chunk: FileSlice) -> bool:
     return chunk.size >= SENDFILE_BYTES_MIN and chunk.file.fileno() is not None
 
 
-def _read(file: File, position: int, *, size: int) -> bytes:
+def _read(file: FileView, position: int, *, size: int) -> bytes:
     try:
         piece = file.read(position, size)
     except StorageError as error:

@@ -5,23 +5,20 @@ Must never know: when and where batches are sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import trio
 
 from client.errors import DeliveryFailed
-from client.records import RecordMetadata, TopicPartition
-from protocol.compression import Compression
-from protocol.errors import OttlaError
+from client.records import RecordMetadata
 from protocol.records import BatchBuilder, decode_batch
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ProducerIdentity:
-    """Producer id and epoch; sequence numbers count per identity and partition (KIP-98)."""
-
-    producer_id: int
-    epoch: int
+if TYPE_CHECKING:
+    from client.identity import ProducerIdentity
+    from client.records import TopicPartition
+    from protocol.compression import Compression
+    from protocol.errors import OttlaError
+    from protocol.records import Record
 
 
 class Batch:
@@ -29,6 +26,7 @@ class Batch:
 
     `in_doubt` says that a broker may have appended it without our knowing. It keeps its records
     uncompressed until it is done, so that it can be sent again under another identity, or split.
+    `reserved_bytes` is its share of the producer's buffer.
     """
 
     __slots__ = (
@@ -44,6 +42,7 @@ class Batch:
         "log_append_time_ms",
         "opened_at",
         "place",
+        "reserved_bytes",
         "watched",
     )
 
@@ -51,6 +50,7 @@ class Batch:
         self.place = place
         self.opened_at = opened_at
         self.builder = BatchBuilder()
+        self.reserved_bytes = 0
         self.identity: ProducerIdentity | None = None
         self.base_sequence = -1
         self.in_doubt = False
@@ -109,21 +109,26 @@ class Batch:
         """Cut it in two halves that take its place and its sequence numbers."""
         records = decode_batch(self.builder.build())
         middle = len(records) // 2
+        reserved = self.reserved_bytes // 2
         halves = (
-            Batch(self.place, opened_at=self.opened_at),
-            Batch(self.place, opened_at=self.opened_at),
+            self._part(0, records[:middle], reserved_bytes=reserved),
+            self._part(middle, records[middle:], reserved_bytes=self.reserved_bytes - reserved),
         )
-        for half, start, end in zip(halves, (0, middle), (middle, len(records)), strict=True):
-            for record in records[start:end]:
-                half.builder.append(record.timestamp_ms, record.key, record.value, record.headers)
-            half.identity = self.identity
-            half.in_doubt = self.in_doubt
-            half.watched = self.watched
-            if self.base_sequence >= 0:
-                half.base_sequence = next_sequence(self.base_sequence, start)
-            self._parts.append((start, half))
         self._done.set()
         return halves
+
+    def _part(self, start: int, records: list[Record], *, reserved_bytes: int) -> Batch:
+        part = Batch(self.place, opened_at=self.opened_at)
+        for _, timestamp_ms, key, value, headers in records:
+            part.builder.append(timestamp_ms, key, value, headers)
+        part.reserved_bytes = reserved_bytes
+        part.in_doubt = self.in_doubt
+        part.watched = self.watched
+        part.identity = self.identity
+        if self.identity is not None:
+            part.base_sequence = next_sequence(self.base_sequence, start)
+        self._parts.append((start, part))
+        return part
 
     async def wait(self, index: int) -> RecordMetadata:
         """Wait for the record at `index`. Raises: DeliveryFailed."""

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from client.delivery import Batch, ProducerIdentity, next_sequence
+from client.delivery import Batch, next_sequence
 from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from client.backoff import Backoff
+    from client.identity import ProducerIdentity
     from client.records import TopicPartition
 
 
@@ -111,6 +112,8 @@ class PartitionQueue:
 
     def complete(self, batch: Batch, *, base_offset: int, log_append_time_ms: int) -> None:
         """Settle a batch in flight as written."""
+        if batch.done:
+            return
         self._backoff.reset()
         self._remove(batch)
         batch.complete(base_offset, log_append_time_ms)
@@ -119,6 +122,8 @@ class PartitionQueue:
 
     def retry(self, batch: Batch, cause: OttlaError, *, in_doubt: bool, now: float) -> None:
         """Send a batch in flight again, once those sent after it are answered."""
+        if batch.done:
+            return
         if not self._draining or now >= self.retry_at:
             self.retry_at = now + self._backoff.next_s()
         batch.last_error = cause
@@ -129,18 +134,26 @@ class PartitionQueue:
 
     def split(self, batch: Batch) -> None:
         """Send a refused batch again as two."""
+        if batch.done:
+            return
         position = self._in_flight.index(batch)
         self._unanswered.discard(batch)
         self._in_flight[position : position + 1] = batch.split()
         self._draining = True
         self._end_draining()
 
+    def is_unanswered(self, batch: Batch) -> bool:
+        """Say whether a broker has the batch and owes an answer."""
+        return batch in self._unanswered
+
     def is_behind(self, batch: Batch) -> bool:
         """Say whether a batch before this one is unsettled, or has failed and left a gap."""
-        return self._sequence_lost or self._in_flight[0] is not batch
+        return self._sequence_lost or self._in_flight[:1] != [batch]
 
     def fail(self, batch: Batch, cause: OttlaError) -> None:
         """Settle any batch as failed."""
+        if batch.done:
+            return
         if batch is self.open:
             self.open = None
         elif batch in self._in_flight:

@@ -11,26 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from client.delivery import Batch, ProducerIdentity
+from client.answer import STALL_CHECK_S, await_answer
 from client.errors import (
     ConnectionBroken,
-    NoBrokerReachable,
-    RequestTimedOut,
     UnsupportedApi,
     WaitTimedOut,
     error_code,
     refusal,
 )
+from client.identity import IdentitySource
 from client.partition_queue import PartitionQueue
 from client.pool import Lane
 from client.records import TopicPartition
-from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
-from protocol.api.produce import (
-    PartitionProduceData,
-    PartitionProduceResponse,
-    ProduceRequest,
-    TopicProduceData,
-)
+from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.errors import RETRIABLE_CODES, EncodeError, ErrorCode, OttlaError
 
 if TYPE_CHECKING:
@@ -39,6 +32,8 @@ if TYPE_CHECKING:
     from client.backoff import Backoff
     from client.cluster import Cluster
     from client.connection import Connection, Exchange
+    from client.delivery import Batch
+    from protocol.api.produce import PartitionProduceResponse
     from protocol.compression import Compression
 
 REQUESTS_IN_FLIGHT_MAX: Final = 5
@@ -46,9 +41,6 @@ REQUESTS_IN_FLIGHT_MAX: Final = 5
 
 ANSWER_GRACE_S: Final = 2.0
 """How much longer than the broker itself we wait for its answer."""
-
-STALL_CHECK_S: Final = 0.5
-"""How often an unanswered request makes us look whether another broker leads by now."""
 
 ACKS_NONE: Final = 0
 
@@ -109,8 +101,9 @@ class Sender:
         self._settled = settled
         self._active: dict[PartitionQueue, None] = {}
         self._brokers: dict[int, _BrokerState] = {}
-        self._identity: ProducerIdentity | None = None
-        self._obtaining_identity = False
+        self._identities = IdentitySource(
+            cluster, nursery, obtained=self.wake, refused=self.fail_all
+        )
         self._wakeup = trio.lowlevel.ParkingLot()
         cluster.on_news(self.wake)
 
@@ -144,15 +137,12 @@ class Sender:
         self.failure = cause
         for queue in self._active:
             for batch in list(queue.batches()):
-                if not batch.done:
-                    batch.in_doubt = batch.in_doubt or queue.is_unanswered(batch)
-                    queue.fail(batch, cause)
+                batch.in_doubt = batch.in_doubt or queue.is_unanswered(batch)
+                queue.fail(batch, cause)
         self._active.clear()
 
     async def run(self) -> None:
         """Send until cancelled."""
-        if self._options.idempotent:
-            self._obtain_identity()
         while True:
             wake_at = self._send_what_can_be()
             with trio.move_on_at(wake_at):
@@ -183,19 +173,22 @@ class Sender:
             if due_at > now:
                 return min(wake_at, due_at)
             queue.close_open()
-        if not queue.has_ready or not queue.may_send:
-            return wake_at
         if queue.retry_at > now:
             return min(wake_at, queue.retry_at)
-        if self._options.idempotent and not self._identify(queue):
-            return wake_at
+        if queue.has_ready and queue.may_send and self._identify(queue):
+            retry_at = self._line_up(queue, sendable)
+            return min(wake_at, retry_at) if retry_at > now else wake_at
+        return wake_at
+
+    def _line_up(self, queue: PartitionQueue, sendable: dict[int, list[PartitionQueue]]) -> float:
+        """Put the queue with its leader's; returns until when that broker is left alone."""
         leader = self._cluster.leader_nowait(*queue.place)
         if leader is None:
             self._cluster.refresh_soon()
-        elif not queue.in_flight or queue.broker_id == leader.leader_id:
+            return 0.0
+        if not queue.in_flight or queue.broker_id == leader.leader_id:
             sendable.setdefault(leader.leader_id, []).append(queue)
-            return min(wake_at, max(now, self._broker(leader.leader_id).retry_at))
-        return wake_at
+        return self._broker(leader.leader_id).retry_at
 
     def _expire(self, queue: PartitionQueue, now: float) -> float:
         """Fail what was not acknowledged in time; returns when the next batch is too old."""
@@ -204,19 +197,18 @@ class Sender:
         if oldest is None or oldest.opened_at + timeout_s > now:
             return oldest.opened_at + timeout_s if oldest is not None else now + timeout_s
         for batch in queue.expired(now - timeout_s):
-            if not batch.done:
-                what = f"the acknowledgement of a batch of {len(batch)} records"
-                last = batch.last_error or self._cluster.last_error
-                queue.fail(batch, WaitTimedOut(what, timeout_s, last_cause=last))
+            what = f"the acknowledgement of a batch of {len(batch)} records"
+            last = batch.last_error or self._cluster.last_error
+            queue.fail(batch, WaitTimedOut(what, timeout_s, last_cause=last))
         return now + STALL_CHECK_S
 
     def _identify(self, queue: PartitionQueue) -> bool:
         """See to it that the queue has a producer id; False while there is none."""
-        if queue.identity is None:
-            if self._identity is None or self._identity is queue.spent_identity:
-                self._obtain_identity()
+        if self._options.idempotent and queue.identity is None:
+            identity = self._identities.get_nowait(other_than=queue.spent_identity)
+            if identity is None:
                 return False
-            queue.adopt(self._identity)
+            queue.adopt(identity)
         return True
 
     def _send_to(self, broker_id: int, queues: list[PartitionQueue], now: float) -> bool:
@@ -259,9 +251,7 @@ class Sender:
             topic_data=[TopicProduceData(*entry) for entry in by_topic.items()],
         )
         try:
-            exchange = connection.start(
-                request, expect_response=self._options.acks != ACKS_NONE
-            )
+            exchange = connection.start(request, expect_response=self._options.acks != ACKS_NONE)
         except (ConnectionBroken, UnsupportedApi, EncodeError) as error:
             self._retry(batches, error, in_doubt=False)
             return
@@ -293,25 +283,21 @@ class Sender:
     async def _answer(
         self, connection: Connection, exchange: Exchange, batches: dict[Batch, PartitionQueue]
     ) -> Any:
-        """Wait for the answer; give up early once another broker leads, late otherwise.
-
-        Raises: ConnectionBroken.
-        """
-        with trio.move_on_after(self._options.request_timeout_s + ANSWER_GRACE_S):
-            while True:
-                with trio.move_on_after(STALL_CHECK_S):
-                    return await exchange.wait()
-                if any(self._moved(queue) for queue in batches.values()):
-                    break
-                self._cluster.refresh_soon()
-        error = RequestTimedOut(
-            f"{connection.address} did not answer a Produce request within "
-            f"{trio.current_time() - exchange.started_at:.1f} s"
+        """Wait for the answer. Raises: ConnectionBroken."""
+        oldest_at = min(batch.opened_at for batch in batches)
+        return await await_answer(
+            self._cluster,
+            connection,
+            exchange,
+            expected_s=STALL_CHECK_S,
+            deadline=min(
+                trio.current_time() + self._options.request_timeout_s + ANSWER_GRACE_S,
+                oldest_at + self._options.delivery_timeout_s,
+            ),
+            moved=lambda: any(self._has_moved(queue) for queue in batches.values()),
         )
-        connection.close(error)
-        raise error
 
-    def _moved(self, queue: PartitionQueue) -> bool:
+    def _has_moved(self, queue: PartitionQueue) -> bool:
         leader = self._cluster.leader_nowait(*queue.place)
         return leader is not None and leader.leader_id != queue.broker_id
 
@@ -335,9 +321,7 @@ class Sender:
         code = error_code(answer.error_code)
         if code in (ErrorCode.NONE, ErrorCode.DUPLICATE_SEQUENCE_NUMBER):
             offset = answer.base_offset if code is ErrorCode.NONE else -1
-            queue.complete(
-                batch, base_offset=offset, log_append_time_ms=answer.log_append_time_ms
-            )
+            queue.complete(batch, base_offset=offset, log_append_time_ms=answer.log_append_time_ms)
             return
         cause = refusal(code, f"Produce to {batch.place}", detail=answer.error_message)
         if code in _TOO_LARGE and len(batch) > 1:
@@ -361,8 +345,7 @@ class Sender:
         self._cluster.refresh_soon()
         now = trio.current_time()
         for batch, queue in batches.items():
-            if not batch.done:
-                queue.retry(batch, cause, in_doubt=in_doubt, now=now)
+            queue.retry(batch, cause, in_doubt=in_doubt, now=now)
 
     def _broker(self, broker_id: int) -> _BrokerState:
         state = self._brokers.get(broker_id)

@@ -27,3 +27,8 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def mebibytes(size_bytes: int | None) -> str:
     """Write a size in MiB; a dash where it is not known."""
     return "-" if size_bytes is None else f"{size_bytes / _MEBIBYTE:.0f} MiB"
+
+
+def count_of(count: int, noun: str) -> str:
+    """Write a count with its noun in the right number."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

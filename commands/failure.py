@@ -44,6 +44,9 @@ class CommandFailed(OttlaError):
         self.exit_status = exit_status
 
 
+EXPECTED: Final = (OttlaError, OSError, click.ClickException)
+"""What a user or the world can cause; anything else is a bug."""
+
 NEXT_STEPS: Final = {
     errno.ENOSPC: "free some space, or choose a directory on another disk",
     errno.EDQUOT: "raise the quota, or choose a directory on another disk",
@@ -66,11 +69,11 @@ def report(error: BaseException) -> ExitStatus:
     if all(isinstance(cause, BrokenPipeError) for cause in causes):
         _silence_stdout()
         return ExitStatus.OK
-    if not all(isinstance(cause, (OttlaError, OSError, click.ClickException)) for cause in causes):
+    if not all(isinstance(cause, EXPECTED) for cause in causes):
         traceback.print_exception(error)
-        _complain(
-            "unexpected, so it is a bug; report it with the lines above and 'ottla --version'"
-        )
+        bug = next(cause for cause in causes if not isinstance(cause, EXPECTED))
+        what = f"{type(bug).__name__}: {bug}"
+        _complain(f"a bug, {what}; report it with the lines above and 'ottla --version'")
         return ExitStatus.BUG
     return _report_expected(causes[0])
 

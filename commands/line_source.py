@@ -13,7 +13,7 @@ import trio
 from commands.failure import CommandFailed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
 CHUNK_BYTES: Final = 262_144
@@ -45,7 +45,7 @@ class LineCutter:
         return [rest] if rest else []
 
 
-async def lines_of(path: Path | None) -> AsyncIterator[list[bytes]]:
+async def lines_of(path: Path | None) -> AsyncGenerator[list[bytes], None]:
     """Iterate over the lines of a file, or of stdin for None, in chunks as they come.
 
     From a terminal or a pipe every line comes at once, not when a buffer is full. Raises: OSError.

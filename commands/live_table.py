@@ -22,8 +22,8 @@ from commands.status import role_of, summary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
     from commands.cluster_directory import ClusterDirectory
     from commands.cluster_view import NodeView, Partition
@@ -140,19 +140,18 @@ async def _renew(
         await trio.sleep(max(INTERVAL_S, (now - started_at) / WORK_SHARE_MAX))
 
 
-def _table(view: ClusterView, rates: Mapping[int, float]) -> Table:
+def _table(view: ClusterView, rates: Mapping[int, float]) -> Group:
+    from rich.console import Group
     from rich.table import Table
 
-    table = Table(caption=f"{summary(view)}. Ctrl-C stops the cluster.", caption_justify="left")
-    for name in ("node", "state", "pid"):
-        table.add_column(name)
-    table.add_column("port", justify="right")
-    table.add_column("role")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("node", "state", "pid", "port", "role"):
+        table.add_column(name, no_wrap=True)
     for name in ("leaders", "memory", "records/s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True, justify="right")
     for node in view.nodes:
         table.add_row(*_cells(node, rates), style=None if node.state == "running" else "red")
-    return table
+    return Group(table, "", f"{summary(view)}; Ctrl-C stops the cluster")
 
 
 def _cells(view: NodeView, rates: Mapping[int, float]) -> list[str]:

@@ -109,7 +109,14 @@ def cluster_options(command: Callable[..., R]) -> Callable[..., R]:
     def run(
         *args: Any, bootstrap: str | None, directory: ClusterDirectory | None, **options: Any
     ) -> R:
-        return command(*args, bootstrap=find_bootstrap(bootstrap, directory), **options)
+        from client.metadata import parse_bootstrap
+
+        found = find_bootstrap(bootstrap, directory)
+        try:
+            parse_bootstrap(found)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--bootstrap") from error
+        return command(*args, bootstrap=found, **options)
 
     return run
 

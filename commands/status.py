@@ -13,7 +13,7 @@ import trio
 
 from client.environment import Environment
 from commands.cluster_view import ClusterView, observe
-from commands.columns import columns, mebibytes
+from commands.columns import columns, count_of, mebibytes
 from commands.failure import ExitStatus
 from commands.options import directory_option, json_option
 
@@ -60,7 +60,7 @@ def summary(view: ClusterView) -> str:
     """Say in one line how the partitions are."""
     if not view.is_up:
         return "nothing is running; start it with 'ottla up'"
-    line = f"{view.topics} topics, {view.partitions} partitions"
+    line = f"{count_of(view.topics, 'topic')}, {count_of(view.partitions, 'partition')}"
     if view.without_leader:
         line += f", {view.without_leader} WITHOUT A LEADER"
     if view.under_replicated:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from commands.cluster_directory import HOST, Cluster, ClusterDirectory
+from commands.columns import count_of
 from commands.failure import CommandFailed, ExitStatus
 from commands.launch import Launcher, stop
 from commands.options import PORT_MAX, Pair, directory_option, json_option
@@ -131,6 +132,5 @@ def _announce(cluster: Cluster, directory: ClusterDirectory, *, as_json: bool) -
     if as_json:
         click.echo(json.dumps(directory.describe(cluster), indent=2))
         return
-    count = len(cluster.brokers)
-    brokers = "1 broker" if count == 1 else f"{count} brokers"
+    brokers = count_of(len(cluster.brokers), "broker")
     click.echo(f"{brokers} at {cluster.bootstrap}, data in {directory.path}")

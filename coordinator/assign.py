@@ -34,8 +34,14 @@ def assign(
     _check_replication_factor(replication_factor, live=len(racks))
     ring = _ring(racks)
     return tuple(
-        _choose(ring, racks, replication_factor, index=start + first_partition + step)
-        for step in range(partition_count)
+        _choose(
+            ring,
+            racks,
+            replication_factor,
+            leader_at=(start + index) % len(ring),
+            shift=start // len(ring) + index // len(ring),
+        )
+        for index in range(first_partition, first_partition + partition_count)
     )
 
 
@@ -104,13 +110,19 @@ def _ring(racks: Mapping[int, str | None]) -> tuple[int, ...]:
 
 
 def _choose(
-    ring: tuple[int, ...], racks: Mapping[int, str | None], replication_factor: int, *, index: int
+    ring: tuple[int, ...],
+    racks: Mapping[int, str | None],
+    replication_factor: int,
+    *,
+    leader_at: int,
+    shift: int,
 ) -> tuple[int, ...]:
-    """Choose a leader and followers for the `index`-th partition round the ring."""
+    """Choose a leader and followers: the next ones round the ring, `shift` steps further on."""
     size = len(ring)
-    replicas = [ring[index % size]]
-    shift = index // size
-    others = [ring[(index + 1 + (shift + step) % (size - 1)) % size] for step in range(size - 1)]
+    replicas = [ring[leader_at]]
+    others = [
+        ring[(leader_at + 1 + (shift + step) % (size - 1)) % size] for step in range(size - 1)
+    ]
     rack_count = 0 if None in racks.values() else len(set(racks.values()))
     used = {racks[replicas[0]]}
     while len(replicas) < replication_factor:

@@ -77,13 +77,13 @@ async def _try_take(store: Store, broker_id: int, changed: trio.Event) -> Term |
 
 
 async def _resume(store: Store, epoch: int, epoch_stat: Stat, changed: trio.Event) -> Term | None:
-    """Go on with a term that this session has begun, if it is the current one."""
+    """Go on with a term that this session has begun; one that is not current is cleared away."""
     try:
-        value, _ = await store.get(paths.CONTROLLER)
+        value, stat = await store.get(paths.CONTROLLER)
+        if records.decode_controller(value).controller_epoch == epoch:
+            return Term(epoch, epoch_stat.version)
+        await store.delete(paths.CONTROLLER, version=stat.version)
     except NoNode:
-        changed.set()
-        return None
-    if records.decode_controller(value).controller_epoch != epoch:
-        changed.set()
-        return None
-    return Term(epoch, epoch_stat.version)
+        pass
+    changed.set()
+    return None

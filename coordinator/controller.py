@@ -32,6 +32,7 @@ from coordinator.events import (
 )
 from coordinator.office import REBALANCE_DELAY_S, Office
 from coordinator.requests import Request, Round
+from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, RequestError
 
 if TYPE_CHECKING:
@@ -78,16 +79,16 @@ class Controller:
 
         Raises: SessionLost.
         """
-        failure: CoordinationError | None = None
+        failure: CoordinationError = SessionLost("the session of this candidate has ended")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_watcher)
+            nursery.start_soon(self._end_with_session, nursery.cancel_scope)
             try:
                 while True:
                     await self._serve(await campaign(self._store, self._broker_id))
             except CoordinationError as error:
                 failure = error
             nursery.cancel_scope.cancel()
-        assert failure is not None, "only a failure ends the loop"
         raise failure
 
     # What handlers ask. All raise NotController where this broker does not decide.
@@ -225,6 +226,10 @@ class Controller:
             self._office.close()
             self._office = None
             log.info("controller_resigned")
+
+    async def _end_with_session(self, candidacy: trio.CancelScope) -> None:
+        await self._store.wait_lost()
+        candidacy.cancel()
 
     async def _follow_watcher(self) -> None:
         state = self._watcher.state

@@ -153,7 +153,7 @@ def _without_damaged(
     """
     damaged = roll.damaged(rules)
     if leads_on:
-        pass
+        damaged -= {partition.leader_id}
     if damaged.isdisjoint((*partition.isr, *partition.elr)):
         return partition
     for out in (damaged, roll.empty):

@@ -86,10 +86,6 @@ class Watches(Generic[W]):
         """List everyone who has a watch set."""
         return list(self._by_watcher)
 
-    def count_of(self, watcher: W) -> int:
-        """Count the watches of a watcher."""
-        return len(self._by_watcher.get(watcher, ()))
-
     def trigger(self, changes: Iterable[Event]) -> list[tuple[W, Event]]:
         """Find whom changes concern, in their order, and use up the one-shot watches.
 

@@ -37,7 +37,7 @@ _encoders: dict[tuple[type, int], Compiled] = {}
 
 
 def decode(cls: type[M], version: int, buffer: memoryview | bytes | bytearray) -> M:
-    """Decode a whole buffer, which must hold one message and nothing else.
+    """Decode a whole buffer; only a request may be followed by something, which is ignored.
 
     Records fields are memoryviews into `buffer`; everything else is copied.
     Raises: ProtocolError, naming message, version and field.

@@ -151,7 +151,8 @@ class EncoderSource(Source):
         self.write_length(length, "i")
         element = wire_type.element
         if isinstance(element, Fixed) and element.code != "16s":
-            self.emit(f'pack(f">{{len({local})}}{element.code}", *{local})')
+            with self.block(f"if {local}:"):
+                self.emit(f'pack(f">{{{length}}}{element.code}", *{local})')
             return
         item = self.name()
         with self.block(f"for {item} in {local}:"):
@@ -160,8 +161,10 @@ class EncoderSource(Source):
 
     def write_nested(self, wire_type: Nested, value: str, *, nullable: bool) -> None:
         """Write a struct, after the byte that says whether there is one if it may be null."""
-        local = self.name()
-        self.line(f"{local} = {value}")
+        local = value
+        if not value.isidentifier():
+            local = self.name()
+            self.line(f"{local} = {value}")
         if not nullable:
             self.write_struct(wire_type.struct, local)
             return

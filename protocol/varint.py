@@ -39,12 +39,9 @@ def encode_uvarint(value: int) -> bytes:
     """Give `value`, in [0, 2^32), as an unsigned varint."""
     if value < 0x80:
         return _SINGLE_BYTES[value]
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    return _encode_long(value)
 
 
 def read_varint(buffer: memoryview | bytes, position: int) -> tuple[int, int]:
@@ -76,6 +73,12 @@ def encode_varint(value: int) -> bytes:
     value = (value << 1) ^ (value >> 63)
     if value < 0x80:
         return _SINGLE_BYTES[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    return _encode_long(value)
+
+
+def _encode_long(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

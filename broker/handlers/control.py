@@ -15,6 +15,7 @@ import structlog
 import trio
 
 from broker.errors import PeerUnknown
+from client.errors import ConnectFailed
 from coordinator.cluster import NO_CONTROLLER
 from coordinator.errors import NotController
 from protocol.errors import ErrorCode, OttlaError, RequestError
@@ -60,7 +61,10 @@ class Forward(Protocol):
     """Sends a request to the broker that is the controller now."""
 
     async def __call__(self, request: Any, *, version: int) -> Any:
-        """Give its answer. Raises: PeerUnknown, OSError, OttlaError (the outcome is unknown)."""
+        """Give its answer.
+
+        Raises: PeerUnknown, ConnectFailed (nothing was sent), OttlaError (the outcome is unknown).
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Control:
             if controller_id not in (NO_CONTROLLER, self.broker_id):
                 try:
                     answer: R = await self.forward(request, version=context.api_version)
-                except (PeerUnknown, OSError) as error:
+                except (PeerUnknown, ConnectFailed) as error:
                     log_events.info("controller_unreachable", reason=str(error))
                 except OttlaError as error:
                     raise RequestError.of(

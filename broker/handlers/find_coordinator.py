@@ -37,25 +37,36 @@ UNKNOWN_TYPE = (ErrorCode.INVALID_REQUEST, "key type is 0 for groups or 1 for tr
 
 
 def handle_find_coordinator(
-    request: FindCoordinatorRequest, _context: RequestContext
+    request: FindCoordinatorRequest, context: RequestContext
 ) -> FindCoordinatorResponse:
     """Answer for every key that there is no coordinator."""
     code, message = ANSWERS.get(request.key_type, UNKNOWN_TYPE)
-    return refuse(request, code, message)
+    if context.api_version < SEVERAL_KEYS_SINCE:
+        return _answer_for_one(code, message)
+    return _answer_for_each(request.coordinator_keys, code, message)
 
 
 def refuse(
     request: FindCoordinatorRequest, code: ErrorCode, message: str
 ) -> FindCoordinatorResponse:
-    """Answer with an error for the one key, and for each of several."""
-    coordinators = [
-        Coordinator(key=key, node_id=NOWHERE, port=NOWHERE, error_code=code, error_message=message)
-        for key in request.coordinator_keys
-    ]
+    """Answer with an error for the one key, or for each of several."""
+    if request.coordinator_keys:
+        return _answer_for_each(request.coordinator_keys, code, message)
+    return _answer_for_one(code, message)
+
+
+def _answer_for_one(code: ErrorCode, message: str) -> FindCoordinatorResponse:
     return FindCoordinatorResponse(
-        error_code=code,
-        error_message=message,
-        node_id=NOWHERE,
-        port=NOWHERE,
-        coordinators=coordinators,
+        error_code=code, error_message=message, node_id=NOWHERE, port=NOWHERE
+    )
+
+
+def _answer_for_each(keys: list[str], code: ErrorCode, message: str) -> FindCoordinatorResponse:
+    return FindCoordinatorResponse(
+        coordinators=[
+            Coordinator(
+                key=key, node_id=NOWHERE, port=NOWHERE, error_code=code, error_message=message
+            )
+            for key in keys
+        ]
     )

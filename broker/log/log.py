@@ -24,10 +24,10 @@ from broker.log.errors import (
     RecordListTooLarge,
 )
 from broker.log.metadata import METADATA_FILE, encode_topic_id, parse_topic_id
+from broker.log.placement import Placed, place, place_batches
 from broker.log.producers import ProducerStates
 from broker.log.recovery import EPOCHS_FILE, TRUNCATION_FILE, load, note_truncation
 from broker.log.retention import count_expired
-from broker.log.segment import Placed, place, place_batches
 from broker.log.slice import LogSlice
 from broker.log.snapshots import (
     load_producers,
@@ -457,7 +457,8 @@ class Log:
         """
         with self._guarded():
             self._write_epochs()
-            self._segments.active.write_indexes()
+            for segment in self._segments:
+                segment.complete_indexes()
             end_offset = self.log_end_offset
             if end_offset > self._segments.base_offset and (
                 end_offset not in snapshot_offsets(self._storage)

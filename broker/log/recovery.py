@@ -15,14 +15,13 @@ import structlog
 
 from broker.log.epochs import EpochCache, EpochsDamaged
 from broker.log.errors import FileMissing
+from broker.log.index_files import INDEX_SUFFIXES
+from broker.log.placement import place
 from broker.log.segment import (
     DELETED_SUFFIX,
     LOG_SUFFIX,
-    OFFSET_INDEX_SUFFIX,
-    TIME_INDEX_SUFFIX,
     Segment,
     iterate_batches,
-    place,
 )
 from broker.log.segments import Segments
 from broker.log.snapshots import load_producers
@@ -119,7 +118,7 @@ def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
     bases = sorted(int(stem) for stem in stems if stem.isdigit())
     for name in names:
         stem, dot, suffix = name.partition(".")
-        is_orphan = dot + suffix in (OFFSET_INDEX_SUFFIX, TIME_INDEX_SUFFIX) and stem not in stems
+        is_orphan = dot + suffix in INDEX_SUFFIXES and stem not in stems
         if is_orphan or name.endswith((DELETED_SUFFIX, ".tmp")):
             storage.disk.remove(storage.path(name))
     if not bases:

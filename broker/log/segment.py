@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from broker.log.index import IndexDamaged, OffsetIndex, TimeIndex
+from broker.log.index import IndexDamaged
+from broker.log.index_files import IndexFiles
+from broker.log.placement import Placed, place
 from broker.log.slice import LogSlice
-from protocol.batch import HEADER_BYTES, assigned, check_crc, read_header
+from protocol.batch import HEADER_BYTES, check_crc, read_header
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
@@ -24,25 +26,13 @@ if TYPE_CHECKING:
     from protocol.batch import BatchHeader
 
 LOG_SUFFIX: Final = ".log"
-OFFSET_INDEX_SUFFIX: Final = ".index"
-TIME_INDEX_SUFFIX: Final = ".timeindex"
 DELETED_SUFFIX: Final = ".deleted"
 NO_TIMESTAMP: Final = -1
 _HEADER_WINDOW_BYTES: Final = 8192
 _BATCH_WINDOW_BYTES: Final = 1 << 18
-_INDEX_SPILL_BYTES: Final = 4096
 _RECENT_MAX: Final = 128
 
 _events = structlog.get_logger(__name__)
-
-
-class Placed(NamedTuple):
-    """A batch as it lies in the log: its offsets, size and newest timestamp."""
-
-    base_offset: int
-    last_offset: int
-    size_bytes: int
-    max_timestamp_ms: int
 
 
 def iterate_headers(
@@ -100,19 +90,19 @@ class Segment:
     """Batches of the offsets `[base_offset, next_offset)`.
 
     The file is opened and the indexes are loaded when they are first needed: an idle segment costs
-    nothing. Index files are caches, written in pieces and never synced: what they lack is scanned.
+    nothing. Index files are written in pieces, and synced only when the segment is complete or the
+    log is closed: after any other end they are built anew.
     """
 
     __slots__ = (
         "_bytes_since_entry",
         "_file",
         "_first_timestamp_ms",
+        "_loaded",
         "_max_timestamp",
-        "_offsets",
         "_recent_last_offsets",
         "_recent_positions",
         "_storage",
-        "_times",
         "base_offset",
         "next_offset",
         "opened_ms",
@@ -126,8 +116,7 @@ class Segment:
         self.opened_ms = storage.wall_ms()
         self._storage = storage
         self._file: File | None = None
-        self._offsets: OffsetIndex | None = None
-        self._times: TimeIndex | None = None
+        self._loaded: IndexFiles | None = None
         self._max_timestamp = (NO_TIMESTAMP, base_offset)
         self._first_timestamp_ms = NO_TIMESTAMP
         self._bytes_since_entry = 0
@@ -141,9 +130,9 @@ class Segment:
     def create(cls, storage: Storage, base_offset: int) -> Segment:
         """Create an empty segment; the next flush makes its file last. Raises: StorageError."""
         segment = cls(storage, base_offset, next_offset=base_offset)
-        segment.remove_leftovers()
         segment._file = storage.disk.open(segment.path(LOG_SUFFIX), create=True)
-        segment._start_indexes()
+        segment._loaded = IndexFiles(storage, base_offset)
+        segment._loaded.remove()  # of another segment that began here and was cut away
         storage.unsynced.note_file(segment._file)
         storage.unsynced.note_directory(storage.directory)
         return segment
@@ -169,7 +158,7 @@ class Segment:
     @property
     def max_timestamp(self) -> tuple[int, int]:
         """The newest timestamp (-1 for none) and the last offset of the first batch that has it."""
-        if self._offsets is None:
+        if self._loaded is None:
             self.load()
         return self._max_timestamp
 
@@ -189,9 +178,7 @@ class Segment:
 
     def append(self, chunks: Sequence[Buffer], placed: Sequence[Placed]) -> None:
         """Write batches at the end, in one call to the disk. Raises: StorageError."""
-        offsets, _ = self._indexes()
-        if len(offsets.unwritten) >= _INDEX_SPILL_BYTES:
-            self.write_indexes()
+        self._indexes.spill()
         file = self.file
         position = file.append(*chunks)
         self._storage.unsynced.note_file(file)
@@ -201,13 +188,14 @@ class Segment:
 
     def note(self, placed: Placed, position: int) -> None:
         """Take account of a batch that lies at `position`, the end of what was noted so far."""
-        offsets, times = self._indexes()
-        base_offset, (_, last_offset, size_bytes, timestamp_ms) = self.base_offset, placed
+        _, last_offset, size_bytes, timestamp_ms = placed
+        if not position:
+            self._first_timestamp_ms = timestamp_ms
         if timestamp_ms > self._max_timestamp[0]:
             self._max_timestamp = (timestamp_ms, last_offset)
         if self._bytes_since_entry > self._storage.config.index_interval_bytes:
-            offsets.add(last_offset - base_offset, position)
-            self._index_max_timestamp(times)
+            self._indexes.offsets.add(last_offset - self.base_offset, position)
+            self._index_max_timestamp()
             self._bytes_since_entry = 0
         self._bytes_since_entry += size_bytes
         recent = self._recent_last_offsets
@@ -219,16 +207,15 @@ class Segment:
         self.next_offset = last_offset + 1
         self.size_bytes = position + size_bytes
 
-    def _index_max_timestamp(self, times: TimeIndex) -> None:
+    def _index_max_timestamp(self) -> None:
         timestamp_ms, offset = self._max_timestamp
         if timestamp_ms != NO_TIMESTAMP:
-            times.add(timestamp_ms, offset - self.base_offset)
+            self._indexes.times.add(timestamp_ms, offset - self.base_offset)
 
     def seal(self) -> None:
         """Complete the index files: nothing will be appended any more. Raises: StorageError."""
-        _, times = self._indexes()
-        self._index_max_timestamp(times)
-        self.write_indexes()
+        self._index_max_timestamp()
+        self._indexes.complete(create=True)
         self._recent_last_offsets, self._recent_positions = array("q"), array("q")
 
     def truncate(self, offset: int) -> None:
@@ -236,14 +223,13 @@ class Segment:
         position = self.position_of(offset)
         if position >= self.size_bytes:
             return
-        offsets, times = self._indexes()
+        indexes = self._indexes
         first_cut = self._header_at(position).base_offset - self.base_offset
         self.file.truncate(position)
-        offsets.cut(first_cut)
-        times.cut(first_cut)
+        indexes.cut(first_cut)
         self._forget_tail()
-        self._scan(offsets.last_position, end=position)
-        self.rewrite_indexes()
+        self._scan(indexes.offsets.last_position, end=position)
+        indexes.rewrite()
 
     def remove(self) -> None:
         """Delete it: the file of batches is renamed first, durably. Raises: StorageError."""
@@ -251,12 +237,7 @@ class Segment:
         path = self.path(LOG_SUFFIX)
         self._storage.disk.rename(path, path + DELETED_SUFFIX)
         self._storage.disk.remove(path + DELETED_SUFFIX)
-        self.remove_leftovers()
-
-    def remove_leftovers(self) -> None:
-        """Delete index files whose segment is gone. Raises: StorageError."""
-        self._storage.disk.remove(self.path(OFFSET_INDEX_SUFFIX))
-        self._storage.disk.remove(self.path(TIME_INDEX_SUFFIX))
+        IndexFiles(self._storage, self.base_offset).remove()
 
     def close(self) -> None:
         """Let go of the file; slices that were handed out stay readable."""
@@ -270,62 +251,44 @@ class Segment:
     def load(self) -> None:
         """Read the indexes and scan the batches after their last entry. Raises: StorageError."""
         end = self.size_bytes
+        self._loaded = indexes = IndexFiles(self._storage, self.base_offset)
         try:
-            self._offsets = OffsetIndex.parse(self._read(OFFSET_INDEX_SUFFIX), segment_bytes=end)
-            self._times = TimeIndex.parse(self._read(TIME_INDEX_SUFFIX))
+            indexes.read(segment_bytes=end)
             self._forget_tail()
-            self._scan(self._offsets.last_position, end=end)
+            self._scan(indexes.offsets.last_position, end=end)
         except (StorageError, IndexDamaged) as error:
             if end:
                 _events.info("index_rebuilt", segment=self.path(LOG_SUFFIX), reason=str(error))
             self.start_recovery()
             self._scan(0, end=end)
-            self.rewrite_indexes()
+            self._indexes.rewrite()
 
     def start_recovery(self) -> None:
         """Forget what the indexes say: every batch that is worth keeping will be noted again."""
-        self._start_indexes()
+        self._loaded = IndexFiles(self._storage, self.base_offset)
+        self._forget_tail()
 
     def end_recovery(self) -> None:
         """Cut what was not noted, durably, and replace the index files. Raises: StorageError."""
         if self.file.size_bytes > self.size_bytes:
             self.file.truncate(self.size_bytes)
         self.file.sync()  # what was only in the kernel's hands counts as durable from now on
-        self.rewrite_indexes()
+        self._indexes.rewrite()
 
-    def write_indexes(self) -> None:
-        """Append the new entries to the index files, if they are in use. Raises: StorageError."""
-        if self._offsets is None:
-            return
-        offsets, times = self._indexes()
-        for index, suffix in ((offsets, OFFSET_INDEX_SUFFIX), (times, TIME_INDEX_SUFFIX)):
-            file = self._storage.disk.open(self.path(suffix), create=True)
-            if index.unwritten:
-                file.append(index.unwritten)
-                index.unwritten = bytearray()
-            file.close()
+    def complete_indexes(self) -> None:
+        """Write what the index files lack; the next flush makes it last. Raises: StorageError."""
+        if self._loaded is not None:
+            self._loaded.complete()
 
-    def rewrite_indexes(self) -> None:
-        """Replace the index files. Raises: StorageError."""
-        offsets, times = self._indexes()
-        for index, suffix in ((offsets, OFFSET_INDEX_SUFFIX), (times, TIME_INDEX_SUFFIX)):
-            self._storage.disk.write_file(self.path(suffix), index.encode(), durable=False)
-            index.unwritten = bytearray()
-
-    def _indexes(self) -> tuple[OffsetIndex, TimeIndex]:
-        if self._offsets is None or self._times is None:
+    @property
+    def _indexes(self) -> IndexFiles:
+        if self._loaded is None:
             self.load()
-        assert self._offsets is not None, "loaded above"
-        assert self._times is not None, "loaded above"
-        return self._offsets, self._times
-
-    def _start_indexes(self) -> None:
-        self._offsets, self._times = OffsetIndex(), TimeIndex()
-        self._forget_tail()
+        assert self._loaded is not None, "loaded above"
+        return self._loaded
 
     def _forget_tail(self) -> None:
-        _, times = self._indexes()
-        timestamp_ms, offset = times.last or (NO_TIMESTAMP, 0)
+        timestamp_ms, offset = self._indexes.times.last or (NO_TIMESTAMP, 0)
         self._max_timestamp = (timestamp_ms, self.base_offset + offset)
         self._first_timestamp_ms = NO_TIMESTAMP
         self._bytes_since_entry = 0
@@ -336,9 +299,6 @@ class Segment:
     def _scan(self, position: int, *, end: int) -> None:
         for header, at in self._headers(position, end=end):
             self.note(place(header), at)
-
-    def _read(self, suffix: str) -> bytes:
-        return self._storage.disk.read_file(self.path(suffix))
 
     # Reading.
 
@@ -354,8 +314,7 @@ class Segment:
         recent = self._recent_last_offsets
         if recent and offset > recent[0]:
             return self._recent_positions[bisect_left(recent, offset)]
-        offsets, _ = self._indexes()
-        position = offsets.position_before(offset - self.base_offset)
+        position = self._indexes.offsets.position_before(offset - self.base_offset)
         for header, at in self._headers(position, end=self.size_bytes):
             if header.last_offset >= offset:
                 return at
@@ -368,8 +327,7 @@ class Segment:
         recent = self._recent_positions
         if recent and limit >= recent[0]:
             return recent[bisect_right(recent, limit) - 1]
-        offsets, _ = self._indexes()
-        boundary = offsets.boundary_before(limit)
+        boundary = self._indexes.offsets.boundary_before(limit)
         for header, at in self._headers(boundary, end=self.size_bytes):
             if at + header.size_bytes > limit:
                 return at
@@ -402,7 +360,7 @@ class Segment:
 
     def headers_from_timestamp(self, timestamp_ms: int) -> Iterator[tuple[BatchHeader, int]]:
         """Yield the headers and positions from where records as new as that may begin."""
-        _, times = self._indexes()
+        times = self._indexes.times
         return self.headers(self.base_offset + times.offset_before(timestamp_ms) + 1)
 
     def read_batch(self, position: int, size_bytes: int) -> bytes:
@@ -430,35 +388,3 @@ class Segment:
                 f"{self.path(LOG_SUFFIX)} is damaged: {error}; restart the broker to recover the"
                 " log up to there and to fetch the rest from another replica"
             ) from error
-
-
-def place(header: BatchHeader) -> Placed:
-    """Take from a header on the disk what the indexes need."""
-    return Placed(header.base_offset, header.last_offset, header.size_bytes, header.max_timestamp)
-
-
-def place_batches(
-    batches: Sequence[tuple[BatchHeader, memoryview]],
-    *,
-    base_offset: int,
-    leader_epoch: int,
-    stamp_ms: int | None,
-) -> tuple[list[bytearray | memoryview], list[Placed]]:
-    """Give a producer's batches their offsets from `base_offset` on, their epoch, perhaps a time.
-
-    Returns: chunks to write, in which records are not copied; and where each batch lies.
-    """
-    chunks: list[bytearray | memoryview] = []
-    placed = []
-    for header, batch in batches:
-        chunks += assigned(
-            batch,
-            base_offset=base_offset,
-            leader_epoch=leader_epoch,
-            log_append_time_ms=stamp_ms,
-        )
-        last_offset = base_offset + header.last_offset_delta
-        timestamp_ms = header.max_timestamp if stamp_ms is None else stamp_ms
-        placed.append(Placed(base_offset, last_offset, header.size_bytes, timestamp_ms))
-        base_offset = last_offset + 1
-    return chunks, placed

@@ -8,7 +8,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
-from broker.log.segment import NO_TIMESTAMP, Placed, Segment
+from broker.log.placement import Placed
+from broker.log.segment import NO_TIMESTAMP, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -112,7 +112,7 @@ class Journal:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._pending_bytes_max = pending_bytes_max
-        self._pending_zxid = zxid
+        self.last_zxid = zxid
         self._work = trio.Event()
         self._progress = trio.Event()
         self._on_durable = on_durable
@@ -131,7 +131,7 @@ class Journal:
         packed = pack_transaction(*entry)
         self._pending.append(packed)
         self._pending_bytes += len(packed)
-        self._pending_zxid = entry.zxid
+        self.last_zxid = entry.zxid
         self._work.set()
 
     async def wait_durable(self, zxid: int) -> None:
@@ -149,7 +149,7 @@ class Journal:
         while True:
             await self._work.wait()
             self._work = trio.Event()
-            batch, zxid = self._pending, self._pending_zxid
+            batch, zxid = self._pending, self.last_zxid
             self._pending, self._pending_bytes = [], 0
             self._file.append(*_frame(batch))
             self.transactions_in_file += len(batch)

@@ -92,7 +92,7 @@ def _fields_of(operation: Operation) -> Fields:
 def _node_operation_fields(operation: NodeOperation) -> Fields:
     match operation:
         case CreateNode(path, value, ephemeral, sequence, container, acl):
-            return _CREATE, path, value, ephemeral, sequence, container, _acl_fields(acl)
+            return _CREATE, path, value, _acl_fields(acl), ephemeral, sequence, container
         case SetData(path, value, version):
             return _SET_DATA, path, value, version
         case DeleteNode(path, version):
@@ -108,9 +108,9 @@ def _operation_of(fields: Fields) -> Any:
     return _BUILDERS[kind](*rest)
 
 
-def _create_of(*fields: Any) -> CreateNode:
-    *others, acl = fields
-    return CreateNode(*others, _acl_of(acl))
+def _create_of(path: str, value: bytes | None, acl: Fields | None, *flags: bool) -> CreateNode:
+    ephemeral, sequence, container = flags
+    return CreateNode(path, value, ephemeral, sequence, container, _acl_of(acl))
 
 
 def _set_acl_of(path: str, acl: Fields | None, version: int) -> SetAcl:

@@ -243,7 +243,7 @@ class Session:
         elif state == KazooState.SUSPENDED:
             self.run_in_trio(self._on_suspended)
         else:
-            self.run_in_trio(self._end, "expired")
+            self.run_in_trio(self._end, f"the server says {self._client.client_state.lower()}")
 
     def _on_connected(self, opened: Opened) -> None:
         if self._lost.is_set():

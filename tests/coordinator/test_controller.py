@@ -137,7 +137,7 @@ async def create(controller: Controller, name: str, *, factor: int = 3, **config
 
 
 async def test_the_first_broker_decides_and_all_know_it(autojump_clock):
-    async with started(1, 2, 3) as (cluster, nodes):
+    async with started(1, 2, 3) as (_, nodes):
         active = [node.broker_id for node in nodes if node.controller.is_active]
 
         assert active == [1]
@@ -158,7 +158,7 @@ async def test_a_created_topic_is_seen_by_every_broker(autojump_clock):
 
 
 async def test_a_broker_that_does_not_decide_says_who_does(autojump_clock):
-    async with started(1, 2) as (cluster, nodes):
+    async with started(1, 2) as (_, nodes):
         with pytest.raises(NotController) as refusal:
             await nodes[1].controller.create_topics([NewTopic("t")])
 
@@ -249,3 +249,279 @@ async def test_thousands_of_partitions_survive_a_broker_in_few_multis(autojump_c
 
         assert all(t.partitions[0].leader_id in {1, 3} for t in state.topics.values())
         assert cluster.memory.tree.zxid - zxid < 20
+
+
+# Requests.
+
+
+async def propose(node: Node, controller: Controller, topic: str, *members: int):
+    state = node.watcher.state
+    partition = state.topics[topic].partitions[0]
+    leader = state.brokers[partition.leader_id]
+    change = IsrChange(
+        topic_id=state.topics[topic].topic_id,
+        partition=0,
+        leader_epoch=partition.leader_epoch,
+        partition_epoch=partition.partition_epoch,
+        isr={r: state.brokers[r].broker_epoch for r in members},
+    )
+    (result,) = await controller.alter_partitions(leader.broker_id, leader.broker_epoch, [change])
+    return result
+
+
+async def test_an_accepted_isr_is_returned_and_known_at_once(autojump_clock):
+    async with started(1, 2, 3) as (_, nodes):
+        controller = nodes[0].controller
+        await create(controller, "t")
+        leader_id = nodes[0].watcher.state.topics["t"].partitions[0].leader_id
+        members = [leader_id, leader_id % 3 + 1]
+
+        result = await propose(nodes[0], controller, "t", *members)
+
+        assert result.partition_epoch == 1
+        assert set(result.isr) == {*members}
+        assert nodes[0].watcher.state.topics["t"].partitions[0] == result
+
+
+async def test_a_proposal_of_an_earlier_incarnation_is_refused(autojump_clock):
+    async with started(1, 2, 3) as (_, nodes):
+        with pytest.raises(StaleBrokerEpoch):
+            await nodes[0].controller.alter_partitions(2, 1, [])
+        with pytest.raises(StaleBrokerEpoch):
+            await nodes[0].controller.controlled_shutdown(2, 1)
+
+
+async def test_a_shutdown_moves_leaders_and_tells_what_is_left(autojump_clock):
+    async with started(1, 2, 3) as (_, nodes):
+        controller = nodes[0].controller
+        for i in range(6):
+            await create(controller, f"t{i}")
+        leaving = nodes[1].registration
+
+        left = await controller.controlled_shutdown(2, leaving.broker_epoch)
+
+        assert left == ()
+        state = nodes[0].watcher.state
+        assert state.brokers[2].shutting_down
+        assert all(2 not in t.partitions[0].isr for t in state.topics.values())
+        await create(controller, "later", factor=2)
+        assert 2 not in nodes[0].watcher.state.topics["later"].partitions[0].replicas
+
+
+async def test_a_deleted_topic_is_remembered_until_all_holders_confirmed(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        await create(controller, "t")
+        topic_id = nodes[0].watcher.state.topics["t"].topic_id
+
+        await controller.delete_topics(["t"])
+
+        for node in nodes:
+            state = await cluster.until(node, lambda s: topic_id in s.deleted_topics)
+            assert state.deleted_topics == {topic_id: "t"}
+            assert "t" not in state.topics
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                nursery.start_soon(confirm_deleted, node.store, topic_id, node.broker_id)
+        await confirm_deleted(nodes[0].store, topic_id, 1)
+        for node in nodes:
+            await cluster.until(node, lambda s: not s.deleted_topics)
+
+
+async def test_a_topic_can_be_created_again_under_another_id(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        await create(controller, "t")
+        first = nodes[0].watcher.state.topics["t"].topic_id
+        await controller.delete_topics(["t"])
+
+        await create(controller, "t")
+
+        for node in nodes:
+            state = await cluster.until(
+                node, lambda s: "t" in s.topics and s.topics["t"].topic_id != first
+            )
+            assert state.deleted_topics == {first: "t"}
+
+
+async def test_requests_of_one_moment_share_a_round(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        zxid = cluster.memory.tree.zxid
+        async with trio.open_nursery() as nursery:
+            for i in range(100):
+                nursery.start_soon(create, controller, f"t{i}")
+
+        assert len(nodes[0].watcher.state.topics) == 100
+        assert cluster.memory.tree.zxid - zxid <= 3
+
+
+async def test_what_is_only_validated_is_not_written(autojump_clock):
+    async with started(1, 2) as (_, nodes):
+        controller = nodes[0].controller
+        wishes = [
+            NewTopic("t", partition_count=2, replication_factor=2),
+            NewTopic("u", partition_count=1, replication_factor=3),
+        ]
+
+        results = await controller.create_topics(wishes, validate_only=True)
+
+        assert len(results["t"].partitions) == 2
+        assert results["u"].code is ErrorCode.INVALID_REPLICATION_FACTOR
+        assert "start another broker or ask for 2" in str(results["u"])
+        assert nodes[0].watcher.state.topics == {}
+
+
+async def test_topics_grow_and_are_configured(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        await create(controller, "t")
+
+        grown = await controller.create_partitions([TopicGrowth("t", 3)])
+        edit = ConfigEdit("t", (("retention.ms", ConfigOperation.SET, "1000"),))
+        edited = await controller.alter_configs([edit])
+
+        assert len(grown["t"].partitions) == 3
+        assert edited["t"].config == {"retention.ms": "1000"}
+        state = await cluster.until(nodes[2], lambda s: s.topics["t"].config)
+        assert len(state.topics["t"].partitions) == 3
+
+
+async def test_leaders_return_to_the_preferred_replica_by_themselves(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        await controller.create_topics([NewTopic("t", assignment={0: (2, 1, 3)})])
+        cluster.kill(2)
+        await remove_dead(nodes[0].store, nodes[1].registration)
+        await cluster.until(nodes[0], lambda s: s.topics["t"].partitions[0].leader_id == 1)
+        node = await cluster.start(2)
+        await cluster.until(
+            nodes[0], lambda s: s.acknowledged.get(2) == node.registration.epoch_version
+        )
+        await propose(nodes[0], controller, "t", 1, 2, 3)
+        assert nodes[0].watcher.state.topics["t"].partitions[0].leader_id == 1
+        at = trio.current_time()
+
+        await cluster.until(nodes[2], lambda s: s.topics["t"].partitions[0].leader_id == 2)
+
+        assert trio.current_time() - at <= 5.0
+
+
+# Lost races and unknown outcomes.
+
+
+async def test_a_topic_that_somebody_else_wrote_is_read_and_decided_again(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller = nodes[0].controller
+        await create(controller, "t")
+        path = paths.topic("t")
+        value, stat = await nodes[1].store.get(path)
+        leader_id = nodes[0].watcher.state.topics["t"].partitions[0].leader_id
+        # Another hand, without the fence, in the very moment before the controller's write.
+        cluster.memory.latency = partial(trio.sleep, 0.001)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(nodes[1].store.set, path, value)
+            await trio.sleep(0.0005)
+            result = await propose(nodes[0], controller, "t", leader_id)
+
+        assert result.isr == (leader_id,)
+        _, written = await nodes[1].store.get(path)
+        assert written.version == stat.version + 2
+
+
+async def test_a_controller_that_lost_office_answers_nobody(autojump_clock):
+    async with started(1, 2, 3) as (_, nodes):
+        deposed = nodes[0].controller
+        version = (await nodes[1].store.get(paths.CONTROLLER_EPOCH))[1].version
+        await nodes[1].store.set(paths.CONTROLLER_EPOCH, records.encode_counter(9), version=version)
+
+        with pytest.raises(NotController):
+            await deposed.create_topics([NewTopic("t", replication_factor=1)])
+
+        assert await nodes[1].store.exists(paths.topic("t")) is None
+
+
+class LosingAnswers:
+    """A store whose multis are done, but whose answer is lost now and then."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+        self.lose = False
+
+    def __getattr__(self, name: str):
+        return getattr(self._store, name)
+
+    async def multi(self, operations):
+        results = await self._store.multi(operations)
+        if self.lose:
+            self.lose = False
+            raise ConnectionLost("the answer was lost")
+        return results
+
+
+async def test_a_write_whose_answer_was_lost_is_read_back_and_reported_as_done(autojump_clock):
+    memory = MemoryCluster()
+    async with memory.connect() as raw, trio.open_nursery() as nursery:
+        store = LosingAnswers(raw)
+        await prepare(store, new_cluster_id=lambda: "c")
+        watcher = ClusterWatcher(store)
+        controller = Controller(store, 1, watcher, random_bytes=bytes)
+        await nursery.start(watcher.run)
+        await register(store, facts(1))
+        nursery.start_soon(controller.run)
+        with trio.fail_after(10):
+            state = watcher.state
+            while 1 not in state.acknowledged:
+                state = await watcher.wait_changed(state)
+
+        store.lose = True
+        created = await controller.create_topics([NewTopic("t", replication_factor=1)])
+        assert created["t"].partitions[0].leader_id == 1
+
+        store.lose = True
+        edit = ConfigEdit("t", (("retention.ms", ConfigOperation.SET, "1"),))
+        edited = await controller.alter_configs([edit])
+        assert edited["t"].config == {"retention.ms": "1"}
+
+        store.lose = True
+        deleted = await controller.delete_topics(["t"])
+        assert not isinstance(deleted["t"], RequestError)
+        assert watcher.state.topics == {}
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_disconnection_only_delays(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        cluster.memory.disconnect(nodes[0].store.session_id)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(create, nodes[0].controller, "t")
+            await trio.sleep(1)
+            cluster.memory.reconnect(nodes[0].store.session_id)
+
+        await cluster.until(nodes[2], lambda s: "t" in s.topics)
+
+
+async def test_a_lost_session_ends_watcher_and_controller(autojump_clock):
+    memory = MemoryCluster()
+    async with memory.connect() as store:
+        await prepare(store, new_cluster_id=lambda: "c")
+        watcher = ClusterWatcher(store)
+        controller = Controller(store, 1, watcher, random_bytes=bytes)
+        ended = []
+
+        async def run(part, **kwargs) -> None:
+            with pytest.raises(SessionLost):
+                await part(**kwargs)
+            ended.append(part)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run, watcher.run)
+            await trio.sleep(0.1)
+            nursery.start_soon(run, controller.run)
+            await trio.sleep(0.1)
+            memory.expire(store.session_id)
+
+        assert len(ended) == 2
+        with pytest.raises(NotController):
+            await controller.create_topics([NewTopic("t")])

@@ -166,9 +166,7 @@ class Elections(RuleBasedStateMachine):
         before = self.state.brokers.get(broker_id)
         if before is not None and self.state.acknowledged.get(broker_id) != before.epoch_version:
             clean, empty = clean and before.clean, empty or before.directory_changed
-        self.state = registered(
-            self.state, broker_id, epoch=self.epoch, clean=clean, empty=empty
-        )
+        self.state = registered(self.state, broker_id, epoch=self.epoch, clean=clean, empty=empty)
 
     @precondition(lambda self: self.partition.leader_id in self.state.brokers)
     @rule(members=st.sets(st.sampled_from(BROKERS)))
@@ -185,9 +183,7 @@ class Elections(RuleBasedStateMachine):
         joined = set(isr) - set(partition.isr)
         if partition.leader_id in self.holders:
             self.holders |= joined
-        changes = self.happen(
-            AlterPartitions(leader.broker_id, leader.broker_epoch, (change,))
-        )
+        changes = self.happen(AlterPartitions(leader.broker_id, leader.broker_epoch, (change,)))
         if changes.refused and partition.leader_id in self.holders:
             self.holders -= joined - set(self.partition.isr) - set(self.partition.elr)
 

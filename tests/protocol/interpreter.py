@@ -186,8 +186,9 @@ def interpret_encode(message: Any, version: int) -> bytes:
 
 def interpret_decode(cls: type, version: int, data: bytes) -> Any:
     """Decode the slow way. Raises: Refused."""
-    reader = Reader(version, data, flexible=version >= layout_of(cls).flexible_since)
+    layout = layout_of(cls)
+    reader = Reader(version, data, flexible=version >= layout.flexible_since)
     message = reader.struct(cls)
-    if reader.position != len(data):
+    if reader.position != len(data) and not layout.is_request:
         raise Refused("trailing")
     return message

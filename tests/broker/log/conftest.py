@@ -56,11 +56,11 @@ def root(disk: Disk, tmp_path: Path) -> str:
 def batch_of() -> Callable[..., bytes]:
     """Makes a batch of `count` records, one millisecond apart."""
 
-    def make(count: int = 1, *, timestamp_ms: int = START_MS, value: bytes = b"v", **header) -> bytes:
+    def make(
+        count: int = 1, *, timestamp_ms: int = START_MS, value: bytes = b"v", **header
+    ) -> bytes:
         base_offset = header.get("base_offset", 0)
-        records = [
-            Record(base_offset + i, timestamp_ms + i, None, value, ()) for i in range(count)
-        ]
+        records = [Record(base_offset + i, timestamp_ms + i, None, value, ()) for i in range(count)]
         return encode_batch(records, **header)
 
     return make

@@ -1,4 +1,4 @@
-"""The disk port's laws, on the real disk and on the one in memory; and what only one of them has."""
+"""The disk port's laws on both disks, and what only one of them has."""
 
 from __future__ import annotations
 

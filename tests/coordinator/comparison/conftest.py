@@ -7,6 +7,7 @@ out), children, and the order in which replies and watch events reach every sess
 from __future__ import annotations
 
 from collections import deque
+from itertools import count
 from struct import Struct
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, Id
 
 PATIENCE_S = 10.0
+PLACES = count()
 INT, LONG = Struct("!i"), Struct("!q")
 
 
@@ -274,6 +276,6 @@ def pair(zookeeper, embedded):
 
 
 @pytest.fixture
-def root(request):
+def root():
     """A place of its own for every test."""
-    return "/" + request.node.name.replace("[", "-").replace("]", "")
+    return f"/place-{next(PLACES)}"

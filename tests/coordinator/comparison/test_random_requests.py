@@ -99,15 +99,11 @@ class Steps:
             self._ask.get_ephemerals(self._root),
             self._ask.count_descendants(path),
             self._ask.remove_watches(path, 3),
-            self._ask.check_watches(path, 3),
         ]
         if self._persistent:
             rare += [self._ask.add_watch(path, int(path.endswith("a")))] * 3
         else:
-            rare += [
-                self._ask.remove_watches(path, self._random.choice((1, 2))),
-                self._ask.check_watches(path, self._random.choice((1, 2))),
-            ]
+            rare.append(self._ask.remove_watches(path, self._random.choice((1, 2))))
         return self._random.choice(rare)
 
 

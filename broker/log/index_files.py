@@ -1,0 +1,87 @@
+"""The two index files of a segment, beside the indexes that they hold.
+
+Must never know: batches, other segments.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from broker.log.index import IndexDamaged, OffsetIndex, TimeIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker.log.disk import File
+    from broker.log.storage import Storage
+
+INDEX_SUFFIXES: Final = (".index", ".timeindex")
+_SPILL_BYTES: Final = 4096
+
+
+class IndexFiles:
+    """Both indexes of the segment at `base_offset`; new entries are written in pieces."""
+
+    __slots__ = ("_base_offset", "_storage", "_unsynced", "offsets", "times")
+
+    def __init__(self, storage: Storage, base_offset: int) -> None:
+        self.offsets = OffsetIndex()
+        self.times = TimeIndex()
+        self._storage = storage
+        self._base_offset = base_offset
+        self._unsynced = False
+
+    def read(self, *, segment_bytes: int) -> None:
+        """Read both files. Raises: IndexDamaged where they make no sense; StorageError."""
+        disk, (offsets_path, times_path) = self._storage.disk, self._paths()
+        self.offsets = OffsetIndex.parse(disk.read_file(offsets_path), segment_bytes=segment_bytes)
+        self.times = TimeIndex.parse(disk.read_file(times_path))
+        if len(self.offsets) and not len(self.times):
+            raise IndexDamaged("the time index lacks what the offset index has")
+
+    def spill(self) -> None:
+        """Write the new entries once there are many of them. Raises: StorageError."""
+        if len(self.offsets.unwritten) >= _SPILL_BYTES:
+            self._write()
+
+    def complete(self, *, create: bool = False) -> None:
+        """Write all new entries; the next flush makes the files last. Raises: StorageError."""
+        if create or self._unsynced or self.offsets.unwritten or self.times.unwritten:
+            for file in self._write():
+                self._storage.unsynced.note_file(file)
+            self._storage.unsynced.note_directory(self._storage.directory)
+            self._unsynced = False
+
+    def rewrite(self) -> None:
+        """Replace both files. Raises: StorageError."""
+        self._unsynced = True
+        for index, path in self._files():
+            self._storage.disk.write_file(path, index.encode(), durable=False)
+            index.unwritten = bytearray()
+
+    def cut(self, relative_offset: int) -> None:
+        """Drop the entries at or above a relative offset; `rewrite` must follow."""
+        self.offsets.cut(relative_offset)
+        self.times.cut(relative_offset)
+
+    def remove(self) -> None:
+        """Delete both files. Raises: StorageError."""
+        for path in self._paths():
+            self._storage.disk.remove(path)
+
+    def _paths(self) -> list[str]:
+        return [self._storage.path(f"{self._base_offset:020d}{one}") for one in INDEX_SUFFIXES]
+
+    def _files(self) -> Iterator[tuple[OffsetIndex | TimeIndex, str]]:
+        return zip((self.offsets, self.times), self._paths(), strict=True)
+
+    def _write(self) -> list[File]:
+        self._unsynced = True
+        files = []
+        for index, path in self._files():
+            file = self._storage.disk.open(path, create=True)
+            if index.unwritten:
+                file.append(index.unwritten)
+                index.unwritten = bytearray()
+            files.append(file)
+        return files

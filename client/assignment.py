@@ -1,0 +1,205 @@
+"""The partitions a consumer reads: positions, what was fetched ahead, what stands in the way.
+
+Must never know: connections, requests, time (it is told).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from client.fetched import FetchedBatch, open_batch
+from protocol.errors import CorruptBatch, OttlaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from client.backoff import Backoff
+    from client.metadata import PartitionInfo
+    from client.records import ConsumerRecord, TopicPartition
+
+NO_EPOCH = -1
+
+
+class PartitionState:
+    """One assigned partition.
+
+    `position` is the next offset for the application, `fetch_offset` the next one to fetch; between
+    them lie `buffered_bytes` of batches. Both are None until a place to start is known.
+    """
+
+    def __init__(self, place: TopicPartition, *, backoff: Backoff, check_crc: bool) -> None:
+        self.place = place
+        self.position: int | None = None
+        self.fetch_offset: int | None = None
+        self.paused = False
+        self.busy = False
+        self.error: OttlaError | None = None
+        self.retry_at = 0.0
+        self.buffered_bytes = 0
+        self.seeks = 0
+        self._backoff = backoff
+        self._check_crc = check_crc
+        self._position_epoch = NO_EPOCH
+        self._fetch_epoch = NO_EPOCH
+        self._validated_epoch = NO_EPOCH
+        self._batches: deque[FetchedBatch] = deque()
+        self._opened: list[ConsumerRecord] = []
+        self._opened_next = 0
+        self._opened_end = 0
+
+    @property
+    def fetch_epoch(self) -> int:
+        """Return the leader epoch of the record before `fetch_offset`, NO_EPOCH if unknown."""
+        return self._fetch_epoch
+
+    def seek(self, offset: int, *, leader_epoch: int = NO_EPOCH) -> None:
+        """Go on from another offset; what was fetched ahead is dropped, an error forgotten."""
+        self.seeks += 1
+        self.position = self.fetch_offset = offset
+        self._position_epoch = self._fetch_epoch = leader_epoch
+        self._validated_epoch = NO_EPOCH
+        self.error = None
+        self.retry_at = 0.0
+        self._backoff.reset()
+        self._drop_buffer()
+
+    def lose_position(self) -> None:
+        """Forget where to read; somebody has to find a new place."""
+        self.seeks += 1
+        self.position = self.fetch_offset = None
+        self._drop_buffer()
+
+    def refetch(self) -> None:
+        """Drop what was fetched ahead and fetch it again."""
+        if self.position is not None:
+            self.seek(self.position, leader_epoch=self._position_epoch)
+
+    def back_off(self, now: float) -> None:
+        """Leave the partition alone for a while."""
+        self.retry_at = now + self._backoff.next_s()
+
+    def needs_validation(self, leader: PartitionInfo) -> bool:
+        """Say whether another leader than the one that was read from may have a shorter log."""
+        return 0 <= self._fetch_epoch and leader.leader_epoch > max(
+            self._fetch_epoch, self._validated_epoch
+        )
+
+    def mark_validated(self, leader_epoch: int) -> None:
+        """Note that what was fetched is in the log of the leader of that epoch."""
+        self._validated_epoch = max(self._validated_epoch, leader_epoch)
+
+    def add(self, batches: list[FetchedBatch], *, leader_epoch: int) -> None:
+        """Buffer what was fetched from the leader of that epoch."""
+        self._backoff.reset()
+        self.mark_validated(leader_epoch)
+        for batch in batches:
+            self._batches.append(batch)
+            self.buffered_bytes += batch.header.size_bytes
+            self.fetch_offset = batch.header.next_offset
+            self._fetch_epoch = batch.header.partition_leader_epoch
+
+    def take(self, count: int) -> list[ConsumerRecord]:
+        """Take up to `count` records in order and move the position behind them.
+
+        A batch that cannot be opened becomes the partition's error.
+        """
+        taken: list[ConsumerRecord] = []
+        while len(taken) < count and (self._opened_next < len(self._opened) or self._open_next()):
+            start = self._opened_next
+            end = min(start + count - len(taken), len(self._opened))
+            taken += self._opened[start:end]
+            self._opened_next = end
+            at_end = end == len(self._opened)
+            self.position = self._opened_end if at_end else self._opened[end].offset
+        return taken
+
+    def take_opened(self) -> ConsumerRecord | None:
+        """Take one record if it is at hand, decoded."""
+        position = self._opened_next
+        if position >= len(self._opened):
+            return None
+        record = self._opened[position]
+        self._opened_next = position = position + 1
+        at_end = position == len(self._opened)
+        self.position = self._opened_end if at_end else record.offset + 1
+        return record
+
+    def _open_next(self) -> bool:
+        """Open the next batch that holds records; False where there is none."""
+        self._opened, self._opened_next = [], 0
+        while not self._opened:
+            if not self._batches or self.position is None or self.error is not None:
+                return False
+            batch = self._batches[0]
+            try:
+                self._opened = open_batch(
+                    self.place, batch, from_offset=self.position, check=self._check_crc
+                )
+            except CorruptBatch as error:
+                self.error = error
+                return False
+            self._batches.popleft()
+            self.buffered_bytes -= batch.header.size_bytes
+            self._opened_end = batch.header.next_offset
+            self._position_epoch = batch.header.partition_leader_epoch
+            if not self._opened:
+                self.position = self._opened_end
+        return True
+
+    def _drop_buffer(self) -> None:
+        self._batches.clear()
+        self._opened, self._opened_next = [], 0
+        self.buffered_bytes = 0
+
+
+class Assignment:
+    """All assigned partitions, in the order in which they get their turn."""
+
+    def __init__(self) -> None:
+        self._states: dict[TopicPartition, PartitionState] = {}
+
+    def __iter__(self) -> Iterator[PartitionState]:
+        return iter(self._states.values())
+
+    def __contains__(self, state: object) -> bool:
+        return isinstance(state, PartitionState) and self._states.get(state.place) is state
+
+    def get(self, place: TopicPartition) -> PartitionState | None:
+        """Return the state of a partition, None where it is not assigned."""
+        return self._states.get(place)
+
+    def replace(self, states: list[PartitionState]) -> None:
+        """Read these partitions and no others."""
+        self._states = {state.place: state for state in states}
+
+    def places(self) -> tuple[TopicPartition, ...]:
+        """List the assigned partitions."""
+        return tuple(self._states)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Return the bytes fetched ahead in all partitions."""
+        return sum(state.buffered_bytes for state in self._states.values())
+
+    def take(self, count: int) -> list[ConsumerRecord]:
+        """Take up to `count` records, from each partition in its turn.
+
+        Raises: OttlaError that stands in a partition's way, when nothing is left before it.
+        """
+        taken: list[ConsumerRecord] = []
+        for place in list(self._states):
+            state = self._states[place]
+            if state.paused:
+                continue
+            records = state.take(count - len(taken))
+            if records:
+                taken += records
+                # To the back of the line: the others come first next time.
+                self._states[place] = self._states.pop(place)
+            elif state.error is not None and not taken:
+                self._states[place] = self._states.pop(place)
+                raise state.error.with_traceback(None)
+            if len(taken) >= count:
+                break
+        return taken

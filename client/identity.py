@@ -1,0 +1,105 @@
+"""Producer ids from the cluster, for idempotent producers.
+
+Must never know: batches, partitions, sequence numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from client.errors import NoBrokerReachable, UnsupportedApi, refusal
+from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
+from protocol.errors import RETRIABLE_CODES, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from client.backoff import Backoff
+    from client.cluster import Cluster
+
+_NO_TRANSACTION_TIMEOUT_MS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProducerIdentity:
+    """Producer id and epoch; sequence numbers count per identity and partition (KIP-98)."""
+
+    producer_id: int
+    epoch: int
+
+
+class IdentitySource:
+    """Holds the newest producer id and asks for another where that one is used up.
+
+    `obtained` is called when there is a new one, `refused` when the cluster gives none.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        nursery: trio.Nursery,
+        *,
+        obtained: Callable[[], None],
+        refused: Callable[[OttlaError], None],
+    ) -> None:
+        self._cluster = cluster
+        self._nursery = nursery
+        self._obtained = obtained
+        self._refused = refused
+        self._newest: ProducerIdentity | None = None
+        self._asking = False
+
+    def get_nowait(self, *, other_than: ProducerIdentity | None) -> ProducerIdentity | None:
+        """Return the newest identity, or None while one that is not `other_than` is asked for."""
+        if self._newest is not None and self._newest is not other_than:
+            return self._newest
+        if not self._asking:
+            self._asking = True
+            self._nursery.start_soon(self._ask)
+        return None
+
+    async def _ask(self) -> None:
+        backoff = self._cluster.backoff()
+        try:
+            identity = None
+            while identity is None:
+                identity = await self._try(backoff)
+        except OttlaError as error:
+            self._refused(error)
+        else:
+            self._newest = identity
+            self._obtained()
+        finally:
+            self._asking = False
+
+    async def _try(self, backoff: Backoff) -> ProducerIdentity | None:
+        """Ask once; None, after a pause, where asking again may help.
+
+        Raises: NoBrokerReachable, RequestError.
+        """
+        request = InitProducerIdRequest(
+            transactional_id=None, transaction_timeout_ms=_NO_TRANSACTION_TIMEOUT_MS
+        )
+        try:
+            return _identity_of(await self._cluster.call_any(request))
+        except (NoBrokerReachable, RequestError) as error:
+            if _is_final(error):
+                raise
+            self._cluster.last_error = error
+            await trio.sleep(backoff.next_s())
+            return None
+
+
+def _identity_of(response: InitProducerIdResponse) -> ProducerIdentity:
+    if response.error_code:
+        raise refusal(response.error_code, "the cluster gives no producer id")
+    return ProducerIdentity(response.producer_id, response.producer_epoch)
+
+
+def _is_final(error: OttlaError) -> bool:
+    if isinstance(error, NoBrokerReachable):
+        return all(isinstance(cause, UnsupportedApi) for cause in error.causes)
+    return isinstance(error, RequestError) and error.code not in RETRIABLE_CODES

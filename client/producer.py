@@ -1,0 +1,324 @@
+"""The producer: batches records by partition and has them written to the partitions' leaders.
+
+Must never know: sockets, how requests are retried (`sender`), what brokers do with records.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Self
+
+import trio
+
+from client.background import background_tasks
+from client.cluster import ClusterOptions, open_cluster
+from client.delivery import Batch, Delivery
+from client.environment import Environment
+from client.errors import ClientClosed, RecordsLost, RecordTooLarge, UnknownTopic
+from client.partitioner import StickyPartitioner, partition_of
+from client.records import RecordMetadata, TopicPartition
+from client.sender import Sender, SenderOptions
+from protocol.compression import Compression
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import TracebackType
+
+    from client.cluster import Cluster
+    from client.environment import Random
+    from client.errors import DeliveryFailed
+    from client.partition_queue import PartitionQueue
+    from protocol.records import Header
+
+_ACKS: Final = {"all": -1, -1: -1, 0: 0, 1: 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProducerConfig:
+    """How a producer works; the defaults are the safe ones.
+
+    - `acks`: "all" waits for every in-sync replica, 1 for the leader, 0 for nobody.
+    - `idempotence`: no retry writes a record twice or out of order; needs acks "all", and is on
+      with it unless set to False.
+    - `linger_ms`: how long a batch waits for more records. `batch_bytes`: when it is full.
+    - `buffer_bytes_max`: unacknowledged bytes; `enqueue` waits while there are more.
+    - `request_bytes_max`: the largest record, and about the largest request.
+    - `delivery_timeout_s`: when a record that was never acknowledged fails, retries included.
+    - `request_timeout_s`: how long a broker may take for one request.
+    - `metadata_timeout_s`: how long `send` and `enqueue` wait for news of an unknown topic.
+    """
+
+    client_id: str = "ottla-producer"
+    acks: Literal["all", -1, 0, 1] = "all"
+    idempotence: bool | None = None
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    linger_ms: float = 5.0
+    batch_bytes: int = 64 * 1024
+    buffer_bytes_max: int = 32 * 1024 * 1024
+    request_bytes_max: int = 1024 * 1024
+    delivery_timeout_s: float = 120.0
+    request_timeout_s: float = 30.0
+    metadata_timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.acks not in _ACKS:
+            raise ValueError(f'acks is {self.acks!r}: give "all", 1 or 0')
+        if self.compression.upper() not in Compression.__members__:
+            names = ", ".join(kind.lower() for kind in Compression.__members__)
+            raise ValueError(f"compression is {self.compression!r}: give one of {names}")
+        if self.idempotence and _ACKS[self.acks] != -1:
+            raise ValueError(f'idempotence needs acks "all", not {self.acks!r}')
+
+    def sender_options(self) -> SenderOptions:
+        """Return what the sender has to know."""
+        acks = _ACKS[self.acks]
+        return SenderOptions(
+            acks=acks,
+            idempotent=acks == -1 if self.idempotence is None else self.idempotence,
+            compression=Compression[self.compression.upper()],
+            linger_s=self.linger_ms / 1000,
+            delivery_timeout_s=self.delivery_timeout_s,
+            request_timeout_s=self.request_timeout_s,
+            request_bytes_max=self.request_bytes_max,
+        )
+
+
+class Producer:
+    """Writes records to topics; use it with `async with`.
+
+    Leaving the block waits until every record is acknowledged; leaving it by an error or a
+    cancellation does not, and what is unacknowledged fails.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str | Sequence[str],
+        config: ProducerConfig | None = None,
+        *,
+        environment: Environment | None = None,
+    ) -> None:
+        """Prepare for a cluster reached through `host:port,host:port`; nothing is sent yet."""
+        self.config = config or ProducerConfig()
+        self._bootstrap = bootstrap
+        self._environment = environment or Environment.real()
+        self._lifetime: AbstractAsyncContextManager[None] | None = None
+        self._cluster: Cluster | None = None
+        self._sender: Sender | None = None
+        self._routes: dict[str, _Route] = {}
+        self._buffered_bytes = 0
+        self._room = trio.lowlevel.ParkingLot()
+        self._must_yield = False
+        self._lost = 0
+        self._first_lost: DeliveryFailed | None = None
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Return the bytes of records that are not settled yet."""
+        return self._buffered_bytes
+
+    async def __aenter__(self) -> Self:
+        if self._lifetime is not None:
+            raise ClientClosed("a producer is used once: make a new one")
+        self._lifetime = self._live()
+        await self._lifetime.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        assert self._lifetime is not None, "left without having been entered"
+        return await self._lifetime.__aexit__(kind, error, traceback)
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[Header] = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> RecordMetadata:
+        """Write a record and wait for its acknowledgement.
+
+        Cancelled while it waits, the record may be written all the same.
+        Raises: DeliveryFailed; and what `enqueue` raises.
+        """
+        delivery = await self.enqueue(
+            topic,
+            value,
+            key=key,
+            headers=headers,
+            partition=partition,
+            timestamp_ms=timestamp_ms,
+        )
+        return await delivery.wait()
+
+    async def enqueue(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[Header] = (),
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> Delivery:
+        """Take a record for writing; waits only while the buffer is full or the topic unknown.
+
+        The partition follows from the key unless it is given; the timestamp is now.
+        Raises: RecordTooLarge, UnknownTopic, WaitTimedOut, RequestError, ClientClosed.
+        """
+        size = (len(key) if key else 0) + (len(value) if value else 0)
+        if size > self.config.request_bytes_max:
+            raise RecordTooLarge(
+                f"a record of {size} bytes for {topic!r} is over the producer's "
+                f"request_bytes_max of {self.config.request_bytes_max}"
+            )
+        if self._must_yield:
+            self._must_yield = False
+            await trio.lowlevel.checkpoint()
+        while self._buffered_bytes > self.config.buffer_bytes_max:
+            await self._room.park()
+        route = self._routes.get(topic) or await self._open_route(topic)
+        batch = self._batch_for(route.queue_for(key, partition), route, size)
+        index = len(batch)
+        grown = batch.builder.append(
+            self._environment.wall_ms() if timestamp_ms is None else timestamp_ms,
+            key,
+            value,
+            headers,
+        )
+        self._buffered_bytes += grown - batch.reserved_bytes
+        batch.reserved_bytes = grown
+        return Delivery(batch, index)
+
+    async def flush(self) -> None:
+        """Send what is buffered without lingering, and wait until all of it is settled.
+
+        Raises: RecordsLost where records failed since the last flush and nobody waited for them.
+        """
+        for batch in self._running_sender().close_open():
+            await batch.wait_settled()
+        if self._first_lost is not None:
+            error = RecordsLost(self._lost, self._first_lost)
+            self._lost, self._first_lost = 0, None
+            raise error from error.first
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncIterator[None]:
+        options = ClusterOptions(
+            client_id=self.config.client_id,
+            request_timeout_s=self.config.request_timeout_s,
+            create_topics=True,
+            environment=self._environment,
+        )
+        async with (
+            open_cluster(self._bootstrap, options) as cluster,
+            background_tasks() as nursery,
+        ):
+            sender = Sender(
+                cluster, nursery, self.config.sender_options(), settled=self._note_settled
+            )
+            self._cluster, self._sender = cluster, sender
+            cluster.on_news(self._update_routes)
+            nursery.start_soon(sender.run)
+            try:
+                yield
+                await self.flush()
+            finally:
+                sender.fail_all(ClientClosed("the producer was closed before it was acknowledged"))
+
+    async def _open_route(self, topic: str) -> _Route:
+        """Find out about a topic that nothing was written to yet."""
+        sender = self._running_sender()
+        assert self._cluster is not None, "a sender runs only with a cluster"
+        await self._cluster.topic(topic, timeout_s=self.config.metadata_timeout_s)
+        route = self._routes.get(topic)
+        if route is None:
+            route = self._routes[topic] = _Route(topic, sender, self._environment.random)
+            self._update_routes()
+        return route
+
+    def _update_routes(self) -> None:
+        assert self._cluster is not None, "news come from a cluster"
+        for topic, route in self._routes.items():
+            info = self._cluster.metadata.topics.get(topic)
+            if info is not None:
+                live = self._cluster.metadata.brokers
+                route.update(
+                    list(info.partitions),
+                    [p.partition for p in info.partitions.values() if p.leader_id in live],
+                )
+
+    def _batch_for(self, queue: PartitionQueue, route: _Route, size: int) -> Batch:
+        """Return the open batch that takes a record of `size`, a new one where it must be."""
+        sender = self._sender
+        if sender is None or sender.failure is not None:
+            raise self._closed()
+        batch = queue.open
+        if batch is not None and batch.reserved_bytes + size <= self.config.batch_bytes:
+            return batch
+        if batch is not None:
+            queue.close_open()
+            route.sticky.move_on(queue.place.partition)
+        # Others get a turn once per batch; a checkpoint per record would cost more than the record.
+        self._must_yield = True
+        batch = queue.open = Batch(queue.place, opened_at=trio.current_time())
+        sender.note(queue)
+        return batch
+
+    def _running_sender(self) -> Sender:
+        if self._sender is None or self._sender.failure is not None:
+            raise self._closed()
+        return self._sender
+
+    def _closed(self) -> ClientClosed:
+        if self._sender is None:
+            return ClientClosed("the producer is not open: use it with `async with`")
+        return ClientClosed(f"the producer takes no more records: {self._sender.failure}")
+
+    def _note_settled(self, batch: Batch) -> None:
+        """Give a settled batch's bytes back, and remember a failure that nobody waits for."""
+        self._buffered_bytes -= batch.reserved_bytes
+        if self._buffered_bytes <= self.config.buffer_bytes_max:
+            self._room.unpark_all()
+        failure = batch.failure
+        if failure is not None and not batch.watched:
+            self._lost += len(batch)
+            self._first_lost = self._first_lost or failure
+
+
+class _Route:
+    """Where the records of one topic go."""
+
+    def __init__(self, topic: str, sender: Sender, random: Random) -> None:
+        self.sticky = StickyPartitioner(random)
+        self._topic = topic
+        self._sender = sender
+        self._queues: dict[int, PartitionQueue] = {}
+        self._available: list[int] = []
+
+    def update(self, partitions: Sequence[int], available: Sequence[int]) -> None:
+        """Learn which partitions there are, and which of them have a leader."""
+        for partition in partitions:
+            if partition not in self._queues:
+                place = TopicPartition(self._topic, partition)
+                self._queues[partition] = self._sender.new_queue(place)
+        self._available = list(available or partitions)
+
+    def queue_for(self, key: bytes | None, partition: int | None) -> PartitionQueue:
+        """Choose the partition of a record. Raises: UnknownTopic where it does not exist."""
+        if partition is None:
+            if key is None:
+                partition = self.sticky.choose(self._available)
+            else:
+                partition = partition_of(key, len(self._queues))
+        queue = self._queues.get(partition)
+        if queue is None:
+            raise UnknownTopic(self._topic, partition)
+        return queue

@@ -1,0 +1,30 @@
+"""Runs a command that talks to a cluster, and says what to do where none can be reached.
+
+Must never know: any particular command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from client.errors import NoBrokerReachable
+from commands.failure import CommandFailed, ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+def run_client(main: Callable[[], Awaitable[T]]) -> T:
+    """Run an async function to its end. Raises: what it raises, CommandFailed (NOT_RUNNING)."""
+    try:
+        return trio.run(main)
+    except NoBrokerReachable as error:
+        raise CommandFailed(
+            f"no broker answers: {', '.join(dict.fromkeys(map(str, error.causes)))}",
+            next_step="start a cluster with 'ottla up', or name another with --bootstrap",
+            exit_status=ExitStatus.NOT_RUNNING,
+        ) from error

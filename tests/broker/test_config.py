@@ -1,0 +1,118 @@
+"""The configuration: Kafka's keys in, checked values out, errors that say what to write."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.config import KEYS, BrokerConfig, read_properties
+from broker.errors import ConfigError
+from broker.settings import format_value, parse_endpoints
+from coordinator.cluster import Endpoint
+
+
+def test_defaults_are_safe():
+    topics = BrokerConfig().topics
+
+    assert topics.default_replication_factor == -1
+    assert topics.min_insync_replicas is None
+    assert not topics.unclean_leader_election_enable
+    assert topics.ottla_flush == "commit"
+
+
+def test_an_empty_mapping_gives_the_defaults():
+    assert BrokerConfig.parse({}) == BrokerConfig()
+
+
+def test_values_are_read_by_their_kind():
+    config = BrokerConfig.parse(
+        {
+            "node.id": "7",
+            "auto.create.topics.enable": "FALSE",
+            "broker.rack": "r1",
+            "listeners": "PLAINTEXT://0.0.0.0:9092, internal://[::1]:0",
+            "min.insync.replicas": " 2 ",
+        }
+    )
+
+    assert config.node.node_id == 7
+    assert not config.topics.auto_create_topics_enable
+    assert config.node.broker_rack == "r1"
+    assert config.node.listeners == (
+        Endpoint("0.0.0.0", 9092, "PLAINTEXT"),
+        Endpoint("::1", 0, "INTERNAL"),
+    )
+    assert config.topics.min_insync_replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("num.partitions", "many", "a whole number"),
+        ("num.partitions", "0", "1 to"),
+        ("auto.create.topics.enable", "yes", "true or false"),
+        ("ottla.flush", "never", "commit, os"),
+        ("listeners", "localhost", "host:port"),
+        ("listeners", "PLAINTEXT://h:99999", "host:port"),
+        ("num.partition", "1", "num.partitions"),
+    ],
+)
+def test_an_error_names_key_and_expectation(key, text, expected):
+    with pytest.raises(ConfigError) as caught:
+        BrokerConfig.parse({key: text})
+
+    assert key in str(caught.value)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("properties", "retention_ms"),
+    [
+        ({"log.retention.hours": "2"}, 7_200_000),
+        ({"log.retention.hours": "-1"}, -1),
+        ({"log.retention.hours": "2", "log.retention.minutes": "1"}, 60_000),
+        ({"log.retention.hours": "2", "log.retention.ms": "5"}, 5),
+    ],
+)
+def test_the_finest_unit_of_a_time_wins(properties, retention_ms):
+    assert BrokerConfig.parse(properties).topics.log_retention_ms == retention_ms
+
+
+def test_other_names_of_a_key_are_understood():
+    config = BrokerConfig.parse({"broker.id": "3", "log.dir": "d"})
+
+    assert (config.node.node_id, config.node.log_dirs) == (3, "d")
+
+
+def test_properties_skip_what_says_nothing():
+    text = "# a comment\n\n! another\nnode.id = 4\nlog.dirs=a=b\n"
+
+    assert read_properties(text) == {"node.id": "4", "log.dirs": "a=b"}
+
+
+def test_a_line_without_a_value_is_named():
+    with pytest.raises(ConfigError, match="line 2"):
+        read_properties("node.id=1\nnonsense\n")
+
+
+def test_every_setting_survives_being_written_and_read():
+    written = {
+        item.metadata["key"]: text
+        for item, value in BrokerConfig().settings()
+        if (text := format_value(value)) is not None
+    }
+    again = BrokerConfig.parse(written)
+
+    assert [value for _, value in again.settings()] == [v for _, v in BrokerConfig().settings()]
+    assert {item.metadata["key"] for item, _ in BrokerConfig().settings()} == KEYS
+
+
+def test_clients_are_told_the_listeners_where_nothing_else_is_advertised():
+    assert BrokerConfig.parse({"listeners": "A://h:1"}).advertised == parse_endpoints("A://h:1")
+    both = {"listeners": "A://h:1", "advertised.listeners": "A://outside:2"}
+    assert BrokerConfig.parse(both).advertised == parse_endpoints("A://outside:2")
+
+
+def test_topics_get_what_was_set_for_them_and_nothing_else():
+    config = BrokerConfig.parse({"log.segment.bytes": "4096", "min.insync.replicas": "2"})
+
+    assert config.topic_defaults() == {"segment.bytes": "4096", "min.insync.replicas": "2"}

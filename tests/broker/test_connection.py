@@ -1,0 +1,432 @@
+"""One connection, with tiny handlers over memory streams: order, bounds, and what breaks it."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+import trio.testing
+
+from broker.config import NetworkConfig
+from broker.connection import Connection
+from broker.dispatch import Dispatch, Route
+from broker.handlers import old_produce
+from broker.handlers.api_versions import ApiVersionsHandler
+from broker.traffic import Traffic
+from protocol.api import ApiKey
+from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
+from protocol.api.heartbeat import HeartbeatRequest, HeartbeatResponse
+from protocol.api.produce import (
+    PartitionProduceData,
+    ProduceResponse,
+    TopicProduceData,
+)
+from protocol.errors import CoordinationError, ErrorCode, ProtocolError, RequestError, StorageError
+from protocol.framing import FrameReader, decode_response, encode_request
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from broker.dispatch import RequestContext
+
+HEARTBEAT_VERSION = 4
+
+
+def frame_of(message: object, *, version: int, correlation_id: int = 0) -> bytes:
+    return b"".join(
+        encode_request(
+            message, api_version=version, correlation_id=correlation_id, client_id="tests"
+        )
+    )
+
+
+def heartbeat(group_id: str, correlation_id: int) -> bytes:
+    return frame_of(
+        HeartbeatRequest(group_id=group_id),
+        version=HEARTBEAT_VERSION,
+        correlation_id=correlation_id,
+    )
+
+
+class Client:
+    """The other end of a connection under test."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self.stream = stream
+        self._frames = FrameReader()
+
+    async def send(self, *frames: bytes) -> None:
+        await self.stream.send_all(b"".join(frames))
+
+    async def receive(self) -> memoryview:
+        while (frame := self._frames.next_frame()) is None:
+            data = await self.stream.receive_some()
+            assert data, "closed"
+            self._frames.feed(data)
+        return frame
+
+    async def heartbeat_answer(self) -> tuple[int, int]:
+        """Give an answer's correlation id and error code."""
+        correlation_id, response = decode_response(
+            HeartbeatResponse, HEARTBEAT_VERSION, await self.receive()
+        )
+        return correlation_id, response.error_code
+
+    async def is_closed(self) -> bool:
+        try:
+            return await self.stream.receive_some() == b""
+        except trio.BrokenResourceError:
+            return True
+
+
+class Desk:
+    """Answers heartbeats: the group id says how, and one that waits is answered on demand."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.finished: list[str] = []
+        self.gates: dict[str, trio.Event] = {}
+
+    def __call__(self, request: HeartbeatRequest, context: RequestContext) -> Any:
+        self.begun.append(request.group_id)
+        match request.group_id.split("-")[0]:
+            case "wait":
+                gate = self.gates.setdefault(request.group_id, trio.Event())
+                return self._wait(gate, request.group_id)
+            case "crash":
+                raise ZeroDivisionError
+            case "refuse":
+                raise RequestError.of(ErrorCode.ILLEGAL_GENERATION, "not now")
+            case "disk":
+                raise StorageError("the disk is on fire")
+            case "store":
+                raise CoordinationError
+            case "nonsense":
+                raise ProtocolError("nonsense")
+            case "unencodable":
+                return HeartbeatResponse(error_code="none")
+            case "silent":
+                return None
+        return HeartbeatResponse()
+
+    async def _wait(self, gate: trio.Event, name: str) -> HeartbeatResponse | None:
+        await gate.wait()
+        self.finished.append(name)
+        if name.startswith("wait-crash"):
+            raise ZeroDivisionError
+        return None if name.startswith("wait-silent") else HeartbeatResponse()
+
+    def open(self, name: str) -> None:
+        self.gates.setdefault(name, trio.Event()).set()
+
+
+def refuse_heartbeat(_request: Any, code: ErrorCode, _message: str) -> HeartbeatResponse:
+    return HeartbeatResponse(error_code=code)
+
+
+@asynccontextmanager
+async def connected(
+    desk: Desk,
+    *,
+    refuse: Callable[..., Any] | None = refuse_heartbeat,
+    traffic: Traffic | None = None,
+    **config: int,
+) -> AsyncIterator[tuple[Client, Connection]]:
+    routes = {
+        ApiKey.HEARTBEAT: Route(desk, 0, HEARTBEAT_VERSION, refuse=refuse),
+        ApiKey.PRODUCE: Route(
+            lambda _request, _context: ProduceResponse(),
+            3,
+            12,
+            older=Route(
+                old_produce.handle_old_produce,
+                *old_produce.VERSIONS,
+                refuse=old_produce.refuse,
+                request=old_produce.OldProduceRequest,
+            ),
+        ),
+    }
+    routes[ApiKey.API_VERSIONS] = Route(ApiVersionsHandler(routes), 0, 4)
+    ours, theirs = trio.testing.memory_stream_pair()
+    connection = Connection(
+        ours,
+        dispatch=Dispatch(routes),
+        config=NetworkConfig(**config),
+        traffic=traffic or Traffic(),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.serve)
+        with trio.fail_after(30):
+            yield Client(theirs), connection
+        nursery.cancel_scope.cancel()
+
+
+async def test_later_requests_are_begun_while_an_earlier_one_waits(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat("wait-1", 1), heartbeat("wait-2", 2), heartbeat("now", 3))
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert desk.begun == ["wait-1", "wait-2", "now"]
+
+
+async def test_answers_come_in_the_order_of_requests_however_they_become_ready(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat("wait-1", 1), heartbeat("wait-2", 2), heartbeat("now", 3))
+        await trio.testing.wait_all_tasks_blocked()
+        desk.open("wait-2")
+        await trio.testing.wait_all_tasks_blocked()
+        assert desk.finished == ["wait-2"]
+        desk.open("wait-1")
+
+        assert [await client.heartbeat_answer() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
+
+
+async def test_requests_cut_anywhere_are_understood(autojump_clock):
+    async with connected(Desk()) as (client, _):
+        for byte in heartbeat("now", 1) + heartbeat("now", 2):
+            await client.send(bytes([byte]))
+
+        assert await client.heartbeat_answer() == (1, 0)
+        assert await client.heartbeat_answer() == (2, 0)
+
+
+async def test_reading_pauses_when_too_many_requests_are_in_work(autojump_clock):
+    desk = Desk()
+    async with connected(desk, connection_requests_max=3) as (client, _):
+        await client.send(*(heartbeat(f"wait-{i}", i) for i in range(10)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert desk.begun == ["wait-0", "wait-1", "wait-2"]
+
+        desk.open("wait-0")
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert desk.begun[3:] == ["wait-3"]
+
+
+async def test_reading_pauses_when_requests_hold_too_many_bytes(autojump_clock):
+    desk = Desk()
+    big = "wait-" + "x" * 1_000
+    async with connected(desk, connection_bytes_max=2_000) as (client, _):
+        for i in range(5):
+            await client.send(heartbeat(big, i))
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert len(desk.begun) == 2
+        desk.open(big)
+        assert [(await client.heartbeat_answer())[0] for _ in range(5)] == list(range(5))
+
+
+async def test_answers_that_nobody_reads_pause_the_reading(autojump_clock):
+    desk = Desk()
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    connection = Connection(
+        ours,
+        dispatch=Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, HEARTBEAT_VERSION)}),
+        config=NetworkConfig(connection_requests_max=4),
+        traffic=Traffic(),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.serve)
+        nursery.start_soon(theirs.send_all, b"".join(heartbeat("now", i) for i in range(100)))
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert len(desk.begun) == 4
+        client = Client(theirs)
+        assert [await client.heartbeat_answer() for _ in range(100)] == [(i, 0) for i in range(100)]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["silent", "wait-silent"])
+async def test_a_request_that_expects_no_answer_gets_none(name, autojump_clock):
+    desk = Desk()
+    desk.open("wait-silent")
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat(name, 1), heartbeat("now", 2))
+
+        assert await client.heartbeat_answer() == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("refuse", ErrorCode.ILLEGAL_GENERATION),
+        ("disk", ErrorCode.KAFKA_STORAGE_ERROR),
+        ("store", ErrorCode.REQUEST_TIMED_OUT),
+        ("crash", ErrorCode.UNKNOWN_SERVER_ERROR),
+        ("wait-crash", ErrorCode.UNKNOWN_SERVER_ERROR),
+        ("unencodable", ErrorCode.UNKNOWN_SERVER_ERROR),
+    ],
+)
+async def test_what_a_handler_raises_is_answered_in_its_turn(name, code, autojump_clock):
+    desk = Desk()
+    desk.open("wait-crash")
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat("now", 1), heartbeat(name, 2), heartbeat("now", 3))
+
+        answers = [await client.heartbeat_answer() for _ in range(3)]
+
+    assert answers == [(1, 0), (2, code), (3, 0)]
+
+
+@pytest.mark.parametrize("name", ["crash", "wait-crash", "refuse"])
+async def test_a_failure_that_has_no_place_in_the_response_closes_the_connection(
+    name, autojump_clock
+):
+    desk = Desk()
+    desk.open("wait-crash")
+    async with connected(desk, refuse=None) as (client, _):
+        await client.send(heartbeat(name, 1))
+
+        assert await client.is_closed()
+
+
+async def test_a_crash_while_refusing_closes_that_connection_only(autojump_clock):
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    traffic = Traffic()
+    async with connected(Desk(), refuse=crash, traffic=traffic) as (client, _):
+        await client.send(heartbeat("refuse", 1))
+
+        assert await client.is_closed()
+    assert traffic.requests_crashed == 1
+
+
+async def test_nothing_is_begun_after_a_request_that_closes_the_connection(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat("nonsense", 1), heartbeat("now", 2))
+
+        assert await client.is_closed()
+    assert desk.begun == ["nonsense"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(struct.pack(">i", 2**31 - 1), id="announces too much"),
+        pytest.param(struct.pack(">i", -5), id="announces less than nothing"),
+        pytest.param(struct.pack(">i", 0), id="empty frame"),
+        pytest.param(struct.pack(">ihhi", 8, 12, 4, 1), id="header cut"),
+        pytest.param(struct.pack(">ihhih", 10, 999, 0, 1, -1), id="unknown API"),
+        pytest.param(struct.pack(">ihhih", 10, 12, 99, 1, -1), id="unknown version"),
+        pytest.param(struct.pack(">ihhihb", 11, 12, 4, 1, -1, 0), id="no body"),
+        pytest.param(struct.pack(">i", 25) + heartbeat("now", 1)[4:29], id="cut body"),
+    ],
+)
+async def test_what_cannot_be_understood_closes_the_connection(data, autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(data)
+
+        assert await client.is_closed()
+    assert desk.begun == []
+
+
+async def test_an_api_versions_request_of_the_future_is_answered_in_version_0(autojump_clock):
+    async with connected(Desk()) as (client, _):
+        body = struct.pack(">hhihb", 18, 77, 5, -1, 0) + b"whatever the future holds"
+        await client.send(struct.pack(">i", len(body)) + body)
+
+        correlation_id, response = decode_response(ApiVersionsResponse, 0, await client.receive())
+
+    assert correlation_id == 5
+    assert response.error_code == ErrorCode.UNSUPPORTED_VERSION
+    (entry,) = response.api_keys
+    assert (entry.api_key, entry.min_version, entry.max_version) == (18, 0, 4)
+
+
+async def test_api_versions_advertises_the_table_and_more_of_produce_than_is_served(autojump_clock):
+    async with connected(Desk()) as (client, _):
+        await client.send(frame_of(ApiVersionsRequest(), version=4, correlation_id=1))
+        _, response = decode_response(ApiVersionsResponse, 4, await client.receive())
+
+    versions = {key.api_key: (key.min_version, key.max_version) for key in response.api_keys}
+    assert versions == {0: (0, 12), 12: (0, 4), 18: (0, 4)}
+
+
+@pytest.mark.parametrize("version", [0, 1, 2])
+async def test_produce_before_version_3_is_refused_in_its_own_format(version, autojump_clock):
+    topic = TopicProduceData(
+        name="t", partition_data=[PartitionProduceData(index=7, records=b"old")]
+    )
+    asked = old_produce.OldProduceRequest(acks=1, timeout_ms=9, topic_data=[topic])
+    async with connected(Desk()) as (client, _):
+        await client.send(frame_of(asked, version=version, correlation_id=1))
+        _, response = decode_response(
+            old_produce.OldProduceResponse, version, await client.receive()
+        )
+
+    (partition,) = response.responses[0].partition_responses
+    assert (partition.index, partition.error_code) == (7, ErrorCode.UNSUPPORTED_VERSION)
+
+
+async def test_produce_before_version_3_without_acks_closes_the_connection(autojump_clock):
+    async with connected(Desk()) as (client, _):
+        await client.send(frame_of(old_produce.OldProduceRequest(acks=0), version=1))
+
+        assert await client.is_closed()
+
+
+async def test_a_silent_connection_is_closed(autojump_clock):
+    async with connected(Desk(), connections_max_idle_ms=5_000) as (client, _):
+        assert await client.is_closed()
+
+        assert trio.current_time() == pytest.approx(5.0)
+
+
+async def test_a_connection_that_waits_for_an_answer_is_not_silent(autojump_clock):
+    desk = Desk()
+    async with connected(desk, connections_max_idle_ms=5_000) as (client, _):
+        await client.send(heartbeat("wait", 1))
+        await trio.sleep(12)
+        desk.open("wait")
+
+        assert await client.heartbeat_answer() == (1, 0)
+
+
+async def test_waiting_ends_when_the_client_leaves(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(heartbeat("wait", 1))
+        await trio.testing.wait_all_tasks_blocked()
+        await client.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        desk.open("wait")
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert desk.finished == []
+
+
+async def test_draining_answers_what_is_in_work_and_reads_no_more(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, connection):
+        await client.send(heartbeat("wait", 1))
+        await trio.testing.wait_all_tasks_blocked()
+        connection.drain()
+        await client.send(heartbeat("now", 2))
+        await trio.testing.wait_all_tasks_blocked()
+        desk.open("wait")
+
+        assert await client.heartbeat_answer() == (1, 0)
+        assert await client.is_closed()
+    assert desk.begun == ["wait"]
+
+
+async def test_traffic_is_counted(autojump_clock):
+    traffic = Traffic()
+    async with connected(Desk(), traffic=traffic) as (client, _):
+        frames = [heartbeat("now", i) for i in range(3)]
+        await client.send(*frames)
+        for _ in frames:
+            await client.heartbeat_answer()
+        await trio.testing.wait_all_tasks_blocked()
+
+    assert traffic.requests == 3
+    assert traffic.bytes_in == sum(map(len, frames))
+    assert traffic.bytes_out == 3 * 16

@@ -1,0 +1,161 @@
+"""Continuous idempotent acks=all load by librdkafka, and the check of what became of it.
+
+Every partition gets the numbers 1, 2, 3, ... as values. An acknowledged number must be found at
+the offset that was reported, each number once, and all of them in order.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+LINGER_MS = 2
+PAUSE_S = 0.004
+FLUSH_S = 60
+READ_S = 60
+
+
+@dataclass
+class Acknowledged:
+    """What was acknowledged of one partition."""
+
+    offsets: dict[int, int] = field(default_factory=dict)
+    sent: int = 0
+    failed: list[str] = field(default_factory=list)
+    last_at: float = 0.0
+    longest_gap_s: float = 0.0
+
+    def note(self, value: int, offset: int, now: float) -> None:
+        if self.last_at:
+            self.longest_gap_s = max(self.longest_gap_s, now - self.last_at)
+        self.last_at = now
+        self.offsets[value] = offset
+
+
+class Load:
+    """Produces from a thread until stopped."""
+
+    def __init__(self, bootstrap: str, topic: str, *, partitions: int = 3) -> None:
+        self.topic = topic
+        self.acknowledged = {index: Acknowledged() for index in range(partitions)}
+        self._bootstrap = bootstrap
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": LINGER_MS,
+                "message.timeout.ms": 120_000,
+                "reconnect.backoff.ms": 10,
+                "reconnect.backoff.max.ms": 200,
+                "retry.backoff.ms": 20,
+                "topic.metadata.refresh.fast.interval.ms": 50,
+            }
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more and wait until all is acknowledged or has failed."""
+        self._stopping.set()
+        self._thread.join()
+        left = self._producer.flush(FLUSH_S)
+        assert left == 0, f"{left} records are neither acknowledged nor failed"
+
+    def wait_acknowledged(self, count: int, *, timeout_s: float = 60) -> None:
+        """Wait until every partition has had `count` more acknowledgements."""
+        wanted = {i: len(a.offsets) + count for i, a in self.acknowledged.items()}
+        deadline = time.monotonic() + timeout_s
+        while any(len(self.acknowledged[i].offsets) < n for i, n in wanted.items()):
+            assert time.monotonic() < deadline, f"no acknowledgements: {self.summary()}"
+            time.sleep(0.01)
+
+    def reset_gaps(self) -> None:
+        for one in self.acknowledged.values():
+            one.longest_gap_s = 0.0
+
+    @property
+    def longest_gap_s(self) -> float:
+        """The longest time that any partition went without an acknowledgement."""
+        return max(one.longest_gap_s for one in self.acknowledged.values())
+
+    def summary(self) -> str:
+        return ", ".join(
+            f"{i}: {len(a.offsets)} of {a.sent} acknowledged" for i, a in self.acknowledged.items()
+        )
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for index, acknowledged in self.acknowledged.items():
+                acknowledged.sent += 1
+                self._send(index, acknowledged.sent)
+            self._producer.poll(0)
+            time.sleep(PAUSE_S)
+
+    def _send(self, index: int, value: int) -> None:
+        acknowledged = self.acknowledged[index]
+
+        def delivered(error, message):
+            if error is not None:
+                acknowledged.failed.append(f"{value}: {error}")
+            else:
+                acknowledged.note(value, message.offset(), time.monotonic())
+
+        while True:
+            try:
+                self._producer.produce(
+                    self.topic, str(value).encode(), partition=index, on_delivery=delivered
+                )
+            except BufferError:
+                self._producer.poll(0.05)
+            else:
+                return
+
+    def check(self) -> None:
+        """Read everything back and compare it with what was acknowledged."""
+        for index, acknowledged in self.acknowledged.items():
+            assert not acknowledged.failed, acknowledged.failed[:3]
+            found = self._read(index)
+            values = [value for _, value in found]
+            assert values == sorted(set(values)), f"partition {index}: duplicated or reordered"
+            by_offset = dict(found)
+            lost = {
+                value: offset
+                for value, offset in acknowledged.offsets.items()
+                if by_offset.get(offset) != value
+            }
+            assert not lost, f"partition {index}: acknowledged but not there: {lost}"
+
+    def _read(self, index: int) -> list[tuple[int, int]]:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._bootstrap,
+                "group.id": "check",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "error",
+            }
+        )
+        consumer.assign([TopicPartition(self.topic, index, 0)])
+        found: list[tuple[int, int]] = []
+        deadline = time.monotonic() + READ_S
+        try:
+            while time.monotonic() < deadline:
+                message = consumer.poll(1)
+                if message is None:
+                    continue
+                if message.error() is None:
+                    found.append((message.offset(), int(message.value())))
+                elif message.error().code() == KafkaError._PARTITION_EOF:
+                    return found
+                else:
+                    raise AssertionError(message.error())
+        finally:
+            consumer.close()
+        raise AssertionError(f"partition {index} could not be read to its end in {READ_S} s")

@@ -1,0 +1,290 @@
+"""The command line on real processes: one small cluster for all tests that leave it as it was."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from commands.process import identify
+
+OTTLA = [sys.executable, "-P", "-m", "cli"]
+TIMEOUT_S = 60.0
+
+
+class CommandLine:
+    """Runs `ottla` in a directory of its own, as a user would."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def run(
+        self, *args: str, stdin: bytes = b"", status: int = 0, timeout_s: float = TIMEOUT_S
+    ) -> subprocess.CompletedProcess[bytes]:
+        done = subprocess.run(
+            [*OTTLA, *args],
+            cwd=self.directory,
+            input=stdin,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert b"Traceback" not in done.stderr
+        return done
+
+    def out(self, *args: str, stdin: bytes = b"", status: int = 0) -> str:
+        return self.run(*args, stdin=stdin, status=status).stdout.decode()
+
+    def json(self, *args: str, stdin: bytes = b"", status: int = 0) -> dict:
+        return json.loads(self.out(*args, "--json", stdin=stdin, status=status))
+
+    def node(self, name: str) -> dict:
+        nodes = json.loads((self.directory / "ottla-data" / "cluster.json").read_text())["nodes"]
+        return next(node for node in nodes if node["name"] == name)
+
+
+@contextmanager
+def running_cluster(directory: Path, *options: str):
+    ottla = CommandLine(directory)
+    ottla.run("up", "--detach", "--port", "0", *options)
+    try:
+        yield ottla
+    finally:
+        subprocess.run(
+            [*OTTLA, "down"], cwd=directory, timeout=TIMEOUT_S, capture_output=True, check=False
+        )
+
+
+@pytest.fixture(scope="module")
+def ottla(tmp_path_factory):
+    """A cluster of three brokers in the background."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as ottla:
+        yield ottla
+
+
+def test_a_cluster_that_is_up_is_well_and_says_where(ottla):
+    status = ottla.json("status")
+
+    assert status["well"]
+    assert status["controller_id"] in (1, 2, 3)
+    assert [node["role"] for node in status["nodes"]] == ["coordinator"] + 3 * ["broker"]
+    assert all(node["state"] == "running" for node in status["nodes"])
+    assert all(node["memory_bytes"] > 1_000_000 for node in status["nodes"])
+    assert status["bootstrap"].count("127.0.0.1:") == 3
+
+
+def test_being_ready_left_no_topic_behind(tmp_path):
+    with running_cluster(tmp_path, "--brokers", "1") as ottla:
+        assert ottla.json("topic", "list")["topics"] == []
+
+
+def test_a_second_up_says_that_it_runs_already(ottla):
+    pids = [node["pid"] for node in ottla.json("status")["nodes"]]
+    done = ottla.run("up", "--detach", status=4)
+
+    assert b"is running already" in done.stderr
+    assert [node["pid"] for node in ottla.json("status")["nodes"]] == pids
+
+
+def test_a_taken_port_is_told_before_anything_is_started(ottla, tmp_path):
+    port = ottla.node("1")["port"]
+    done = CommandLine(tmp_path).run("up", "--detach", "--port", str(port), status=1)
+
+    assert f"port {port} is taken by process {ottla.node('1')['pid']} (".encode() in done.stderr
+    assert not (tmp_path / "ottla-data" / "cluster.json").exists()
+
+
+def test_lines_go_in_and_come_out_in_order(ottla):
+    ottla.run("topic", "create", "numbers", "--partitions", "1")
+    lines = "".join(f"{i}\n" for i in range(10_000)).encode()
+    done = ottla.run("produce", "numbers", stdin=lines)
+
+    assert b"10,000 records to numbers" in done.stderr
+    assert ottla.run("consume", "numbers", "--from-beginning", "--exit-at-end").stdout == lines
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+def test_keys_headers_nulls_and_compression_come_through(ottla, compression):
+    topic = f"parts-{compression}"
+    summary = ottla.json(
+        *("produce", topic, "--key-separator", ":", "--null", "NULL"),
+        *("--header", "source=test", "--compression", compression),
+        stdin="ada:tea\ngrace:NULL\nNULL:ü\n".encode(),
+    )
+    read = ottla.out("consume", topic, "--from-beginning", "--count", "3", "--format", "json")
+    records = sorted((json.loads(line) for line in read.splitlines()), key=lambda r: r["offset"])
+
+    assert (summary["written"], summary["failed"]) == (3, 0)
+    assert [(r["key"], r["value"]) for r in records] == [
+        ("ada", "tea"), ("grace", None), (None, "ü"),
+    ]  # fmt: skip
+    assert all(r["headers"] == [{"name": "source", "value": "test"}] for r in records)
+
+
+def test_files_are_produced_whole(ottla, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("one\ntwo\nthree")
+    summary = ottla.json("produce", "files", "--file", str(path), "--partition", "0")
+    read = ottla.out("consume", "files", "--partition", "0", "--offset", "1", "--exit-at-end")
+
+    assert summary["written"] == 3
+    assert read == "two\nthree\n"
+
+
+def test_a_record_that_is_not_written_is_told_and_the_status_is_1(ottla):
+    done = ottla.run("produce", "failing", "--key-separator", ":", stdin=b"good:1\nbad\n", status=1)
+
+    assert b"1 record not written: stdin:2: there is no ':' after a key" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error(ottla):
+    ottla.run("produce", "pipes", stdin=b"x" * 100 + b"\n" + b"y\n" * 100_000)
+    shell = f"{' '.join(OTTLA)} consume pipes --from-beginning --exit-at-end | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shell}"],
+        cwd=ottla.directory, capture_output=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+
+    assert done.stdout == b"x" * 100 + b"\n"
+    assert done.stderr == b""
+    assert done.returncode == 0
+
+
+def test_a_topic_is_described_altered_and_deleted(ottla):
+    ottla.run("topic", "create", "plans", "--partitions", "2", "--config", "retention.ms=1000")
+    described = ottla.json("topic", "describe", "plans")["topics"][0]
+    assert [len(p["replicas"]) for p in described["partitions"]] == [3, 3]
+    assert described["config"]["retention.ms"] == "1000"
+    assert described["config"]["min.insync.replicas"] == "2"
+
+    ottla.run("topic", "alter", "plans", "--partitions", "3", "--config", "retention.ms=2000")
+    described = ottla.json("topic", "describe", "plans")["topics"][0]
+    assert len(described["partitions"]) == 3
+    assert described["config"]["retention.ms"] == "2000"
+
+    ottla.run("topic", "delete", "plans")
+    assert "plans" not in [topic["name"] for topic in ottla.json("topic", "list")["topics"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "cause"),
+    [
+        (("topic", "create", "not a name"), "not a name"),
+        (("topic", "create", "wide", "--replication-factor", "5"), "replication factor"),
+        (("topic", "create", "odd", "--config", "no.such=1"), "no.such"),
+        (("topic", "describe", "nowhere"), "nowhere"),
+        (("topic", "delete", "nowhere"), "nowhere"),
+        (("topic", "alter", "nowhere", "--partitions", "3"), "nowhere"),
+        (("consume", "nowhere", "--exit-at-end"), "nowhere"),
+    ],
+    ids=" ".join,
+)
+def test_what_the_cluster_refuses_is_one_line_with_the_cause(ottla, command, cause):
+    error = ottla.run(*command, status=1).stderr.decode()
+
+    assert error.count("\n") == 1
+    assert error.startswith("ottla: error: ")
+    assert cause in error.lower()
+
+
+def test_a_broker_is_killed_and_nothing_is_lost(tmp_path):
+    with running_cluster(tmp_path) as ottla:
+        ottla.run("topic", "create", "kept", "--partitions", "6")
+        ottla.run("produce", "kept", stdin=b"".join(b"%d\n" % i for i in range(500)))
+        killed = ottla.json("node", "kill", "2")
+        assert killed == {"node": "2", "pid": ottla.node("2")["pid"], "outcome": "killed"}
+        assert ottla.json("status", status=1)["nodes"][2]["state"] == "dead"
+        ottla.run("produce", "kept", stdin=b"".join(b"%d\n" % i for i in range(500, 1000)))
+
+        read = ottla.out("consume", "kept", "--from-beginning", "--exit-at-end")
+        assert sorted(map(int, read.split())) == list(range(1000))
+
+        ottla.run("node", "start", "2")
+        ottla.run("node", "start", "2", status=4)
+        assert ottla.node("2")["pid"] != killed["pid"]
+
+
+def test_a_node_is_paused_resumed_and_stopped(tmp_path):
+    with running_cluster(tmp_path, "--brokers", "1") as ottla:
+        ottla.run("node", "pause", "1")
+        assert ottla.json("status", status=1)["nodes"][1]["state"] == "paused"
+        ottla.run("node", "resume", "1")
+        assert ottla.json("status")["nodes"][1]["state"] == "running"
+        ottla.run("node", "stop", "1")
+        assert ottla.json("status", status=1)["nodes"][1]["state"] == "stopped"
+        ottla.run("node", "kill", "1", status=3)
+        ottla.run("node", "start", "1")
+        ottla.run("node", "kill", "coordinator")
+        ottla.run("node", "start", "coordinator")
+
+
+def test_a_cluster_carries_on_with_its_data(tmp_path):
+    with running_cluster(tmp_path, "--brokers", "1", "--set", "num.partitions=4") as ottla:
+        ottla.run("produce", "kept", stdin=b"before\n")
+        before = ottla.json("status")
+        ottla.run("down")
+        ottla.run("down", status=3)
+        ottla.run("up", "--detach")
+        after = ottla.json("status")
+
+        assert after["cluster_id"] == before["cluster_id"]
+        assert after["bootstrap"] == before["bootstrap"]
+        assert after["partitions"] == 4
+        assert ottla.out("consume", "kept", "--from-beginning", "--count", "1") == "before\n"
+
+
+def test_a_broker_that_cannot_start_is_told_with_its_last_word(tmp_path):
+    done = CommandLine(tmp_path).run(
+        *("up", "--detach", "--port", "0", "--brokers", "1", "--set", "num.partitions=none"),
+        status=1,
+    )
+
+    assert b"broker 1 has ended: num.partitions='none'" in done.stderr
+    assert b"broker-1.log" in done.stderr
+    assert CommandLine(tmp_path).json("status", status=3)["nodes"][0]["state"] == "stopped"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_stops_everything(tmp_path, signum):
+    process = subprocess.Popen(
+        [*OTTLA, "up", "--port", "0", "--brokers", "1"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert lines[0].startswith("1 broker at 127.0.0.1:")
+        assert sorted(line.split(" pid ")[0] for line in lines[1:]) == [
+            "broker 1 running", "coordinator running",
+        ]  # fmt: skip
+        pids = [node["pid"] for node in CommandLine(tmp_path).json("status")["nodes"]]
+        process.send_signal(signum)
+        _, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 0
+    assert err == "stopping ...\n"
+    assert not [pid for pid in pids if identify(pid)]
+
+
+def test_in_the_foreground_down_from_elsewhere_ends_it(tmp_path):
+    process = subprocess.Popen(
+        [*OTTLA, "up", "--port", "0", "--brokers", "1"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        process.stdout.readline()
+        CommandLine(tmp_path).run("down")
+        process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert process.returncode == 0

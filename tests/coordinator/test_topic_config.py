@@ -1,0 +1,72 @@
+"""What a topic may be called, and the config that elections read."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.errors import InvalidConfig, InvalidTopicName
+from coordinator.topic_config import (
+    CONFIG_CHARACTERS_MAX,
+    ElectionRules,
+    check_config,
+    check_name,
+    find_collision,
+    min_insync_replicas,
+)
+
+
+@pytest.mark.parametrize("name", ["a", "A.b_c-9", "x" * 249, "...", "__consumer_offsets"])
+def test_a_name_as_kafka_allows_is_accepted(name):
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "x" * 250, "a/b", "a b", "é", "a\n"])
+def test_a_name_that_kafka_refuses_is_refused(name):
+    with pytest.raises(InvalidTopicName):
+        check_name(name)
+
+
+def test_names_that_metrics_cannot_tell_apart_collide():
+    assert find_collision("a.b", ["a_c", "a_b"]) == "a_b"
+    assert find_collision("a.b", ["a.b", "ab"]) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "factor", "minimum"),
+    [
+        ({}, 1, 1),
+        ({}, 2, 1),
+        ({}, 3, 2),
+        ({}, 5, 2),
+        ({"min.insync.replicas": "3"}, 5, 3),
+        ({"min.insync.replicas": "3"}, 2, 2),
+    ],
+)
+def test_the_minimum_of_in_sync_replicas_is_safe_by_default_and_never_too_many(
+    config, factor, minimum
+):
+    assert min_insync_replicas(config, replication_factor=factor) == minimum
+
+
+def test_rules_are_read_from_the_config():
+    rules = ElectionRules.of(
+        {"unclean.leader.election.enable": "true", "ottla.flush": "os"}, replication_factor=3
+    )
+
+    assert rules == ElectionRules(2, unclean=True, flush_os=True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"min.insync.replicas": "0"},
+        {"min.insync.replicas": "two"},
+        {"min.insync.replicas": "²"},
+        {"unclean.leader.election.enable": "yes"},
+        {"ottla.flush": "never"},
+        {"note": "x" * CONFIG_CHARACTERS_MAX},
+    ],
+)
+def test_a_config_that_elections_cannot_use_is_refused(config):
+    with pytest.raises(InvalidConfig):
+        check_config(config)

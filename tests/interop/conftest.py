@@ -1,0 +1,52 @@
+"""One cluster of real processes for all of these tests, and topics of their own for each."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.local_cluster import LocalCluster
+from tests.support.needs import need
+
+JAVA_JARS = Path(__file__).parent / "java" / "target" / "jars"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Three brokers on the embedded coordinator."""
+    local = LocalCluster(tmp_path_factory.mktemp("interop"))
+    try:
+        local.up()
+        yield local
+        local.down()
+    finally:
+        local.close()
+
+
+@pytest.fixture
+def topic(request):
+    """A name that no other test uses."""
+    name = "".join(c if c.isalnum() else "-" for c in request.node.name)[:150].strip("-")
+    return f"{name}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def kcat():
+    """The kcat program."""
+    program = shutil.which("kcat")
+    need("kcat", is_there=program is not None)
+    return program
+
+
+@pytest.fixture(scope="session")
+def java_class_path():
+    """Apache Kafka's own jars, as .ci/run gets them from Maven."""
+    need(
+        "Apache Kafka (jars from Maven)", is_there=JAVA_JARS.is_dir() and bool(shutil.which("java"))
+    )
+    return f"{JAVA_JARS}/*"

@@ -1,0 +1,152 @@
+"""A cluster of real processes on free ports of 127.0.0.1, driven through the CLI as users do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PORTS_PER_CLUSTER = 200
+UP_TIMEOUT_S = 60
+
+
+class CommandFailed(Exception):
+    """An `ottla` command ended with another status than 0; the text is what it printed."""
+
+
+def ottla(*arguments: str, timeout_s: float = UP_TIMEOUT_S, stdin: str | None = None) -> str:
+    """Run an `ottla` command. Returns: its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        input=stdin,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise CommandFailed(f"ottla {' '.join(arguments)}: {done.returncode}\n{done.stderr}")
+    return done.stdout
+
+
+def free_ports() -> int:
+    """Find a port such that it, its neighbours and the coordinator's are free."""
+    for base in range(21_000 + os.getpid() % 300 * 100, 61_000, 100):
+        with ExitStack() as stack:
+            try:
+                for port in (*range(base, base + 7), base + 100):
+                    probe = stack.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return base
+    raise RuntimeError("no free ports")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One process of the cluster."""
+
+    name: str
+    pid: int
+    port: int
+
+
+class LocalCluster:
+    """`ottla up` in a directory of its own; `close` ends every process, whatever happened."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        brokers: int = 3,
+        zookeeper: str | None = None,
+        settings: tuple[str, ...] = (),
+    ) -> None:
+        self.directory = directory / "data"
+        self.port = free_ports()
+        self._arguments = ["--brokers", str(brokers), "--port", str(self.port)]
+        if zookeeper is not None:
+            self._arguments += ["--zookeeper", zookeeper]
+        for setting in settings:
+            self._arguments += ["--set", setting]
+
+    def up(self) -> None:
+        """Start it, or start again what does not run; returns when it serves."""
+        ottla("up", "--detach", "--data", str(self.directory), *self._arguments)
+
+    def down(self) -> None:
+        """Stop all that runs, cleanly."""
+        ottla("down", "--data", str(self.directory))
+
+    def close(self) -> None:
+        """End every process that is left, by its pid."""
+        if not (self.directory / "cluster.json").exists():
+            return
+        for node in self.nodes().values():
+            for number in (signal.SIGCONT, signal.SIGKILL):
+                self._signal(node, number)
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of its brokers."""
+        return str(self._state()["bootstrap"])
+
+    def nodes(self) -> dict[str, Node]:
+        """Its processes by name: `coordinator`, `1`, `2`, ..."""
+        return {
+            node["name"]: Node(node["name"], node["pid"], node["port"])
+            for node in self._state()["nodes"]
+            if node["pid"]
+        }
+
+    def kill(self, *names: str) -> None:
+        """SIGKILL processes, as nearly at once as can be."""
+        nodes = self.nodes()
+        for name in names:
+            os.kill(nodes[name].pid, signal.SIGKILL)
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP a process."""
+        os.kill(self.nodes()[name].pid, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT a process."""
+        os.kill(self.nodes()[name].pid, signal.SIGCONT)
+
+    def start(self, *names: str) -> None:
+        """Start processes that were killed."""
+        for name in names:
+            ottla("node", "start", name, "--data", str(self.directory))
+
+    def memory_bytes(self, name: str) -> int:
+        """Resident memory of a process."""
+        statm = Path(f"/proc/{self.nodes()[name].pid}/statm").read_text()
+        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def logs(self) -> str:
+        """The end of every process's log, for a test that failed."""
+        return "\n".join(
+            "\n".join([f"--- {path.name}", *path.read_text().splitlines()[-30:]])
+            for path in sorted((self.directory / "logs").glob("*.log"))
+        )
+
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.directory / "cluster.json").read_text())
+        return state
+
+    def _signal(self, node: Node, number: int) -> None:
+        try:
+            command = Path(f"/proc/{node.pid}/cmdline").read_bytes()
+            if str(self.directory).encode() in command:
+                os.kill(node.pid, number)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
