@@ -79,7 +79,7 @@ class Broker:
         self._flusher = Flusher(disk)
         self.peers = Peers(
             network=environment.network,
-            cluster=lambda: self.view.latest,
+            view=self.view,
             client_id=f"ottla-broker-{self.broker_id}",
         )
         self._fetchers = Fetchers(self._make_fetcher)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log_events = structlog.get_logger()
 
+LARGE_RECEIVE_BYTES = 262_144
+"""Asked for while a request is cut: it is larger than what came at once, so more is on its way."""
+
 ANSWERS_JOINED_MAX = 64
 """Answers that are sent together when they became ready together."""
 
@@ -126,7 +129,9 @@ class Connection:
         while not self._draining:
             idle_at = trio.current_time() + self._config.connections_max_idle_ms / 1000
             with trio.CancelScope(deadline=idle_at) as self._reading:
-                return await self._stream.receive_some()
+                return await self._stream.receive_some(
+                    LARGE_RECEIVE_BYTES if self._frames.pending_bytes else None
+                )
             if not self._exchanges:
                 break
         return b""

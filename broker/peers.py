@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from broker.errors import PeerUnknown
 from client.connection import open_connection
+from client.errors import ConnectionBroken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     import trio
 
+    from broker.view import ClusterView
     from client.connection import Connection
     from client.environment import Network
-    from coordinator.cluster import ClusterState, Endpoint
+    from coordinator.cluster import Endpoint
 
 CONTROL_TIMEOUT_S = 10.0
 
@@ -27,16 +29,14 @@ CONTROL_TIMEOUT_S = 10.0
 class Peers:
     """Opens connections to the other brokers of the cluster."""
 
-    def __init__(
-        self, *, network: Network, cluster: Callable[[], ClusterState], client_id: str
-    ) -> None:
+    def __init__(self, *, network: Network, view: ClusterView, client_id: str) -> None:
         self._network = network
-        self._cluster = cluster
+        self._view = view
         self._client_id = client_id
 
     def endpoint(self, broker_id: int) -> Endpoint:
         """Look up where a broker listens for its peers. Raises: PeerUnknown."""
-        registration = self._cluster().brokers.get(broker_id)
+        registration = self._view.latest.brokers.get(broker_id)
         if registration is None:
             raise PeerUnknown(f"broker {broker_id} is not registered with the coordinator")
         return registration.endpoints[0]
@@ -53,14 +53,19 @@ class Peers:
         Raises: PeerUnknown, OSError, ConnectionBroken.
         """
         endpoint = self.endpoint(broker_id)
-        async with open_connection(
-            self._network,
-            endpoint.host,
-            endpoint.port,
-            client_id=self._client_id,
-            negotiate=False,
-        ) as connection:
-            yield connection
+        try:
+            async with open_connection(
+                self._network,
+                endpoint.host,
+                endpoint.port,
+                client_id=self._client_id,
+                negotiate=False,
+            ) as connection:
+                self._view.trust(broker_id)
+                yield connection
+        except ConnectionBroken:
+            self._view.suspect(broker_id)
+            raise
 
     async def call(self, broker_id: int, request: Any, *, version: int) -> Any:
         """Send one request on a connection of its own and await the answer.
@@ -73,4 +78,4 @@ class Peers:
 
     async def call_controller(self, request: Any, *, version: int) -> Any:
         """Send one request to the broker that is the controller now. Raises: as `call`."""
-        return await self.call(self._cluster().controller_id, request, version=version)
+        return await self.call(self._view.latest.controller_id, request, version=version)

@@ -89,6 +89,8 @@ def _metadata_routes(broker: Broker) -> dict[ApiKey, Route]:
             metadata.MetadataHandler(
                 broker_id=broker.broker_id,
                 cluster=cluster,
+                brokers=broker.view.brokers_for_clients,
+                seems_alive=broker.view.seems_alive,
                 wait_for=broker.view.wait_for,
                 auto_create=auto_create,
             ),

@@ -26,9 +26,6 @@ ACCEPT_PAUSE_S = 0.1
 
 ACCEPT_HINT = "raise the limit of open files (ulimit -n) or lower max.connections"
 
-UNSENT_BYTES_MAX = 1_048_576
-"""What the kernel takes from us beyond what is on its way; trio's 16 KiB wakes us too often."""
-
 
 class Server:
     """Serves any number of listeners with one table of handlers."""
@@ -91,7 +88,7 @@ class Server:
                 connections.start_soon(self._serve, name, stream)
 
     async def _serve(self, listener: str, stream: trio.abc.Stream) -> None:
-        _tune(stream)
+        _keep_alive(stream)
         connection = Connection(
             stream,
             dispatch=self._dispatch,
@@ -128,17 +125,14 @@ async def _accept_one(name: str, listener: trio.abc.Listener[trio.abc.Stream]) -
             await trio.sleep(ACCEPT_PAUSE_S)
 
 
-def _tune(stream: trio.abc.Stream) -> None:
+def _keep_alive(stream: trio.abc.Stream) -> None:
     if not isinstance(stream, trio.SocketStream):
         return
     try:
         stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, True)
-        if hasattr(trio.socket, "TCP_NOTSENT_LOWAT"):
-            level, option = trio.socket.IPPROTO_TCP, trio.socket.TCP_NOTSENT_LOWAT
-            stream.setsockopt(level, option, UNSENT_BYTES_MAX)
     except OSError as error:
         # The peer may be gone already; the first read will say so.
-        log_events.debug("socket_not_tuned", reason=str(error))
+        log_events.debug("socket_not_kept_alive", reason=str(error))
 
 
 def _peer_of(stream: trio.abc.Stream) -> str:

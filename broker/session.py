@@ -104,12 +104,13 @@ class BrokerSession:
         state = self._watcher.state
         while True:
             household.view.latest = state
+            for topic_id in state.deleted_topics:
+                household.partitions.delete_topic(topic_id)
             await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
             household.view.publish(state)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             for topic_id in state.deleted_topics:
-                household.partitions.delete_topic(topic_id)
                 await confirm_deleted(self.store, topic_id, registration.broker_id)
             state = await self._watcher.wait_changed(state)
 

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
     from broker.log.disk import FileView
 
-SENDFILE_BYTES_MIN = 16_384
-"""Smaller slices are read and joined with their neighbours: one system call for all of them."""
+SENDFILE_BYTES_MIN = 65_536
+"""Smaller slices are read and joined with their neighbours, which costs less than a call for each.
+
+Measured over loopback: at 32 KiB reading takes 15 % less time, at 64 KiB they are equal, at 128 KiB
+sendfile takes 30 % less.
+"""
 
 SEND_BYTES = 262_144
 """About how many bytes are joined for one send, and read at a time where sendfile cannot be."""

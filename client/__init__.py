@@ -1,1 +1,84 @@
-"""The public API (being assembled)."""
+"""A trio-native client for Kafka's protocol: producer, consumer and admin.
+
+    async with Producer("localhost:9092") as producer:
+        written = await producer.send("orders", b"one coffee", key=b"table 7")
+
+    async with Consumer("localhost:9092", ConsumerConfig(auto_offset_reset="earliest")) as consumer:
+        await consumer.assign_topics("orders")
+        async for record in consumer:
+            print(record.offset, record.key, record.value)
+
+    async with Admin("localhost:9092") as admin:
+        await admin.create_topic(NewTopic("orders", partitions=6, replication_factor=3))
+
+Everything waits rather than fill memory without bound, and every error names its cause.
+Must never know: the broker, the coordinator.
+"""
+
+from client.admin import Admin, AdminConfig
+from client.consumer import Consumer, ConsumerConfig
+from client.delivery import Delivery
+from client.descriptions import (
+    ClusterDescription,
+    ConfigEntry,
+    CreatedTopic,
+    NewTopic,
+    ResourceType,
+)
+from client.environment import Environment
+from client.errors import (
+    ClientClosed,
+    ConnectFailed,
+    ConnectionBroken,
+    DeliveryFailed,
+    LogTruncated,
+    NoBrokerReachable,
+    NoPosition,
+    OffsetOutOfRange,
+    RecordsLost,
+    RecordTooLarge,
+    RequestTimedOut,
+    UnknownTopic,
+    UnsupportedApi,
+    WaitTimedOut,
+)
+from client.metadata import Broker, PartitionInfo, TopicInfo
+from client.producer import Producer, ProducerConfig
+from client.records import ConsumerRecord, OffsetAndTimestamp, RecordMetadata, TopicPartition
+
+__all__ = [
+    "Admin",
+    "AdminConfig",
+    "Broker",
+    "ClientClosed",
+    "ClusterDescription",
+    "ConfigEntry",
+    "ConnectFailed",
+    "ConnectionBroken",
+    "Consumer",
+    "ConsumerConfig",
+    "ConsumerRecord",
+    "CreatedTopic",
+    "Delivery",
+    "DeliveryFailed",
+    "Environment",
+    "LogTruncated",
+    "NewTopic",
+    "NoBrokerReachable",
+    "NoPosition",
+    "OffsetAndTimestamp",
+    "OffsetOutOfRange",
+    "PartitionInfo",
+    "Producer",
+    "ProducerConfig",
+    "RecordMetadata",
+    "RecordTooLarge",
+    "RecordsLost",
+    "RequestTimedOut",
+    "ResourceType",
+    "TopicInfo",
+    "TopicPartition",
+    "UnknownTopic",
+    "UnsupportedApi",
+    "WaitTimedOut",
+]

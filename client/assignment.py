@@ -81,7 +81,7 @@ class PartitionState:
 
     def needs_validation(self, leader: PartitionInfo) -> bool:
         """Say whether another leader than the one that was read from may have a shorter log."""
-        return 0 <= self._fetch_epoch and leader.leader_epoch > max(
+        return self._fetch_epoch >= 0 and leader.leader_epoch > max(
             self._fetch_epoch, self._validated_epoch
         )
 

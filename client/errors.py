@@ -116,6 +116,18 @@ class OffsetOutOfRange(RequestError):
         self.offset = offset
 
 
+class NoPosition(OttlaError):
+    """A partition was assigned without an offset to start from, and no reset policy applies."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        super().__init__(
+            f"where to start in {topic}-{partition} is unknown: assign it with an offset, seek, "
+            f"or set auto_offset_reset to 'earliest' or 'latest'"
+        )
+        self.topic = topic
+        self.partition = partition
+
+
 class LogTruncated(OttlaError):
     """Records that this consumer has read are no longer in the log (an unclean election).
 

@@ -8,6 +8,7 @@ Source: KIP-74 (bounded responses), KIP-320 (truncation), KIP-516 (topic ids).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,38 +17,34 @@ import trio
 from client.answer import STALL_CHECK_S, await_answer
 from client.assignment import Assignment, PartitionState
 from client.cluster import UNKNOWN_TOPIC_GRACE_S
+from client.epochs import UNKNOWN_END, ask_epoch_ends
 from client.errors import (
     ConnectionBroken,
     LogTruncated,
     OffsetOutOfRange,
     UnknownTopic,
     UnsupportedApi,
+    WaitTimedOut,
     error_code,
     refusal,
 )
 from client.fetched import split_fetched
-from client.metadata import NO_TOPIC_ID
+from client.metadata import NO_LEADER, NO_TOPIC_ID
 from client.offsets import READ_COMMITTED, find_offsets
 from client.pool import Lane
+from client.records import TopicPartition
 from protocol.api import ApiKey
 from protocol.api.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
-from protocol.api.offset_for_leader_epoch import (
-    OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
-    OffsetForLeaderPartition,
-    OffsetForLeaderTopic,
-)
 from protocol.errors import RETRIABLE_CODES, CorruptBatch, ErrorCode, OttlaError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from client.cluster import Cluster
     from client.connection import Connection
-    from client.metadata import PartitionInfo
-    from client.records import TopicPartition
+    from client.epochs import EpochEnd
+    from client.metadata import Metadata, PartitionInfo
     from protocol.api.fetch import PartitionData
-    from protocol.api.offset_for_leader_epoch import EpochEndOffset
 
 CROWDED_WAIT_MS: Final = 50
 """How long a leader may hold a fetch while partitions of it are left out because they are full."""
@@ -56,7 +53,6 @@ PREFETCH_FETCHES: Final = 4
 """A partition is fetched ahead until it has buffered so many times what one fetch may bring."""
 
 _VERSION_WITHOUT_TOPIC_IDS: Final = 12
-_CONSUMER: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +70,10 @@ class FetcherOptions:
     metadata_timeout_s: float
 
 
+class FetchInterrupted(ConnectionBroken):
+    """A long poll was ended by us, because something else is to be fetched."""
+
+
 class Fetcher:
     """Keeps the buffers of an assignment filled. `arrived` is called when there is something."""
 
@@ -84,7 +84,7 @@ class Fetcher:
         assignment: Assignment,
         options: FetcherOptions,
         *,
-        arrived: Callable[[], None],
+        arrived: Callable[[], object],
     ) -> None:
         self._cluster = cluster
         self._nursery = nursery
@@ -105,7 +105,7 @@ class Fetcher:
         leader = self._cluster.leader_nowait(*state.place)
         connection = self._leaders.get(leader.leader_id) if leader is not None else None
         if connection is not None:
-            connection.close(ConnectionBroken("given up for a new fetch"))
+            connection.close(FetchInterrupted("a fetch was given up for a new one"))
         self.wake()
 
     async def run(self) -> None:
@@ -138,12 +138,14 @@ class Fetcher:
                 ready = [state for state in states if self._is_fetchable(state, now)]
                 if not ready:
                     later = [state.retry_at for state in states if state.retry_at > now]
-                    with trio.move_on_at(min(later, default=now + UNKNOWN_TOPIC_GRACE_S)):
+                    with trio.move_on_at(min(later, default=math.inf)):
                         await self._changed.park()
                     continue
                 try:
                     await self._fetch(broker_id, ready, crowded=len(ready) < len(states))
                     backoff.reset()
+                except FetchInterrupted:
+                    continue
                 except (ConnectionBroken, UnsupportedApi) as error:
                     self._cluster.last_error = error
                     self._cluster.refresh_soon()
@@ -153,12 +155,11 @@ class Fetcher:
             self.wake()
 
     def _led_by(self, broker_id: int) -> list[PartitionState]:
-        return [
-            state
-            for state in self._assignment
-            if (leader := self._cluster.leader_nowait(*state.place)) is not None
-            and leader.leader_id == broker_id
-        ]
+        return [state for state in self._assignment if self._leader_id(state) == broker_id]
+
+    def _leader_id(self, state: PartitionState) -> int:
+        leader = self._cluster.leader_nowait(*state.place)
+        return leader.leader_id if leader is not None else NO_LEADER
 
     def _is_fetchable(self, state: PartitionState, now: float) -> bool:
         full_at = PREFETCH_FETCHES * self._options.partition_bytes_max
@@ -173,37 +174,223 @@ class Fetcher:
         )
 
     async def _fetch(self, broker_id: int, states: list[PartitionState], *, crowded: bool) -> None:
-        """Ask once and wait for the answer. Raises: ConnectionBroken, UnsupportedApi."""
-        options = self._options
-        seeks = {state.place: state.seeks for state in states}
-        epochs = {state.place: self._leader_epoch(state) for state in states}
-        max_wait_ms = min(options.max_wait_ms, CROWDED_WAIT_MS) if crowded else options.max_wait_ms
+        """Ask once and take in the answer. Raises: ConnectionBroken, UnsupportedApi."""
+        max_wait_ms = self._options.max_wait_ms
+        fetch = _Fetch(states, self._cluster.metadata)
+        request = fetch.request(
+            self._options,
+            max_wait_ms=min(max_wait_ms, CROWDED_WAIT_MS) if crowded else max_wait_ms,
+            max_bytes=self._share_of_buffer(),
+        )
         for state in states:
             state.busy = True
         try:
-            connection = await self._cluster.connection_to(broker_id, lane=Lane.FETCH)
-            request = self._request(states, max_wait_ms)
-            version = connection.version_of(ApiKey.FETCH)
-            if any(topic.topic_id == NO_TOPIC_ID for topic in request.topics):
-                version = min(version, _VERSION_WITHOUT_TOPIC_IDS)
-            exchange = connection.start(request, version=version)
-            self._leaders[broker_id] = connection
-            response = await await_answer(
-                self._cluster,
-                connection,
-                exchange,
-                expected_s=max_wait_ms / 1000 + STALL_CHECK_S,
-                deadline=trio.current_time() + max_wait_ms / 1000 + options.request_timeout_s,
-                moved=lambda: len(self._led_by(broker_id)) < len(states),
-            )
+            response = await self._ask(broker_id, request, states)
         finally:
             self._leaders[broker_id] = None
             for state in states:
                 state.busy = False
-        by_place = {state.place: state for state in states}
-        for place, answer in self._answers(response):
-            state = by_place.get(place)
-            if state is None or state not in self._assignment or state.seeks != seeks[place]:
-                continue
-            self._apply(state, answer, leader_epoch=epochs[place])
+        for state, answer in fetch.answers(response):
+            if state in self._assignment:
+                self._apply(state, answer, leader_epoch=fetch.leader_epochs[state])
         self._arrived()
+
+    async def _ask(
+        self, broker_id: int, request: FetchRequest, states: list[PartitionState]
+    ) -> FetchResponse:
+        connection = await self._cluster.connection_to(broker_id, lane=Lane.FETCH)
+        version = connection.version_of(ApiKey.FETCH)
+        if any(topic.topic_id == NO_TOPIC_ID for topic in request.topics):
+            version = min(version, _VERSION_WITHOUT_TOPIC_IDS)
+        exchange = connection.start(request, version=version)
+        self._leaders[broker_id] = connection
+        wait_s = request.max_wait_ms / 1000
+        response: FetchResponse = await await_answer(
+            self._cluster,
+            connection,
+            exchange,
+            expected_s=wait_s + STALL_CHECK_S,
+            deadline=trio.current_time() + wait_s + self._options.request_timeout_s,
+            moved=lambda: any(self._leader_id(state) != broker_id for state in states),
+        )
+        return response
+
+    def _share_of_buffer(self) -> int:
+        """Return what one fetch may bring, so that all leaders' together fit in the buffer."""
+        left = self._options.buffer_bytes_max - self._assignment.buffered_bytes
+        return max(1, min(self._options.fetch_bytes_max, left // len(self._leaders)))
+
+    def _apply(self, state: PartitionState, answer: PartitionData, *, leader_epoch: int) -> None:
+        code = error_code(answer.error_code)
+        if code is ErrorCode.NONE:
+            self._take_records(state, answer, leader_epoch=leader_epoch)
+        elif code is ErrorCode.OFFSET_OUT_OF_RANGE:
+            if state.position != state.fetch_offset:
+                state.back_off(trio.current_time())  # what is buffered comes first
+            elif self._options.reset_to is None:
+                self._fail(state, OffsetOutOfRange(*state.place, offset=state.fetch_offset or 0))
+            else:
+                state.lose_position()
+        elif code in RETRIABLE_CODES:
+            if answer.current_leader is not None:
+                self._cluster.metadata.learn_leader(
+                    *state.place,
+                    leader_id=answer.current_leader.leader_id,
+                    leader_epoch=answer.current_leader.leader_epoch,
+                )
+            state.back_off(trio.current_time())
+            self._cluster.refresh_soon()
+        else:
+            self._fail(state, refusal(code, f"Fetch of {state.place}"))
+
+    def _take_records(
+        self, state: PartitionState, answer: PartitionData, *, leader_epoch: int
+    ) -> None:
+        committed_only = self._options.isolation_level == READ_COMMITTED
+        try:
+            batches = split_fetched(
+                answer.records or b"",
+                from_offset=state.fetch_offset or 0,
+                aborted=answer.aborted_transactions if committed_only else None,
+            )
+        except CorruptBatch as error:
+            self._fail(state, error)
+            return
+        if answer.records and not batches:
+            what = f"a batch of {state.place} at {state.fetch_offset} is over partition_bytes_max"
+            self._fail(state, refusal(ErrorCode.MESSAGE_TOO_LARGE, what))
+            return
+        state.add(batches, leader_epoch=leader_epoch)
+
+    def _fail(self, state: PartitionState, error: OttlaError) -> None:
+        state.error = error
+        self._arrived()
+
+    def _settle_positions(self, broker_id: int, states: list[PartitionState]) -> None:
+        """Find a place to start for partitions that lost theirs; check those of a new leader."""
+        to_validate: dict[PartitionState, PartitionInfo] = {}
+        now = trio.current_time()
+        for state in states:
+            if state.busy or state.error is not None or state.retry_at > now:
+                continue
+            leader = self._cluster.leader_nowait(*state.place)
+            if state.fetch_offset is None:
+                state.busy = True
+                self._nursery.start_soon(self._reset, state)
+            elif leader is not None and state.needs_validation(leader):
+                state.busy = True
+                to_validate[state] = leader
+        if to_validate:
+            self._nursery.start_soon(self._validate, broker_id, to_validate)
+
+    async def _reset(self, state: PartitionState) -> None:
+        seeks = state.seeks
+        assert self._options.reset_to is not None, "positions are lost only to be reset"
+        try:
+            found = await find_offsets(
+                self._cluster,
+                {state.place: self._options.reset_to},
+                isolation_level=self._options.isolation_level,
+                timeout_s=self._options.metadata_timeout_s,
+            )
+        except WaitTimedOut as error:
+            self._cluster.last_error = error
+        except OttlaError as error:
+            self._fail(state, error)
+        else:
+            start = found[state.place]
+            if start is not None and state.seeks == seeks:
+                state.seek(start.offset, leader_epoch=start.leader_epoch)
+        finally:
+            state.busy = False
+            self.wake()
+
+    async def _validate(self, broker_id: int, states: dict[PartitionState, PartitionInfo]) -> None:
+        seeks = {state: state.seeks for state in states}
+        try:
+            ends = await ask_epoch_ends(
+                self._cluster,
+                broker_id,
+                {
+                    state.place: (leader.leader_epoch, state.fetch_epoch)
+                    for state, leader in states.items()
+                },
+            )
+        except (ConnectionBroken, UnsupportedApi) as error:
+            self._cluster.last_error = error
+            ends = {}
+        finally:
+            for state in states:
+                state.busy = False
+        for state, leader in states.items():
+            if state.seeks == seeks[state]:
+                self._apply_validation(state, leader, ends.get(state.place))
+        self.wake()
+
+    def _apply_validation(
+        self, state: PartitionState, leader: PartitionInfo, end: EpochEnd | None
+    ) -> None:
+        if end is None:
+            state.back_off(trio.current_time())
+            self._cluster.refresh_soon()
+            return
+        position, fetch_offset = state.position, state.fetch_offset
+        assert position is not None, "only a known position is validated"
+        assert fetch_offset is not None, "only a known position is validated"
+        if end.end_offset == UNKNOWN_END or end.end_offset >= fetch_offset:
+            # Where the leader remembers no such epoch the fetch itself tells what is left.
+            state.mark_validated(leader.leader_epoch)
+        elif end.end_offset >= position:
+            state.refetch()
+        else:
+            self._fail(
+                state,
+                LogTruncated(*state.place, position=position, divergent_offset=end.end_offset),
+            )
+
+
+class _Fetch:
+    """One fetch of some partitions: its request, and its answers by partition."""
+
+    def __init__(self, states: list[PartitionState], metadata: Metadata) -> None:
+        self.leader_epochs: dict[PartitionState, int] = {}
+        self._seeks = {state: state.seeks for state in states}
+        self._topic_names: dict[bytes, str] = {}
+        self._metadata = metadata
+        self._by_place = {state.place: state for state in states}
+        for state in states:
+            info = metadata.topics[state.place.topic]
+            self.leader_epochs[state] = info.partitions[state.place.partition].leader_epoch
+            self._topic_names[info.topic_id] = info.name
+
+    def request(self, options: FetcherOptions, *, max_wait_ms: int, max_bytes: int) -> FetchRequest:
+        """Make the request; a session is declined."""
+        topics: dict[str, FetchTopic] = {}
+        for state, leader_epoch in self.leader_epochs.items():
+            name = state.place.topic
+            if name not in topics:
+                topics[name] = FetchTopic(name, self._metadata.topics[name].topic_id)
+            topics[name].partitions.append(
+                FetchPartition(
+                    partition=state.place.partition,
+                    current_leader_epoch=leader_epoch,
+                    fetch_offset=state.fetch_offset or 0,
+                    partition_max_bytes=options.partition_bytes_max,
+                )
+            )
+        return FetchRequest(
+            max_wait_ms=max_wait_ms,
+            min_bytes=options.min_bytes,
+            max_bytes=max_bytes,
+            isolation_level=options.isolation_level,
+            topics=list(topics.values()),
+        )
+
+    def answers(self, response: FetchResponse) -> Iterator[tuple[PartitionState, PartitionData]]:
+        """Iterate over the answers for partitions that still want what was asked for."""
+        for topic in response.responses:
+            name = topic.topic or self._topic_names.get(topic.topic_id, "")
+            for answer in topic.partitions:
+                state = self._by_place.get(TopicPartition(name, answer.partition_index))
+                if state is not None and state.seeks == self._seeks[state]:
+                    yield state, answer

@@ -55,6 +55,7 @@ class PartitionQueue:
         self._next_sequence = 0
         self._draining = False
         self._sequence_lost = False
+        self._known_to_broker = False
 
     @property
     def is_idle(self) -> bool:
@@ -74,7 +75,10 @@ class PartitionQueue:
     @property
     def may_send(self) -> bool:
         """Say whether order and the window of batches in flight allow to send now."""
-        return not self._draining and len(self._in_flight) < self._in_flight_max
+        # A broker takes any sequence number from a producer id that it does not know. So the first
+        # batch goes alone: were it refused, the second would be taken, and the first never again.
+        window = self._in_flight_max if self._known_to_broker else 1
+        return not self._draining and len(self._in_flight) < window
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over all batches, in order."""
@@ -93,6 +97,7 @@ class PartitionQueue:
         """Go on under a producer id that this partition has never used."""
         self.identity = identity
         self._next_sequence = 0
+        self._known_to_broker = False
 
     def next_size(self) -> int:
         """Return the size of the batch that `take` would return."""
@@ -115,6 +120,7 @@ class PartitionQueue:
         if batch.done:
             return
         self._backoff.reset()
+        self._known_to_broker = True
         self._remove(batch)
         batch.complete(base_offset, log_append_time_ms)
         self._settled(batch)

@@ -202,7 +202,9 @@ class Producer:
 
         Raises: RecordsLost where records failed since the last flush and nobody waited for them.
         """
-        for batch in self._running_sender().close_open():
+        if self._sender is None:
+            raise self._closed()
+        for batch in self._sender.close_open():
             await batch.wait_settled()
         if self._first_lost is not None:
             error = RecordsLost(self._lost, self._first_lost)

@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgpack
 
 if TYPE_CHECKING:
+    from client.records import ConsumerRecord
     from protocol.records import Record
 
 _SEPARATOR: Final = b"\t"
 _NULL: Final = b"null"
 
-Formatter = Callable[["str", int, "Record"], bytes]
-"""Writes one record of a topic's partition, with what must follow it."""
+FORMATS: Final = ("text", "json", "msgpack", "raw")
+
+Formatter = Callable[["ConsumerRecord"], bytes]
+"""Writes one record, with what must follow it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +33,21 @@ class Shown:
 
     keys: bool = False
     headers: bool = False
-    partitions: bool = False
+    positions: bool = False
 
 
 def formatter(name: str, shown: Shown) -> Formatter:
-    """Choose a formatter by its name: text, json, msgpack or raw."""
+    """Choose one of FORMATS by its name."""
     return {"text": _text(shown), "json": _json, "msgpack": _msgpack, "raw": _raw}[name]
 
 
 def _text(shown: Shown) -> Formatter:
     """Fields between tabs, a record to a line; null where there is no key or value."""
 
-    def write(topic: str, partition: int, record: Record) -> bytes:
+    def write(record: ConsumerRecord) -> bytes:
         fields = []
-        if shown.partitions:
-            where = f"{topic}-{partition}", record.offset, record.timestamp_ms
+        if shown.positions:
+            where = record.topic_partition, record.offset, record.timestamp_ms
             fields += [str(fact).encode() for fact in where]
         if shown.headers:
             fields.append(b",".join(_header(name, value) for name, value in record.headers))
@@ -60,7 +63,7 @@ def _header(name: str, value: bytes | None) -> bytes:
     return name.encode() + b"=" + (_NULL if value is None else bytes(value))
 
 
-def describe_record(record: Record) -> dict[str, Any]:
+def describe_record(record: Record | ConsumerRecord) -> dict[str, Any]:
     """Give a record as plain values that JSON can hold."""
     return {
         "offset": record.offset,
@@ -71,8 +74,9 @@ def describe_record(record: Record) -> dict[str, Any]:
     }
 
 
-def _json(topic: str, partition: int, record: Record) -> bytes:
-    facts = {"topic": topic, "partition": partition, **describe_record(record)}
+def _json(record: ConsumerRecord) -> bytes:
+    place = {"topic": record.topic, "partition": record.partition}
+    facts = place | describe_record(record)
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -85,11 +89,11 @@ def _as_text(name: str, value: bytes | None) -> dict[str, str | None]:
         return {name: None, f"{name}_base64": b64encode(value).decode()}
 
 
-def _msgpack(topic: str, partition: int, record: Record) -> bytes:
+def _msgpack(record: ConsumerRecord) -> bytes:
     packed: bytes = msgpack.packb(
         {
-            "topic": topic,
-            "partition": partition,
+            "topic": record.topic,
+            "partition": record.partition,
             "offset": record.offset,
             "timestamp": record.timestamp_ms,
             "key": record.key,
@@ -100,7 +104,6 @@ def _msgpack(topic: str, partition: int, record: Record) -> bytes:
     return packed
 
 
-def _raw(topic: str, partition: int, record: Record) -> bytes:
+def _raw(record: ConsumerRecord) -> bytes:
     """The value's bytes and nothing else; a null value is nothing at all."""
-    del topic, partition
     return b"" if record.value is None else bytes(record.value)

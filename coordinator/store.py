@@ -67,7 +67,10 @@ class MultiFailed(StoreError):
 
 
 class SessionLost(CoordinationError):
-    """The session has ended (expired or closed): connect a new store."""
+    """The session has ended (expired or closed): connect a new store.
+
+    A call that was under way may have happened.
+    """
 
 
 class ConnectionLost(CoordinationError):

@@ -16,7 +16,6 @@ from coordinator.znode import (
     ANY_VERSION,
     CONTAINER_OWNER,
     NO_OWNER,
-    OPEN_ACL,
     RESERVED_PATHS,
     ROOT,
     Acl,
@@ -38,6 +37,7 @@ from coordinator.znode import (
     SetData,
     SweepContainers,
     Transaction,
+    Znode,
     check_acl,
     check_path,
     check_rooted,
@@ -49,51 +49,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Undo: TypeAlias = "Callable[[], object]"
-
-
-@dataclass(slots=True)
-class Znode:
-    """A znode. `creations` counts the children ever created: it numbers sequential ones."""
-
-    value: bytes | None = b""
-    acl: tuple[Acl, ...] = OPEN_ACL
-    czxid: int = 0
-    mzxid: int = 0
-    pzxid: int = 0
-    ctime_ms: int = 0
-    mtime_ms: int = 0
-    version: int = 0
-    acl_version: int = 0
-    creations: int = 0
-    owner: int = NO_OWNER
-    children: set[str] = field(default_factory=set)
-
-    @property
-    def ephemeral(self) -> bool:
-        """Say whether the znode goes with its session."""
-        return self.owner not in (NO_OWNER, CONTAINER_OWNER)
-
-    @property
-    def sweepable(self) -> bool:
-        """Say whether the znode is a container whose last child has gone."""
-        return self.owner == CONTAINER_OWNER and self.creations > 0 and not self.children
-
-    def stat(self) -> NodeStat:
-        """Describe the znode. `children_version` counts creations and deletions of children."""
-        return NodeStat(
-            self.czxid,
-            self.mzxid,
-            self.ctime_ms,
-            self.mtime_ms,
-            self.version,
-            # Every child created is either still there or has been deleted.
-            2 * self.creations - len(self.children),
-            self.acl_version,
-            self.owner if self.ephemeral else NO_OWNER,
-            len(self.value or b""),
-            len(self.children),
-            self.pzxid,
-        )
 
 
 @dataclass(slots=True)
@@ -174,6 +129,10 @@ class Tree(Generic[W]):
         prefix = path.rstrip("/") + "/"
         return sum(other.startswith(prefix) for other in self.nodes if other != ROOT)
 
+    def ephemerals(self, session_id: int) -> list[str]:
+        """Paths of a session's ephemeral znodes, sorted. Raises: Refused (SESSION_EXPIRED)."""
+        return sorted(self._session(session_id).ephemerals)
+
     def acl(self, path: str) -> tuple[tuple[Acl, ...], NodeStat]:
         """Read a znode's access control list. Raises: Refused (NO_NODE)."""
         node = self._node(path)
@@ -223,16 +182,25 @@ class Tree(Generic[W]):
             self.sessions[session_id] = Session(operation.timeout_ms, operation.password)
         elif isinstance(operation, SweepContainers):
             self._sweep_containers(moment, changes)
-        elif session_id not in self.sessions:
-            raise Refused(Code.SESSION_EXPIRED, f"session {session_id:#x}")
-        elif isinstance(operation, CloseSession):
-            self._close_session(moment, changes)
-        elif isinstance(operation, Multi):
-            result = self._multi(operation, moment, changes)
         else:
-            result, _ = self._do(operation, moment, changes)
+            result = self._do_for(self._session(session_id), operation, moment, changes)
         self.zxid += 1
         return Applied(self.zxid, result, self.watches.trigger(changes))
+
+    def _do_for(
+        self,
+        session: Session,
+        operation: NodeOperation | Multi | CloseSession,
+        moment: _Moment,
+        changes: list[Event],
+    ) -> Result:
+        """Do what an open session asks for."""
+        if isinstance(operation, CloseSession):
+            return self._close(session, moment, changes)
+        if isinstance(operation, Multi):
+            return self._multi(operation, moment, changes)
+        result, _ = self._do(operation, moment, changes)
+        return result
 
     def _multi(self, multi: Multi, moment: _Moment, changes: list[Event]) -> list[NodeResult]:
         """Do operations one after the other; undo them backwards where one is refused."""
@@ -357,9 +325,9 @@ class Tree(Generic[W]):
         _demand_version(check.path, self._node(check.path).version, check.version)
         return None, lambda: None
 
-    def _close_session(self, moment: _Moment, changes: list[Event]) -> None:
-        """Delete the session's ephemeral znodes in the order of their paths, then itself."""
-        for path in sorted(self.sessions[moment.session_id].ephemerals):
+    def _close(self, session: Session, moment: _Moment, changes: list[Event]) -> None:
+        """Delete a session's ephemeral znodes in the order of their paths, then itself."""
+        for path in sorted(session.ephemerals):
             self._delete(DeleteNode(path), moment, changes)
         del self.sessions[moment.session_id]
 
@@ -367,6 +335,12 @@ class Tree(Generic[W]):
         """Delete the containers that are empty now, in the order of their paths."""
         for path in sorted(path for path, node in self.nodes.items() if node.sweepable):
             self._delete(DeleteNode(path), moment, changes)
+
+    def _session(self, session_id: int) -> Session:
+        session = self.sessions.get(session_id)
+        if session is None:
+            raise Refused(Code.SESSION_EXPIRED, f"session {session_id:#x}")
+        return session
 
     def _node(self, path: str) -> Znode:
         node = self.nodes.get(path or ROOT)

@@ -8,7 +8,7 @@ Source: ZooKeeper programmer's guide; the records of zookeeper.jute.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -88,6 +88,51 @@ class Acl(NamedTuple):
 
 
 OPEN_ACL: Final = (Acl(31, "world", "anyone"),)
+
+
+@dataclass(slots=True)
+class Znode:
+    """A znode. `creations` counts the children ever created: it numbers sequential ones."""
+
+    value: bytes | None = b""
+    acl: tuple[Acl, ...] = OPEN_ACL
+    czxid: int = 0
+    mzxid: int = 0
+    pzxid: int = 0
+    ctime_ms: int = 0
+    mtime_ms: int = 0
+    version: int = 0
+    acl_version: int = 0
+    creations: int = 0
+    owner: int = NO_OWNER
+    children: set[str] = field(default_factory=set)
+
+    @property
+    def ephemeral(self) -> bool:
+        """Say whether the znode goes with its session."""
+        return self.owner not in (NO_OWNER, CONTAINER_OWNER)
+
+    @property
+    def sweepable(self) -> bool:
+        """Say whether the znode is a container whose last child has gone."""
+        return self.owner == CONTAINER_OWNER and self.creations > 0 and not self.children
+
+    def stat(self) -> NodeStat:
+        """Describe the znode. `children_version` counts creations and deletions of children."""
+        return NodeStat(
+            self.czxid,
+            self.mzxid,
+            self.ctime_ms,
+            self.mtime_ms,
+            self.version,
+            # Every child created is either still there or has been deleted.
+            2 * self.creations - len(self.children),
+            self.acl_version,
+            self.owner if self.ephemeral else NO_OWNER,
+            len(self.value or b""),
+            len(self.children),
+            self.pzxid,
+        )
 
 
 @dataclass(frozen=True, slots=True)

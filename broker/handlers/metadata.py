@@ -25,13 +25,22 @@ if TYPE_CHECKING:
 
     from broker.dispatch import RequestContext
     from broker.handlers.control import WaitFor
-    from coordinator.cluster import ClusterState, PartitionState, TopicState
+    from coordinator.cluster import (
+        BrokerRegistration,
+        ClusterState,
+        PartitionState,
+        TopicState,
+    )
     from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
 
 NO_TOPIC_ID = bytes(16)
 NULL_NAMES_SINCE = 12
 TOPIC_CREATION_WAIT_S = 1.0
 """How long a first answer about a new topic waits until this broker sees its leaders."""
+
+ELECTION_WAIT_S = 0.3
+"""How long an answer waits for the successor of a leader that has just died. It takes some tens of
+milliseconds; told that there is no leader, librdkafka does not ask again for a second."""
 
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state"})
 
@@ -46,18 +55,26 @@ class AutoCreate(Protocol):
 
 
 class MetadataHandler:
-    """Answers from the latest view; `auto_create` is None where unknown topics stay unknown."""
+    """Answers from the latest view; `auto_create` is None where unknown topics stay unknown.
+
+    `brokers` are those that clients are told of; `seems_alive` knows sooner than the coordinator
+    when one has died.
+    """
 
     def __init__(
         self,
         *,
         broker_id: int,
         cluster: Callable[[], ClusterState],
+        brokers: Callable[[], Iterable[BrokerRegistration]],
+        seems_alive: Callable[[int], bool],
         wait_for: WaitFor,
         auto_create: AutoCreate | None,
     ) -> None:
         self._broker_id = broker_id
         self._cluster = cluster
+        self._brokers = brokers
+        self._seems_alive = seems_alive
         self._wait_for = wait_for
         self._auto_create = auto_create
 
@@ -68,6 +85,31 @@ class MetadataHandler:
         names = self._names_to_create(request, context)
         if names and self._auto_create is not None:
             return self._create_and_answer(names, request, context, auto_create=self._auto_create)
+        if self._awaits_election(request, context):
+            return self._answer_after_election(request, context)
+        return self._answer(request, context, failed={})
+
+    def _awaits_election(self, request: MetadataRequest, context: RequestContext) -> bool:
+        cluster = self._cluster()
+        if wants_all(request, context.api_version):
+            return any(map(self._is_electing, cluster.topics.values()))
+        wanted = (cluster.topics.get(topic.name or "") for topic in request.topics or ())
+        return any(topic is not None and self._is_electing(topic) for topic in wanted)
+
+    def _is_electing(self, topic: TopicState) -> bool:
+        """Say whether a partition's leader seems dead, and a live replica can succeed it."""
+        return any(
+            not self._seems_alive(state.leader_id)
+            and any(self._seems_alive(replica) for replica in (*state.isr, *state.elr))
+            for state in topic.partitions
+        )
+
+    async def _answer_after_election(
+        self, request: MetadataRequest, context: RequestContext
+    ) -> MetadataResponse:
+        await self._wait_for(
+            lambda _: not self._awaits_election(request, context), timeout_s=ELECTION_WAIT_S
+        )
         return self._answer(request, context, failed={})
 
     def _names_to_create(self, request: MetadataRequest, context: RequestContext) -> list[str]:
@@ -103,7 +145,7 @@ class MetadataHandler:
             cluster_id=cluster.cluster_id or None,
             controller_id=controller_for_clients(cluster, self._broker_id),
         )
-        for broker in cluster.brokers.values():
+        for broker in self._brokers():
             endpoint = endpoint_for(broker, context.listener)
             response.brokers.append(
                 MetadataResponseBroker(

@@ -127,13 +127,14 @@ class LeaderFetcher:
                 with trio.move_on_at(min(f.paused_until for f in self._followed.values())):
                     await trio.sleep_forever()
                 continue
-            wait_s = self._config.replica_fetch_wait_max_ms / 1000
+            await _wait_durable(ready)
+            wait_s = self._wait_s()
             response = await connection.call(
-                self._request(ready),
+                self._request(ready, wait_s=wait_s),
                 version=FETCH_VERSION,
                 timeout_s=wait_s + ANSWER_GRACE_S,
             )
-            await self._take(response, ready)
+            self._take(response, ready)
 
     async def _reconcile(self, connection: Connection) -> None:
         async def ask(question: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
@@ -157,7 +158,13 @@ class LeaderFetcher:
             del self._followed[key]
         return [f for f in self._followed.values() if f.paused_until <= now]
 
-    def _request(self, ready: Iterable[Followed]) -> FetchRequest:
+    def _wait_s(self) -> float:
+        """Give how long the leader may wait: not past the pause of a partition left out."""
+        now = trio.current_time()
+        pauses = (f.paused_until - now for f in self._followed.values() if f.paused_until > now)
+        return min([self._config.replica_fetch_wait_max_ms / 1000, *pauses])
+
+    def _request(self, ready: Iterable[Followed], *, wait_s: float) -> FetchRequest:
         topics: dict[bytes, FetchTopic] = {}
         for followed in ready:
             partition, asked = followed.partition, followed.asked
@@ -175,7 +182,7 @@ class LeaderFetcher:
             replica_state=ReplicaState(
                 replica_id=self._broker_id, replica_epoch=self._broker_epoch()
             ),
-            max_wait_ms=self._config.replica_fetch_wait_max_ms,
+            max_wait_ms=int(wait_s * 1000),
             min_bytes=1,
             max_bytes=self._config.replica_fetch_response_max_bytes,
             session_id=0,
@@ -183,33 +190,27 @@ class LeaderFetcher:
             topics=list(topics.values()),
         )
 
-    async def _take(self, response: FetchResponse, ready: Iterable[Followed]) -> None:
+    def _take(self, response: FetchResponse, ready: Iterable[Followed]) -> None:
         if response.error_code != ErrorCode.NONE:
             for followed in ready:
                 followed.pause(longest_s=self._longest_pause_s)
             return
-        appended: list[Partition] = []
         for topic in response.responses:
             for data in topic.partitions:
                 found = self._followed.get((topic.topic_id, data.partition_index))
-                if found is not None and self._take_partition(found, data):
-                    appended.append(found.partition)
-        for partition in appended:
-            try:
-                await partition.durable.wait_reached(partition.log.log_end_offset)
-            except RequestError:
-                log_events.info("follower_stopped_meanwhile", partition=partition.name)
+                if found is not None:
+                    self._take_partition(found, data)
 
-    def _take_partition(self, followed: Followed, data: PartitionData) -> bool:
-        """Append what came for one partition. Returns: whether there is something to flush."""
+    def _take_partition(self, followed: Followed, data: PartitionData) -> None:
+        """Append what came for one partition."""
         partition = followed.partition
         asked_offset = followed.asked.fetch_offset
         if not partition.follows(followed.leader_epoch) or (
             partition.log.log_end_offset != asked_offset
         ):
-            return False
+            return
         try:
-            return self._obey(followed, data)
+            self._obey(followed, data)
         except RequestError as error:
             # A batch that came damaged: what we hold is good, ask again.
             log_events.warning("fetched_batch_refused", partition=partition.name, error=str(error))
@@ -217,26 +218,34 @@ class LeaderFetcher:
         except StorageError as error:
             log_events.warning("follower_cannot_write", partition=partition.name, error=str(error))
             followed.pause(longest_s=self._longest_pause_s)
-        return False
 
-    def _obey(self, followed: Followed, data: PartitionData) -> bool:
+    def _obey(self, followed: Followed, data: PartitionData) -> None:
         partition = followed.partition
         if data.error_code == ErrorCode.OFFSET_OUT_OF_RANGE:
             if data.log_start_offset > partition.log.log_end_offset:
                 partition.restart_log(data.log_start_offset)
             else:
                 partition.needs_reconciling = True
-            return False
+            return
         if data.error_code != ErrorCode.NONE:
             followed.pause(longest_s=self._longest_pause_s)
-            return False
+            return
         if data.diverging_epoch is not None:
             partition.needs_reconciling = True
-            return False
+            return
         followed.pause_s = 0.0
         if data.records:
             partition.append_from_leader(data.records, leader_epoch=followed.leader_epoch)
         partition.follow_leader(
             high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
         )
-        return bool(data.records)
+
+
+async def _wait_durable(ready: Iterable[Followed]) -> None:
+    """Wait until all that was appended is durable: the next fetch says that it is."""
+    for followed in ready:
+        partition = followed.partition
+        try:
+            await partition.durable.wait_reached(partition.log.log_end_offset)
+        except RequestError:
+            log_events.info("follower_stopped_meanwhile", partition=partition.name)

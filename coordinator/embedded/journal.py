@@ -105,7 +105,7 @@ class Journal:
         *,
         zxid: int,
         pending_bytes_max: int,
-        on_durable: Callable[[], None],
+        on_durable: Callable[[float], None],
     ) -> None:
         self._disk = disk
         self._directory = directory
@@ -153,12 +153,13 @@ class Journal:
             self._pending, self._pending_bytes = [], 0
             self._file.append(*_frame(batch))
             self.transactions_in_file += len(batch)
+            began = trio.current_time()
             await self._disk.sync([self._file])
             self.syncs += 1
             self.durable_zxid = zxid
             self._progress.set()
             self._progress = trio.Event()
-            self._on_durable()
+            self._on_durable(trio.current_time() - began)
 
     def roll(self) -> list[str]:
         """Go on in a new file. Returns: paths of the older ones, for `remove` later.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
-from coordinator.tree import Session, Tree, Znode
+from coordinator.tree import Session, Tree
 from coordinator.znode import (
     OPEN_ACL,
     Acl,
@@ -23,6 +23,7 @@ from coordinator.znode import (
     SetData,
     SweepContainers,
     Transaction,
+    Znode,
 )
 
 if TYPE_CHECKING:

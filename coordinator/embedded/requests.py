@@ -227,8 +227,8 @@ def _check_or_remove_watches(request: Request) -> bytes:
 
 def _get_ephemerals(request: Request) -> bytes:
     prefix = request.reader.string()
-    session = request.service.tree.sessions[request.session_id]
-    return pack_strings(sorted(path for path in session.ephemerals if path.startswith(prefix)))
+    paths = request.service.tree.ephemerals(request.session_id)
+    return pack_strings([path for path in paths if path.startswith(prefix)])
 
 
 def _get_all_children_number(request: Request) -> bytes:

@@ -6,7 +6,6 @@ Must never know: sockets, the wire format.
 from __future__ import annotations
 
 import hmac
-from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
@@ -30,7 +29,8 @@ if TYPE_CHECKING:
 PASSWORD_BYTES = 16
 _SESSION_ID_BITS = 62
 _SWEEP_INTERVAL_S = 60.0
-_LATENESS_TOLERATED_S = 0.25
+_STALL_TOLERATED_S = 0.25
+"""Time in which nobody is heard or answered counts against no session if it is longer."""
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ class Service:
             config.directory,
             zxid=tree.zxid,
             pending_bytes_max=config.pending_bytes_max,
-            on_durable=self._consider_snapshot,
+            on_durable=self._after_sync,
         )
         self._disk = disk
         self._wall_ms = wall_ms
@@ -188,20 +188,19 @@ class Service:
 
     async def _expire_sessions(self) -> None:
         while True:
+            self._session_opened = trio.Event()
             deadline = self._clocks.next_deadline()
-            if deadline == inf:
-                self._session_opened = trio.Event()
+            with trio.move_on_at(deadline):
                 await self._session_opened.wait()
                 continue
-            await trio.sleep_until(deadline)
-            # While the disk or this process stood still nobody could be heard: that time
-            # counts against no session.
-            await self.journal.wait_durable(self.tree.zxid)
-            lateness_s = trio.current_time() - deadline
-            if lateness_s > _LATENESS_TOLERATED_S:
-                log.warning("server_stalled", seconds=round(lateness_s, 3))
-                self._clocks.postpone(lateness_s)
+            now = trio.current_time()
+            if now - deadline > _STALL_TOLERATED_S:
+                # This process stood still: what clients have sent meanwhile is yet to be read.
+                log.warning("server_stalled", seconds=round(now - deadline, 3))
+                self._clocks.restart(now=now)
                 continue
+            # Should the disk stand still, sessions are postponed when it goes on.
+            await self.journal.wait_durable(self.tree.zxid)
             for session_id in self._clocks.due(trio.current_time()):
                 self._expire(session_id)
 
@@ -220,8 +219,11 @@ class Service:
 
     # Snapshots.
 
-    def _consider_snapshot(self) -> None:
-        """Begin a snapshot when the journal has grown enough. No sync is under way now."""
+    def _after_sync(self, sync_s: float) -> None:
+        """Make up for a slow sync; begin a snapshot when the journal has grown enough."""
+        if sync_s > _STALL_TOLERATED_S:
+            log.warning("disk_slow", sync_s=round(sync_s, 3))
+            self._clocks.postpone(sync_s - _STALL_TOLERATED_S)
         grown = (
             self.journal.transactions_in_file >= self.config.snapshot_transactions
             or self.journal.bytes_in_file >= self.config.snapshot_bytes

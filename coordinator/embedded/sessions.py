@@ -38,9 +38,14 @@ class SessionClocks:
         self._deadlines.pop(session_id, None)
 
     def postpone(self, seconds: float) -> None:
-        """Give every session more time, for the server itself was not listening."""
+        """Give every session more time, for nobody could be answered."""
         for session_id in self._deadlines:
             self._deadlines[session_id] += seconds
+
+    def restart(self, *, now: float) -> None:
+        """Begin to count anew for every session, for the server itself was not listening."""
+        for session_id in self._deadlines:
+            self.touch(session_id, now=now)
 
     def next_deadline(self) -> float:
         """Say when the first session runs out; infinity where there is none."""

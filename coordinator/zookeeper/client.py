@@ -12,6 +12,7 @@ Source: ZooKeeper programmer's guide, "ZooKeeper Sessions".
 from __future__ import annotations
 
 import logging
+import math
 import select
 import socket
 import threading
@@ -73,6 +74,10 @@ class OneSessionClient(KazooClient):  # type: ignore[misc]  # kazoo is untyped
     def tick(self) -> None:
         """Note that the trio loop runs."""
         self._ticked_at = time.monotonic()
+
+    def let_go(self) -> None:
+        """Keep the session alive no longer."""
+        self._ticked_at = -math.inf
 
     def is_loop_ticking(self) -> bool:
         """Say whether the trio loop has run lately. Called in kazoo's thread."""

@@ -229,6 +229,7 @@ class Session:
             return
         log.info("zookeeper_session_ended", session_id=self.session_id, because=because)
         self._ended_because = because
+        self._client.let_go()
         self._lost.set()
         self._connected.set()  # who waits for the connection learns that there will be none
         for request in tuple(self._requests):

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -208,8 +209,8 @@ class FakeCluster:
         await self.nursery.start(self._serve, broker_id)
 
     def kill(self, broker_id: int) -> None:
-        self.network.kill(f"broker-{broker_id}")
         self.live.pop(broker_id).cancel()
+        self.network.kill(f"broker-{broker_id}")
 
     def wake_fetches(self) -> None:
         self.appended.unpark_all()
@@ -222,9 +223,10 @@ class FakeCluster:
             self.live[broker_id] = scope
             async with trio.open_nursery() as nursery:
                 task_status.started()
-                while True:
-                    stream = await listener.accept()
-                    nursery.start_soon(self._serve_stream, broker_id, stream)
+                while not scope.cancel_called:
+                    with suppress(trio.ClosedResourceError):
+                        stream = await listener.accept()
+                        nursery.start_soon(self._serve_stream, broker_id, stream)
 
     async def _serve_stream(self, broker_id: int, stream: trio.abc.Stream) -> None:
         reader = FrameReader()

@@ -1,4 +1,4 @@
-"""The two servers of ZooKeeper's protocol: a real one (3.8, Debian's package) and the embedded one."""
+"""The two servers of ZooKeeper's protocol: a real one (3.8, from Debian) and the embedded one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from broker.log.disk import RealDisk
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.server import serve_embedded
 
+PATIENCE_S = 10.0
 JAR = Path("/usr/share/java/zookeeper.jar")
 START_TIMEOUT_S = 30.0
 TICK_MS = 100
@@ -140,7 +141,7 @@ def _free_port() -> int:
 
 
 def _dies_with_parent() -> list[str]:
-    """A killed test run must not leave a JVM behind."""
+    """A killed test run must not leave a JVM behind. (Parent means the thread that starts it.)"""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
@@ -191,3 +192,38 @@ def embedded(tmp_path_factory):
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(params=["embedded", pytest.param("zookeeper", marks=pytest.mark.zookeeper)])
+def port(request):
+    """The port of a server of either kind, which is not harmed."""
+    return request.getfixturevalue(request.param).port
+
+
+@pytest.fixture
+def root(request):
+    """A root for `hosts`, of the test's own."""
+    return f"/{request.node.name}"
+
+
+class Bell:
+    """A watch: counts its calls, and can be waited for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._rang = trio.Event()
+
+    def __call__(self) -> None:
+        self.count += 1
+        self._rang.set()
+
+    async def wait(self) -> None:
+        """Return once it was called."""
+        with trio.fail_after(PATIENCE_S):
+            await self._rang.wait()
+
+
+@pytest.fixture
+def make_bell():
+    """Make watches. Returns: Bell."""
+    return Bell

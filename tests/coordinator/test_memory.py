@@ -144,7 +144,6 @@ async def test_calls_made_while_disconnected_wait_for_the_reconnection(autojump_
         assert "/a" not in cluster.tree.nodes
 
         cluster.reconnect(store.session_id)
-        await trio.sleep(0)
         await trio.testing.wait_all_tasks_blocked()
 
         assert "/a" in cluster.tree.nodes

@@ -50,7 +50,9 @@ def test_a_recursive_watch_hears_of_every_znode_below_but_of_no_childrens_change
     watches.add("w", WatchKind.RECURSIVE, "/p")
     changes = [Event(CREATED, "/p/a/b"), Event(CHANGED, "/p"), Event(DELETED, "/p/a/b")]
 
-    assert watches.trigger([*changes, Event(CREATED, "/other")]) == [("w", each) for each in changes]
+    assert watches.trigger([*changes, Event(CREATED, "/other")]) == [
+        ("w", each) for each in changes
+    ]
 
 
 def test_watchers_are_told_in_the_order_in_which_they_began_to_watch(watches):

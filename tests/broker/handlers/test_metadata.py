@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +82,7 @@ class Creator:
     def __init__(self, *, answer: ErrorCode = ErrorCode.NONE, seen_after_s: float = 0) -> None:
         self.cluster = CLUSTER
         self.names: list[str] = []
+        self.awaited: ClusterState | None = None
         self._answer = answer
         self._seen_after_s = seen_after_s
 
@@ -95,6 +97,7 @@ class Creator:
             await trio.sleep(timeout_s)
             return False
         await trio.sleep(self._seen_after_s)
+        self.cluster = self.awaited or self.cluster
         for name in self.names if self._answer is ErrorCode.NONE else []:
             partition = PartitionState((1,), leader_id=1, leader_epoch=0, isr=(1,))
             self.cluster = self.cluster.with_topic(TopicState(name, b"i" * 16, {}, (partition,), 0))
@@ -105,6 +108,8 @@ def handler(creator: Creator | None = None, cluster: ClusterState = CLUSTER) -> 
     return MetadataHandler(
         broker_id=US,
         cluster=(lambda: cluster) if creator is None else (lambda: creator.cluster),
+        brokers=cluster.brokers.values,
+        seems_alive=lambda broker_id: broker_id in cluster.brokers,
         wait_for=(creator or Creator()).wait_for,
         auto_create=None if creator is None else creator.create,
     )
@@ -127,11 +132,8 @@ def test_all_topics_are_shown_for_null_and_in_version_0_for_none(topics, version
 
 @pytest.mark.parametrize("version", range(14))
 def test_every_version_can_say_what_is_known_and_what_is_not(version):
-    creator = Creator()
     for request in (named("t"), named("nope", "bad name", allow_auto_topic_creation=False)):
-        response = MetadataHandler(
-            broker_id=US, cluster=lambda: CLUSTER, wait_for=creator.wait_for, auto_create=None
-        )(request, context(version))
+        response = handler()(request, context(version))
 
         assert encode_bytes(response, version)
 
@@ -160,6 +162,21 @@ def test_partitions_without_a_live_leader_are_listed_as_such():
     ]
     assert [p.offline_replicas for p in topic.partitions] == [[3], [3], [3]]
     assert topic.partitions[0].isr_nodes == [1, 2]
+
+
+async def test_the_successor_of_a_dead_leader_is_awaited(autojump_clock):
+    dying = PartitionState(replicas=(3, 1), leader_id=3, leader_epoch=5, isr=(3, 1))
+    before = ClusterState(brokers=CLUSTER.brokers, controller_id=2).with_topic(
+        TopicState("t", TOPIC_ID, {}, (dying,), 0)
+    )
+    elected = replace(dying, leader_id=1, leader_epoch=6, isr=(1,))
+    creator = Creator(seen_after_s=0.05)
+    creator.cluster = before
+    creator.awaited = before.with_topic(TopicState("t", TOPIC_ID, {}, (elected,), 1))
+
+    (topic,) = (await handler(creator)(named("t"), context(9))).topics
+
+    assert (topic.partitions[0].leader_id, topic.partitions[0].leader_epoch) == (1, 6)
 
 
 def test_topics_are_found_by_id():

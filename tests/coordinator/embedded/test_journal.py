@@ -44,10 +44,8 @@ async def write(disk, entries, *, batch=1):
     return journal
 
 
-def open_journal(disk, *, zxid=0, on_durable=lambda: None):
-    return Journal(
-        disk, "data", zxid=zxid, pending_bytes_max=1_000, on_durable=on_durable
-    )
+def open_journal(disk, *, zxid=0, on_durable=lambda sync_s: None):
+    return Journal(disk, "data", zxid=zxid, pending_bytes_max=1_000, on_durable=on_durable)
 
 
 def entries_of(count):
@@ -97,7 +95,7 @@ async def test_a_full_journal_has_room_again_once_it_has_been_written(autojump_c
     disk = MemoryDisk(random.Random(3), sync_latency_s=lambda: 1.0)
     disk.make_directory("data")
     journal = open_journal(disk)
-    for entry in entries_of(50):
+    for entry in entries_of(200):
         journal.append(entry)
     assert journal.full
     async with trio.open_nursery() as nursery:

@@ -9,7 +9,9 @@ import pytest
 from coordinator.embedded.sessions import SessionClocks, agree_timeout_ms
 
 
-@pytest.mark.parametrize(("asked", "agreed"), [(0, 1_000), (-1, 1_000), (5_000, 5_000), (99_000, 40_000)])
+@pytest.mark.parametrize(
+    ("asked", "agreed"), [(0, 1_000), (-1, 1_000), (5_000, 5_000), (99_000, 40_000)]
+)
 def test_a_timeout_is_agreed_within_the_bounds(asked, agreed):
     assert agree_timeout_ms(asked, min_ms=1_000, max_ms=40_000) == agreed
 
@@ -36,11 +38,11 @@ def test_hearing_a_client_begins_its_time_anew_but_never_revives_an_ended_sessio
     assert clocks.next_deadline() == inf
 
 
-def test_postponing_gives_everyone_the_same():
+def test_after_a_stall_every_session_has_its_whole_timeout_again():
     clocks = SessionClocks()
     clocks.start(1, timeout_s=5, now=0)
     clocks.start(2, timeout_s=6, now=0)
-    clocks.postpone(10)
+    clocks.restart(now=30)
 
-    assert clocks.due(15.5) == [1]
-    assert clocks.due(16) == [1, 2]
+    assert clocks.due(34.9) == []
+    assert clocks.due(36) == [1, 2]

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from commands.produce import LineFormat
+
+
+def test_a_line_is_a_value():
+    assert LineFormat().parse(b"a:b") == (None, b"a:b")
+
+
+def test_the_key_ends_at_the_first_separator():
+    assert LineFormat(key_separator=b"::").parse(b"k::v::w") == (b"k", b"v::w")
+    assert LineFormat(key_separator=b":").parse(b":v") == (b"", b"v")
+
+
+def test_a_line_without_the_separator_is_refused_and_not_guessed_at():
+    with pytest.raises(ValueError, match="no ':' after a key"):
+        LineFormat(key_separator=b":").parse(b"value")
+
+
+def test_the_null_text_is_null_as_key_and_as_value():
+    line_format = LineFormat(key_separator=b":", null=b"")
+
+    assert line_format.parse(b":v") == (None, b"v")
+    assert line_format.parse(b"k:") == (b"k", None)
+    assert line_format.parse(b"k:v") == (b"k", b"v")
+
+
+def test_without_a_null_text_nothing_is_null():
+    assert LineFormat(key=b"k").parse(b"") == (b"k", b"")
