@@ -53,6 +53,13 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; whoever reads our output may leave when they have enough."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # click would make it exit status 1
+            return _failure().report(error)
+
     def main(  # type: ignore[override]  # always ends the process; click's own may return
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
@@ -64,9 +71,12 @@ class LazyGroup(click.Group):
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001  # the boundary: every error ends here
-            failure = import_module("commands.failure")
-            sys.exit(int(failure.report(error)))
+            sys.exit(int(_failure().report(error)))
         sys.exit(outcome if isinstance(outcome, int) else 0)
+
+
+def _failure() -> Any:
+    return import_module("commands.failure")  # only errors need it
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:

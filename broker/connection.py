@@ -151,6 +151,10 @@ class Connection:
         """Run a request's handler. Raises: ProtocolError where nobody can answer it."""
         header, body = decode_request_header(frame)
         target = self._dispatch.find(header.api_key, header.api_version)
+        if len(frame) > target.frame_bytes_max:
+            raise ProtocolError(
+                f"a request of {len(frame)} bytes came, {target.frame_bytes_max} are accepted"
+            )
         context = RequestContext(
             header.api_key,
             header.api_version,

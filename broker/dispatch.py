@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from protocol.errors import ErrorCode
 
 
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+"""The biggest request unless its route says otherwise. Small elements take many times their bytes
+as objects, so what holds no records is bounded more tightly; a fetch of 100,000 partitions fits."""
+
+
 @dataclass(frozen=True, slots=True)
 class RequestContext:
     """Who asks what: the facts of one request that are not in its body."""
@@ -63,6 +68,7 @@ class Route:
     refuse: Refuse | None = None
     request: type | None = None
     older: Route | None = None
+    frame_bytes_max: int = FRAME_BYTES_MAX
 
     @property
     def advertised_min_version(self) -> int:
@@ -82,6 +88,7 @@ class Target:
     refuse: Refuse | None
     request: type
     answer_version: int
+    frame_bytes_max: int
     is_decodable: bool = True
 
 
@@ -110,7 +117,12 @@ class Dispatch:
         for version in range(route.min_version, route.max_version + 1):
             assert (key, version) not in self._targets, f"two routes for {key!r} {version}"
             self._targets[key, version] = Target(
-                API[key].name, route.handler, route.refuse, request, version
+                API[key].name,
+                route.handler,
+                route.refuse,
+                request,
+                version,
+                route.frame_bytes_max,
             )
         if route.older is not None:
             self._add(key, route.older)
@@ -122,5 +134,11 @@ class Dispatch:
             return None
         api = API[ApiKey.API_VERSIONS]
         return Target(
-            api.name, route.handler, route.refuse, api.request, answer_version=0, is_decodable=False
+            api.name,
+            route.handler,
+            route.refuse,
+            api.request,
+            answer_version=0,
+            frame_bytes_max=route.frame_bytes_max,
+            is_decodable=False,
         )

@@ -51,20 +51,22 @@ def routes(broker: Broker) -> dict[ApiKey, Route]:
 
 def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
     partitions = broker.partitions
+    frame_bytes_max = broker.config.network.socket_request_max_bytes
     old = Route(
         old_produce.handle_old_produce,
         *old_produce.VERSIONS,
         old_produce.refuse,
         request=old_produce.OldProduceRequest,
+        frame_bytes_max=frame_bytes_max,
     )
     fetching = fetch.FetchHandler(partitions, on_follower_fetch=broker.isr_keeper.follower_fetched)
+    listing = list_offsets.ListOffsetsHandler(partitions)
+    ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
     return {
-        ApiKey.PRODUCE: Route(produce.ProduceHandler(partitions), 3, 12, older=old),
-        ApiKey.FETCH: Route(fetching, 4, 17),
-        ApiKey.LIST_OFFSETS: Route(list_offsets.ListOffsetsHandler(partitions), 1, 10),
-        ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(
-            offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions), 2, 4
-        ),
+        ApiKey.PRODUCE: Route(produce.ProduceHandler(partitions), 3, 12, produce.refuse, older=old),
+        ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
+        ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
+        ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
         ApiKey.INIT_PRODUCER_ID: Route(
             init_producer_id.InitProducerIdHandler(
                 lambda count: allocate_producer_ids(broker.store, count=count)

@@ -196,7 +196,8 @@ class Tree(Generic[W]):
     ) -> Result:
         """Do what an open session asks for."""
         if isinstance(operation, CloseSession):
-            return self._close(session, moment, changes)
+            self._close(session, moment, changes)
+            return None
         if isinstance(operation, Multi):
             return self._multi(operation, moment, changes)
         result, _ = self._do(operation, moment, changes)

@@ -42,6 +42,9 @@ class RequestHeader:
     client_id: str | None
 
 
+_NOTHING = memoryview(b"")
+
+
 class FrameReader:
     """Cuts a stream of bytes, fed in any pieces, into frames.
 
@@ -52,7 +55,7 @@ class FrameReader:
     def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
         """Accept frames of at most `frame_bytes_max` bytes, their size not counted."""
         self._frame_bytes_max = frame_bytes_max
-        self._fed = memoryview(b"")
+        self._fed = _NOTHING
         self._cut = bytearray()
 
     @property
@@ -76,7 +79,7 @@ class FrameReader:
         if available >= _SIZE.size:
             end = _SIZE.size + self._announced(self._fed)
             if available >= end:
-                frame, self._fed = self._fed[_SIZE.size : end], self._fed[end:]
+                frame, self._fed = self._fed[_SIZE.size : end], self._rest(end)
                 return frame
         self._move_to_cut(available)
         return None
@@ -100,7 +103,11 @@ class FrameReader:
     def _move_to_cut(self, size: int) -> None:
         if size > 0:
             self._cut += self._fed[:size]
-            self._fed = self._fed[size:]
+            self._fed = self._rest(size)
+
+    def _rest(self, start: int) -> memoryview:
+        # An empty view of a piece would keep the whole piece in memory, on every idle connection.
+        return self._fed[start:] if start < len(self._fed) else _NOTHING
 
     def _announced(self, buffer: memoryview | bytearray) -> int:
         (size,) = _SIZE.unpack_from(buffer)

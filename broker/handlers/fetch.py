@@ -208,3 +208,8 @@ class _Fetch:
                 changed = await poll.wait_changed()
                 self.read([served[partition] for partition in changed])
         return self.response
+
+
+def refuse(_request: FetchRequest, code: ErrorCode, _message: str) -> FetchResponse:
+    """Answer with an error for the whole fetch."""
+    return FetchResponse(error_code=code)

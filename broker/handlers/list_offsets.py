@@ -81,3 +81,21 @@ def _look_up(
     if found is None or found[0] >= end_offset:
         return NOT_FOUND
     return found
+
+
+def refuse(request: ListOffsetsRequest, code: ErrorCode, _message: str) -> ListOffsetsResponse:
+    """Answer with an error for each partition."""
+    return ListOffsetsResponse(
+        topics=[
+            ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=[
+                    ListOffsetsPartitionResponse(
+                        partition_index=asked.partition_index, error_code=code
+                    )
+                    for asked in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )

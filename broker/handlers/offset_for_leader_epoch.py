@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from broker.dispatch import RequestContext
     from broker.partitions import Partitions
     from protocol.api.offset_for_leader_epoch import OffsetForLeaderEpochRequest
+    from protocol.errors import ErrorCode
 
 
 class OffsetForLeaderEpochHandler:
@@ -47,3 +48,21 @@ class OffsetForLeaderEpochHandler:
                 except OttlaError as error:
                     found.error_code = error_code(error)
         return response
+
+
+def refuse(
+    request: OffsetForLeaderEpochRequest, code: ErrorCode, _message: str
+) -> OffsetForLeaderEpochResponse:
+    """Answer with an error for each partition."""
+    return OffsetForLeaderEpochResponse(
+        topics=[
+            OffsetForLeaderTopicResult(
+                topic=topic.topic,
+                partitions=[
+                    EpochEndOffset(partition=asked.partition, error_code=code)
+                    for asked in topic.partitions
+                ],
+            )
+            for topic in request.topics
+        ]
+    )

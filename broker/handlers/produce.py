@@ -67,7 +67,7 @@ class ProduceHandler:
                 try:
                     waiting.append(self._append(request, topic.name, data, reply))
                 except OttlaError as error:
-                    refuse(reply, error)
+                    _refuse_partition(reply, error)
         if request.acks == ACKS_NONE:
             _fail_loudly(response)
             return None
@@ -96,7 +96,25 @@ class ProduceHandler:
         return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
 
 
-def refuse(reply: PartitionProduceResponse, error: OttlaError) -> None:
+def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:
+    """Answer with an error for each partition."""
+    return ProduceResponse(
+        responses=[
+            TopicProduceResponse(
+                name=topic.name,
+                partition_responses=[
+                    PartitionProduceResponse(
+                        index=data.index, error_code=code, base_offset=-1, error_message=message
+                    )
+                    for data in topic.partition_data
+                ],
+            )
+            for topic in request.topic_data
+        ]
+    )
+
+
+def _refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None:
     """Turn one partition's reply into a refusal."""
     reply.error_code = error_code(error)
     reply.error_message = str(error)
@@ -126,9 +144,9 @@ async def _acknowledge(
             try:
                 await _settled(appended, acks=request.acks)
             except RequestError as error:
-                refuse(appended.reply, error)
+                _refuse_partition(appended.reply, error)
         if scope.cancelled_caught:
-            refuse(appended.reply, _too_late(appended.partition))
+            _refuse_partition(appended.reply, _too_late(appended.partition))
     return response
 
 

@@ -6,7 +6,7 @@ Source: KIP-98, KIP-937.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.log.config import CREATE_TIME
 from broker.log.errors import (
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from broker.log.config import LogConfig
     from protocol.batch import BatchHeader
+
+_GAP_MAX: Final = 2**31 - 1
 
 
 def check_admission(header: BatchHeader, config: LogConfig, *, now_ms: int) -> None:
@@ -76,5 +78,9 @@ def check_continuity(headers: Iterable[BatchHeader], *, next_offset: int, epoch:
             raise NotContinuous(
                 f"a batch at offset {header.base_offset} of epoch {header.partition_leader_epoch}"
                 f" cannot follow offset {next_offset - 1} of epoch {epoch}"
+            )
+        if header.last_offset - next_offset > _GAP_MAX:
+            raise NotContinuous(
+                f"offset {header.last_offset} is too far from {next_offset - 1} for one segment"
             )
         next_offset, epoch = header.next_offset, header.partition_leader_epoch

@@ -84,7 +84,7 @@ class LogConfig:
     retention_ms: int = _setting("retention.ms", 7 * _DAY_MS, _Integer(-1))
     retention_bytes: int = _setting("retention.bytes", -1, _Integer(-1))
     cleanup_policy: frozenset[str] = _setting("cleanup.policy", frozenset({"delete"}), _Policies())
-    flush: str = _setting("flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
+    flush: str = _setting("ottla.flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
     message_timestamp_type: str = _setting(
         "message.timestamp.type", CREATE_TIME, _Choice((CREATE_TIME, LOG_APPEND_TIME))
     )

@@ -286,7 +286,7 @@ class Log:
             if self._epochs_unwritten:
                 self._write_epochs()
             if self._segments.needs_roll(placed, size_bytes):
-                self._roll(placed[0].base_offset)
+                self._roll()
             self._segments.append(chunks, placed)
         except DiskFull:
             raise  # nothing was taken, and what was there is whole
@@ -294,9 +294,9 @@ class Log:
             self.fail(error)
             raise
 
-    def _roll(self, base_offset: int) -> None:
-        self._segments.roll(base_offset)
-        write_snapshot(self._storage, base_offset, self._producers)
+    def _roll(self) -> None:
+        self._segments.roll()
+        write_snapshot(self._storage, self.log_end_offset, self._producers)
 
     # Reading.
 
@@ -419,7 +419,7 @@ class Log:
             )
             if count == len(self._segments):
                 if self._segments.active.size_bytes:
-                    self._roll(self.log_end_offset)
+                    self._roll()
                 else:
                     count -= 1
             if count:

@@ -205,14 +205,13 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, sca
     )
     scan.first_offset = scan.expected_offset = found[first].base_offset
     for i in range(first, len(found)):
-        report.reason = _recover_segment(found[i], report, scan)
-        size_bytes = found[i].file.size_bytes
-        found[i].end_recovery()
-        if scan.suspect_offset is not None:
-            found[i].truncate(scan.suspect_offset)
-        report.bytes_cut += size_bytes - found[i].size_bytes
+        _recover_segment(found[i], report, scan)
+        later = found[i + 1 :]
+        if report.reason is None and later and later[0].base_offset != scan.expected_offset:
+            # A segment ends where the next begins; this one's tail has not reached the disk.
+            report.reason = f"{later[0]} does not follow offset {scan.expected_offset - 1}"
         if report.reason is not None:
-            for doomed in reversed(found[i + 1 :]):
+            for doomed in reversed(later):
                 report.bytes_cut += doomed.size_bytes
                 report.segments_removed += 1
                 doomed.remove()
@@ -221,8 +220,8 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, sca
     storage.disk.sync_directory(storage.directory)
 
 
-def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> str | None:
-    """Note the good batches of a segment. Returns: why it must be cut after them, or None."""
+def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> None:
+    """Note the good batches of a segment and cut the rest."""
     size_bytes = segment.size_bytes
     segment.start_recovery()
     scan.gap_offset = None
@@ -233,8 +232,11 @@ def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> s
             scan.take(header)
             segment.note(place(header), position)
     except CorruptBatch as error:
-        return f"{segment.path(LOG_SUFFIX)}: {error}"
-    return None
+        report.reason = f"{segment.path(LOG_SUFFIX)}: {error}"
+    segment.end_recovery()
+    if scan.suspect_offset is not None:
+        segment.truncate(scan.suspect_offset)
+    report.bytes_cut += size_bytes - segment.size_bytes
 
 
 def _load_epochs(storage: Storage, segments: Segments, scan: _Scan) -> EpochCache:

@@ -23,7 +23,7 @@ _RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 
 
 class Segments:
-    """A log's segments by base offset. Never empty."""
+    """A log's segments by base offset; each ends where the next begins. Never empty."""
 
     __slots__ = ("_bases", "_segments", "_storage", "active")
 
@@ -73,10 +73,10 @@ class Segments:
         """Write batches to the active segment. Raises: StorageError."""
         self.active.append(chunks, placed)
 
-    def roll(self, base_offset: int) -> None:
-        """Complete the active segment and open a new one. Raises: StorageError."""
+    def roll(self) -> None:
+        """Complete the active segment and open a new one at its end. Raises: StorageError."""
         self.active.seal()
-        self._add(Segment.create(self._storage, base_offset))
+        self._add(Segment.create(self._storage, self.active.next_offset))
 
     def _add(self, segment: Segment) -> None:
         assert not self._bases or segment.base_offset > self._bases[-1], "offsets only grow"
@@ -131,27 +131,15 @@ class Segments:
         self, offset: int, *, bytes_max: int, end_offset: int, at_least_one: bool
     ) -> LogSlice | None:
         """Read whole batches of one segment; None where there is nothing. Raises: StorageError."""
-        active = self.active
-        if offset >= active.base_offset:
-            return active.read(
-                offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
-            )
-        for segment in self._from(offset):
-            if segment.base_offset >= end_offset:
-                break
-            found = segment.read(
-                offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
-            )
-            # A compacted segment may end in a gap: then what follows is in the next one.
-            if found is not None or segment.position_of(offset) < segment.size_bytes:
-                return found
-        return None
+        segment = self.active
+        if offset < segment.base_offset:
+            segment = next(self._from(offset))
+        return segment.read(
+            offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
+        )
 
     def headers(self, offset: int) -> Iterator[BatchHeader]:
-        """Yield the headers of all batches from the one that holds `offset`. Raises: StorageError.
-
-        Where offsets are missing between segments, what follows is in the next one.
-        """
+        """Yield the headers of all batches from the one that holds `offset`. Raises: StorageError."""
         for segment in self._from(offset):
             for header, _ in segment.headers(offset):
                 yield header

@@ -1,9 +1,10 @@
 """The journal: every transaction, on stable storage before anybody hears of it.
 
 A file is a sequence of frames; a frame is what one fsync made durable (a group commit): magic,
-size and CRC-32C, then packed transactions. The next frame is written only after that fsync, so
-a crash can damage the last frame alone: that one is cut at recovery. A bad frame with a good one
-after it is damage of another kind, and refused.
+size and CRC-32C, then packed transactions. The CRC begins with the frame's position, so that
+bytes within a client's value are never taken for a frame. The next frame is written only after
+that fsync, so a crash can damage the last frame alone: that one is cut at recovery. A bad frame
+with a good one after it is damage of another kind, and refused.
 Must never know: the tree, sessions, sockets.
 """
 
@@ -151,7 +152,7 @@ class Journal:
             self._work = trio.Event()
             batch, zxid = self._pending, self.last_zxid
             self._pending, self._pending_bytes = [], 0
-            self._file.append(*_frame(batch))
+            self._file.append(*_frame(batch, position=self._file.size_bytes))
             self.transactions_in_file += len(batch)
             began = trio.current_time()
             await self._disk.sync([self._file])
@@ -212,9 +213,9 @@ def replay(disk: JournalDisk, directory: str, *, apply: Callable[[Entry], None])
     return bytes_cut
 
 
-def _frame(batch: list[bytes]) -> tuple[bytes, bytes]:
+def _frame(batch: list[bytes], *, position: int) -> tuple[bytes, bytes]:
     payload = b"".join(batch)
-    return _HEADER.pack(_MAGIC, len(payload), crc32c.crc32c(payload)), payload
+    return _HEADER.pack(_MAGIC, len(payload), crc32c.crc32c(payload, position)), payload
 
 
 def _frames(data: bytes) -> Iterator[tuple[bytes, int]]:
@@ -234,7 +235,7 @@ def _frame_at(data: bytes, position: int) -> bytes | None:
     if magic != _MAGIC or size == 0 or size > len(data) - start:
         return None
     payload = data[start : start + size]
-    return payload if crc32c.crc32c(payload) == crc else None
+    return payload if crc32c.crc32c(payload, position) == crc else None
 
 
 def _demand_torn_tail(path: str, data: bytes, position: int, *, newest: bool) -> None:

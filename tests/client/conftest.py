@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +25,12 @@ from protocol.api.describe_configs import (
     DescribeConfigsResponse,
     DescribeConfigsResult,
 )
-from protocol.api.fetch import FetchableTopicResponse, FetchResponse, PartitionData
+from protocol.api.fetch import (
+    AbortedTransaction,
+    FetchableTopicResponse,
+    FetchResponse,
+    PartitionData,
+)
 from protocol.api.incremental_alter_configs import (
     AlterConfigsResourceResponse,
     IncrementalAlterConfigsResponse,
@@ -152,11 +157,6 @@ class Fault:
         self.run = run
 
 
-DROP_BEFORE = Fault(drop_before=True)
-DROP_AFTER = Fault(drop_after=True)
-HANG = Fault(hang=True)
-
-
 class Dropped(Exception):
     pass
 
@@ -261,7 +261,7 @@ class FakeCluster:
         if fault.hang:
             await trio.sleep_forever()
         handler = getattr(self, f"_{key.name.lower()}")
-        if key in (ApiKey.FETCH,):
+        if key is ApiKey.FETCH:
             response = await handler(broker_id, request, fault.code)
         else:
             response = handler(broker_id, request, fault.code)
@@ -376,9 +376,7 @@ class FakeCluster:
     def _fetch_partition(
         self, broker_id: int, topic: FakeTopic, asked: Any, code: ErrorCode | None
     ) -> PartitionData:
-        found = self._partition(
-            broker_id, topic, asked.partition, epoch=asked.current_leader_epoch
-        )
+        found = self._partition(broker_id, topic, asked.partition, epoch=asked.current_leader_epoch)
         if isinstance(found, ErrorCode) or code:
             error = code or found
             assert isinstance(error, ErrorCode)
@@ -391,8 +389,6 @@ class FakeCluster:
                 not data or len(data) + len(batch) <= asked.partition_max_bytes
             ):
                 data += batch
-        from protocol.api.fetch import AbortedTransaction
-
         return PartitionData(
             asked.partition,
             high_watermark=found.end_offset,
@@ -445,9 +441,7 @@ class FakeCluster:
                     continue
                 epochs = {**found.epoch_ends, found.leader_epoch: found.end_offset}
                 epoch = max((e for e in epochs if e <= asked.leader_epoch), default=-1)
-                answers.append(
-                    EpochEndOffset(0, asked.partition, epoch, epochs.get(epoch, -1))
-                )
+                answers.append(EpochEndOffset(0, asked.partition, epoch, epochs.get(epoch, -1)))
             topics.append(OffsetForLeaderTopicResult(topic.topic, answers))
         return OffsetForLeaderEpochResponse(topics=topics)
 
@@ -544,6 +538,6 @@ async def cluster(nursery: trio.Nursery) -> FakeCluster:
 
 
 @pytest.fixture
-def faults() -> Iterator[type[Fault]]:
-    """The kinds of fault, for `cluster.script`."""
-    yield Fault
+def faults() -> type[Fault]:
+    """What `cluster.script` takes."""
+    return Fault

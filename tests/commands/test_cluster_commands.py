@@ -183,7 +183,7 @@ def test_a_topic_is_described_altered_and_deleted(ottla):
         (("topic", "alter", "nowhere", "--partitions", "3"), "nowhere"),
         (("consume", "nowhere", "--exit-at-end"), "nowhere"),
     ],
-    ids=" ".join,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
 def test_what_the_cluster_refuses_is_one_line_with_the_cause(ottla, command, cause):
     error = ottla.run(*command, status=1).stderr.decode()

@@ -23,7 +23,7 @@ def test_settings_are_read_by_kafkas_keys():
             "segment.bytes": "1048576",
             "retention.ms": "-1",
             "cleanup.policy": "compact, delete",
-            "flush": "os",
+            "ottla.flush": "os",
             "message.timestamp.type": "LogAppendTime",
         }
     )
@@ -40,7 +40,7 @@ def test_settings_are_read_by_kafkas_keys():
         ("segment.bytes", "many", "a whole number from 14 to 2147483647"),
         ("segment.bytes", "13", "a whole number from 14 to 2147483647"),
         ("retention.ms", "-2", "a whole number from -1"),
-        ("flush", "never", "one of commit, os"),
+        ("ottla.flush", "never", "one of commit, os"),
         ("cleanup.policy", "keep", "delete, compact or both"),
     ],
 )

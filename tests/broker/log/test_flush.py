@@ -47,7 +47,7 @@ def targets(disk, wall_ms):
 
 
 @pytest.fixture
-async def flusher(disk, nursery, autojump_clock):
+async def flusher(disk, nursery):
     flusher = Flusher(disk)
     nursery.start_soon(flusher.run)
     return flusher
@@ -57,7 +57,9 @@ def append(target, batch_of):
     target.log.append_as_leader(batch_of(1), leader_epoch=0)
 
 
-async def test_everything_dirty_is_covered_by_one_sync(flusher, disk, targets, batch_of):
+async def test_everything_dirty_is_covered_by_one_sync(
+    flusher, disk, targets, batch_of, autojump_clock
+):
     for target in targets:
         append(target, batch_of)
         flusher.schedule(target)
@@ -69,7 +71,9 @@ async def test_everything_dirty_is_covered_by_one_sync(flusher, disk, targets, b
     assert disk.syncs == 1
 
 
-async def test_what_comes_during_a_sync_is_covered_by_the_next(flusher, disk, targets, batch_of):
+async def test_what_comes_during_a_sync_is_covered_by_the_next(
+    flusher, disk, targets, batch_of, autojump_clock
+):
     first, second, _ = targets
     append(first, batch_of)
     flusher.schedule(first)
@@ -87,7 +91,9 @@ async def test_what_comes_during_a_sync_is_covered_by_the_next(flusher, disk, ta
     assert disk.syncs == 2
 
 
-async def test_what_was_flushed_survives_a_crash(flusher, disk, targets, batch_of, wall_ms):
+async def test_what_was_flushed_survives_a_crash(
+    flusher, disk, targets, batch_of, wall_ms, autojump_clock
+):
     for target in targets:
         append(target, batch_of)
         flusher.schedule(target)
@@ -102,7 +108,9 @@ async def test_what_was_flushed_survives_a_crash(flusher, disk, targets, batch_o
         assert log.topic_id == bytes(16)
 
 
-async def test_a_failed_sync_is_told_to_all_and_never_retried(flusher, disk, targets, batch_of):
+async def test_a_failed_sync_is_told_to_all_and_never_retried(
+    flusher, disk, targets, batch_of, autojump_clock
+):
     first, second, third = targets
     append(first, batch_of)
     append(second, batch_of)
@@ -129,7 +137,9 @@ async def test_a_failed_sync_is_told_to_all_and_never_retried(flusher, disk, tar
     assert first.ends == []
 
 
-async def test_a_log_deleted_during_a_sync_harms_nobody(flusher, disk, targets, batch_of):
+async def test_a_log_deleted_during_a_sync_harms_nobody(
+    flusher, disk, targets, batch_of, autojump_clock
+):
     first, second, _ = targets
     append(first, batch_of)
     append(second, batch_of)
@@ -145,7 +155,7 @@ async def test_a_log_deleted_during_a_sync_harms_nobody(flusher, disk, targets, 
     assert first.errors == second.errors == []
 
 
-async def test_a_flusher_with_nothing_to_do_sleeps(flusher, disk, targets):
+async def test_a_flusher_with_nothing_to_do_sleeps(flusher, disk, targets, autojump_clock):
     await trio.sleep(3600)
 
     assert disk.syncs == 0

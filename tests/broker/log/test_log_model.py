@@ -87,7 +87,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(
         steps=st.lists(st.integers(-50, 50), min_size=1, max_size=4),
-        size=st.integers(0, 120),
+        size=st.integers(0, 70),
         bump=st.booleans(),
     )
     def append_as_leader(self, steps, size, bump):
@@ -260,5 +260,5 @@ class LogMachine(RuleBasedStateMachine):
         assert end_offset == (beyond[0] if beyond else self.end)
 
 
-LogMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+LogMachine.TestCase.settings = settings(max_examples=1500, stateful_step_count=40, deadline=None)
 test_a_log_agrees_with_its_model = LogMachine.TestCase

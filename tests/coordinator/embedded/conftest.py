@@ -15,6 +15,7 @@ from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.jute import FrameReader, frame, pack_buffer, pack_string
 from coordinator.embedded.messages import OpCode
 from coordinator.embedded.server import serve_embedded
+from protocol.errors import StorageError
 from simulation.disk import MemoryDisk
 from simulation.network import MemoryNetwork
 
@@ -105,6 +106,8 @@ class World:
         self._nursery = nursery
         self._scope = trio.CancelScope()
         self._random = random.Random(2)
+        self._ended = trio.Event()
+        self._failure = None
 
     async def start(self, **changes):
         """Start the server, with settings of its own."""
@@ -133,16 +136,35 @@ class World:
             assert await client.connect(**connect)
             yield client
 
+    async def ended(self):
+        """Wait until the server has given up. Returns: the only error that it ended with."""
+        await self._ended.wait()
+        return self._failure
+
+    async def serve_again(self, task_status):
+        """Start one more server on the same directory."""
+        await self._serve_on(PORT + 1, task_status)
+
     async def _serve(self, task_status):
         with self._scope:
-            await serve_embedded(
-                [self._network.listen(HOST, PORT)],
-                disk=self.disk,
-                wall_ms=lambda: int(trio.current_time() * 1000),
-                random=self._random,
-                config=self.config,
-                task_status=task_status,
-            )
+            try:
+                await self._serve_on(PORT, task_status)
+            except* StorageError as failures:
+                failure = failures
+                while isinstance(failure, BaseExceptionGroup):
+                    (failure,) = failure.exceptions
+                self._failure = failure
+                self._ended.set()
+
+    async def _serve_on(self, port, task_status):
+        await serve_embedded(
+            [self._network.listen(HOST, port)],
+            disk=self.disk,
+            wall_ms=lambda: int(trio.current_time() * 1000),
+            random=self._random,
+            config=self.config,
+            task_status=task_status,
+        )
 
 
 @pytest.fixture

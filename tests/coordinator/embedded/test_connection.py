@@ -9,15 +9,21 @@ import pytest
 import trio
 import trio.testing
 
-from coordinator.embedded.jute import frame, pack_buffer, pack_string, pack_strings
+from coordinator.embedded.jute import pack_buffer, pack_string, pack_strings
 from coordinator.embedded.messages import OpCode, Xid
 from coordinator.znode import Code
+from protocol.errors import StorageError
 
 ANY = struct.pack("!i", -1)
 
 
 def get(path, *, watch=False):
     return pack_string(path) + bytes([watch])
+
+
+def create(path, value=b"", *, flags=0):
+    acl = struct.pack("!ii", 1, 31) + pack_string("world") + pack_string("anyone")
+    return pack_string(path) + pack_buffer(value) + acl + struct.pack("!i", flags)
 
 
 async def closed(client):
@@ -93,14 +99,6 @@ async def test_a_silent_session_expires_at_its_timeout_and_a_pinging_one_does_no
         await closed(silent)
         async with world.raw() as late:
             assert not await late.connect(session_id=silent.session_id, password=silent.password)
-
-
-async def test_a_short_session_expires_in_time_after_a_long_one(autojump_clock, world):
-    async with world.client(timeout_ms=40_000), world.client(timeout_ms=2_000) as short:
-        await short.create("/e", flags=1)
-        await trio.sleep(2.1)
-
-        assert "/e" not in world.service.tree.nodes
 
 
 async def test_closing_a_session_deletes_its_ephemerals_answers_and_closes(world):
@@ -212,6 +210,21 @@ async def test_time_in_which_the_disk_stood_still_counts_against_no_session(auto
         assert await client.exists("/e")
 
 
+async def test_a_directory_is_served_once(world):
+    with pytest.RaisesGroup(pytest.RaisesExc(StorageError, match="in use"), flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(world.serve_again)
+
+
+async def test_a_disk_that_fails_ends_the_server_and_acknowledges_nothing(world):
+    async with world.client() as client:
+        world.disk.fail_next_sync()
+        await client.ask(OpCode.CREATE, create("/a"))
+        await closed(client)
+
+    assert isinstance(await world.ended(), StorageError)
+
+
 # --- watches ---------------------------------------------------------------------------------
 
 
@@ -248,143 +261,3 @@ async def test_a_persistent_watch_stays_until_it_is_removed(world):
             assert (await client.call(OpCode.REMOVE_WATCHES, record))[0] == error
         await client.create("/c")
         assert len(client.events) == 2
-
-
-# --- requests that are wrong -----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("code", "body", "error"),
-    [
-        (42, b"", Code.UNIMPLEMENTED),
-        (OpCode.CREATE_TTL, b"", Code.UNIMPLEMENTED),
-        (OpCode.GET_DATA, b"\0", Code.MARSHALLING_ERROR),
-        (OpCode.GET_DATA, pack_string("/missing") + b"\0", Code.NO_NODE),
-        (OpCode.CREATE, b"\x7f\xff\xff\xff", Code.MARSHALLING_ERROR),
-        (OpCode.CREATE, pack_buffer(b"/\xff"), Code.MARSHALLING_ERROR),
-        (OpCode.MULTI, b"\0\0\0\x01", Code.MARSHALLING_ERROR),
-        (OpCode.MULTI, struct.pack("!i?i", 99, False, -1), Code.MARSHALLING_ERROR),
-        (OpCode.CHECK_WATCHES, pack_string("/") + struct.pack("!i", 9), Code.MARSHALLING_ERROR),
-    ],
-)
-async def test_a_wrong_request_is_answered_and_the_connection_goes_on(world, code, body, error):
-    async with world.client() as client:
-        assert await client.call(code, body) == (error, b"")
-        assert await client.exists("/")
-
-
-async def test_an_unknown_authentication_is_refused_and_a_known_one_accepted(world):
-    async with world.client() as client:
-        record = struct.pack("!i", 0) + pack_string("digest") + pack_buffer(b"user:password")
-        assert await client.call(OpCode.AUTH, record, xid=Xid.AUTH) == (Code.OK, b"")
-
-        record = struct.pack("!i", 0) + pack_string("nonsense") + pack_buffer(b"")
-        assert (await client.call(OpCode.AUTH, record, xid=Xid.AUTH))[0] == Code.AUTH_FAILED
-        await closed(client)
-
-
-@pytest.mark.parametrize("data", [b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", frame(b"cut")])
-async def test_a_lying_frame_closes_its_connection_and_no_other(world, data):
-    async with world.client() as witness:
-        for shaken in (False, True):
-            async with world.raw() as liar:
-                if shaken:
-                    await liar.connect()
-                await liar.stream.send_all(data)
-                await closed(liar)
-        assert await witness.exists("/")
-
-
-async def test_the_largest_frame_is_accepted_and_one_byte_more_is_not(world):
-    async with world.client() as client:
-        overhead = 8 + len(create("/a"))
-        value = bytes(world.config.frame_bytes_max - overhead)
-        assert (await client.create("/a", value))[0] == Code.OK
-
-        await client.stream.send_all(struct.pack("!i", world.config.frame_bytes_max + 1))
-        await closed(client)
-
-
-async def test_a_multi_that_fails_says_which_and_rolls_back_the_rest(world):
-    def header(code, *, done=False):
-        return struct.pack("!i?i", code, done, -1)
-
-    async with world.client() as client:
-        check = pack_string("/missing") + ANY
-        multi = (
-            (header(OpCode.CREATE) + create("/a") + header(OpCode.CHECK) + check)
-            + header(OpCode.DELETE)
-            + pack_string("/a")
-            + ANY
-            + header(-1, done=True)
-        )
-
-        error, body = await client.call(OpCode.MULTI, multi)
-
-        assert error == Code.OK
-        assert body == b"".join(
-            struct.pack("!i?ii", -1, False, code, code) for code in (0, Code.NO_NODE, -2)
-        ) + header(-1, done=True)
-        assert not await client.exists("/a")
-
-
-# --- bounds ----------------------------------------------------------------------------------
-
-
-async def test_a_client_that_does_not_read_its_events_is_disconnected(world):
-    await world.crash()
-    await world.start(outgoing_bytes_max=10_000)
-    async with world.client() as deaf, world.client() as writer:
-        await deaf.call(OpCode.ADD_WATCH, pack_string("/") + struct.pack("!i", 1))
-        with trio.fail_after(30):
-            while world.service.clients_attached == 2:
-                await writer.create("/" + "x" * 50_000 + "-", flags=2)
-
-        assert await writer.exists("/")
-
-
-async def test_a_client_that_does_not_read_its_replies_is_not_read_from(world):
-    await world.crash()
-    await world.start(requests_in_flight_max=10, outgoing_bytes_max=1 << 20)
-    async with world.client() as client:
-        await client.create("/a", bytes(500_000))
-        with trio.move_on_after(0.3) as patience:
-            while True:
-                await client.ask(OpCode.GET_DATA, get("/a"))
-
-        assert patience.cancelled_caught
-
-
-async def test_connections_beyond_the_limit_are_closed(world):
-    await world.crash()
-    await world.start(connections_max=1)
-    async with world.client() as client:
-        async with world.raw() as second:
-            await closed(second)
-        assert await client.exists("/")
-
-
-@pytest.mark.parametrize(
-    ("word", "answer"),
-    [
-        (b"ruok", b"imok"),
-        (b"isro", b"rw"),
-        (b"srvr", b"Mode: standalone"),
-        (b"stat", b"Zxid: 0x"),
-        (b"mntr", b"zk_znode_count\t4"),
-        (b"envi", b"zookeeper.version=3.8.0"),
-    ],
-)
-async def test_a_four_letter_word_is_answered_with_text(world, word, answer):
-    async with world.raw() as client:
-        await client.stream.send_all(word)
-        text = b""
-        while data := await client.stream.receive_some(4096):
-            text += data
-
-    assert answer in text
-
-
-def create(path, value=b"", *, flags=0):
-    acl = struct.pack("!ii", 1, 31) + pack_string("world") + pack_string("anyone")
-    return pack_string(path) + pack_buffer(value) + acl + struct.pack("!i", flags)
