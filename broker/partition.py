@@ -400,20 +400,31 @@ class Partition:
             self.log.advance_log_start(log_start_offset)
 
     def truncate(self, end_offset: int) -> None:
-        """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError."""
-        if end_offset >= self.log.log_end_offset:
-            return
-        facts = {"partition": self.name, "end_offset": end_offset, "epoch": self.leader_epoch}
+        """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
+
+        At or beyond the log's end it still forgets the epochs that wrote nothing here: with them
+        the next fetch would be told to reconcile again, for ever (KAFKA-10706).
+        """
+        log_end_offset = self.log.log_end_offset
+        if end_offset < log_end_offset:
+            self._report_truncation(end_offset)
+        with self._storage_watched():
+            self.log.truncate_to(end_offset)
+        if end_offset < log_end_offset:
+            self._log_was_cut()
+
+    def _report_truncation(self, end_offset: int) -> None:
+        facts = {
+            "partition": self.name,
+            "end_offset": end_offset,
+            "log_end_offset": self.log.log_end_offset,
+            "leader_epoch": self.leader_epoch,
+        }
         if end_offset < self.high_watermark.value:
-            log_events.warning(
-                "truncated_below_high_watermark",
-                high_watermark=self.high_watermark.value,
-                **facts,
-            )
+            lost = self.high_watermark.value - end_offset
+            log_events.warning("truncated_below_high_watermark", committed_records=lost, **facts)
         else:
-            log_events.info("truncated", log_end_offset=self.log.log_end_offset, **facts)
-        self.log.truncate_to(end_offset)
-        self._log_was_cut()
+            log_events.info("truncated", **facts)
 
     def restart_log(self, offset: int) -> None:
         """Drop the log and begin anew at `offset`: the leader holds nothing older."""
@@ -423,7 +434,8 @@ class Partition:
             offset=offset,
             log_end_offset=self.log.log_end_offset,
         )
-        self.log.reset_to(offset)
+        with self._storage_watched():
+            self.log.reset_to(offset)
         self._log_was_cut()
 
     def _log_was_cut(self) -> None:

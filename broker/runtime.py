@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import random
 import resource
 import signal
 import sys

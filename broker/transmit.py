@@ -30,7 +30,7 @@ SEND_BYTES = 262_144
 SENDFILE_BYTES_MAX = 1_048_576
 """Sent by one call of sendfile, which may wait for the disk; other tasks run in between."""
 
-_MORE = getattr(trio.socket, "MSG_MORE", 0)
+
 
 
 class FileSlice(Protocol):

@@ -176,7 +176,7 @@ class Admin:
 
         Raises: UnknownTopic, RequestError, NoBrokerReachable.
         """
-        response = await self._cluster.fetch_metadata(names)
+        response = await self._cluster.newest_metadata(names)
         for topic in response.topics:
             if topic.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
                 raise UnknownTopic(topic.name or "")
@@ -186,7 +186,7 @@ class Admin:
 
     async def describe_cluster(self) -> ClusterDescription:
         """Describe the live brokers. Raises: NoBrokerReachable."""
-        response = await self._cluster.fetch_metadata([])
+        response = await self._cluster.newest_metadata([])
         brokers = tuple(
             Broker(broker.node_id, Address(broker.host, broker.port), broker.rack)
             for broker in sorted(response.brokers, key=lambda broker: broker.node_id)
@@ -202,7 +202,7 @@ class Admin:
         if kind is ResourceType.BROKER:
             response = await self._cluster.call(int(name), request)
         else:
-            response = await self._cluster.call_any(request)
+            response = await self._cluster.call_any(request, controller_first=True)
         result = response.results[0]
         _raise_refused(result, f"describing {kind.name.lower()} {name!r}")
         return tuple(

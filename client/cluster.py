@@ -117,12 +117,18 @@ class Cluster:
 
         Raises: NoBrokerReachable.
         """
-        wanted = None if topics is None else [MetadataRequestTopic(name=name) for name in topics]
-        request = MetadataRequest(
-            topics=wanted, allow_auto_topic_creation=self.options.create_topics
-        )
-        race = _MetadataRace(self.pool, request)
+        race = _MetadataRace(self.pool, self._metadata_request(topics))
         return await race.run(self._candidates())
+
+    async def newest_metadata(self, topics: Iterable[str] | None) -> MetadataResponse:
+        """Fetch metadata from the controller, which knows of changes first, if it answers.
+
+        Raises: NoBrokerReachable.
+        """
+        response: MetadataResponse = await self.call_any(
+            self._metadata_request(topics), controller_first=True
+        )
+        return response
 
     async def topic(self, name: str, *, timeout_s: float) -> TopicInfo:
         """Return a topic once it is known, and remember it for each refresh.
@@ -194,10 +200,14 @@ class Cluster:
         connection = await self.connection_to(broker_id)
         return await connection.call(request, timeout_s=self.options.request_timeout_s)
 
-    async def call_any(self, request: object) -> Any:
+    async def call_any(self, request: object, *, controller_first: bool = False) -> Any:
         """Ask the first broker that answers. Raises: NoBrokerReachable."""
         causes: list[OttlaError] = []
-        for address in self._candidates():
+        candidates = self._candidates()
+        controller = self.metadata.brokers.get(self.metadata.controller_id)
+        if controller_first and controller is not None:
+            candidates.sort(key=lambda address: address != controller.address)
+        for address in candidates:
             try:
                 connection = await self.pool.get(address, Lane.CONTROL)
                 return await connection.call(request, timeout_s=self.options.request_timeout_s)
@@ -231,6 +241,12 @@ class Cluster:
                 self._refresh_wanted.set()
             refreshed_at = trio.current_time()
             await trio.sleep(backoff.next_s())
+
+    def _metadata_request(self, topics: Iterable[str] | None) -> MetadataRequest:
+        return MetadataRequest(
+            topics=None if topics is None else [MetadataRequestTopic(name=name) for name in topics],
+            allow_auto_topic_creation=self.options.create_topics,
+        )
 
     async def _refresh(self) -> None:
         try:

@@ -18,7 +18,7 @@ from client.assignment import Assignment, PartitionState
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
 from client.environment import Environment
-from client.errors import ClientClosed, NoPosition
+from client.errors import ClientClosed, NoPosition, NothingAssigned
 from client.fetcher import Fetcher, FetcherOptions
 from client.offsets import BEGINNING, END, READ_COMMITTED, READ_UNCOMMITTED, find_offsets
 from client.records import ConsumerRecord, OffsetAndTimestamp, TopicPartition
@@ -189,9 +189,12 @@ class Consumer:
         """Return up to `max_records` records; none only when `timeout_s` seconds have passed.
 
         Records of one partition come in order. Raises: OffsetOutOfRange, LogTruncated, NoPosition,
-        CorruptBatch, UnknownTopic, RequestError about a partition; the others go on meanwhile.
+        CorruptBatch, UnknownTopic, RequestError about a partition, while the others go on;
+        NothingAssigned.
         """
         _, fetcher = self._running()
+        if not self._assignment.places():
+            raise NothingAssigned("the consumer reads no partition: assign some first")
         await trio.lowlevel.checkpoint()
         with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
             while True:

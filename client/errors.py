@@ -116,6 +116,10 @@ class OffsetOutOfRange(RequestError):
         self.offset = offset
 
 
+class NothingAssigned(OttlaError):
+    """A consumer was asked for records before it was told which partitions to read."""
+
+
 class NoPosition(OttlaError):
     """A partition was assigned without an offset to start from, and no reset policy applies."""
 

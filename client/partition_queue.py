@@ -74,11 +74,19 @@ class PartitionQueue:
 
     @property
     def may_send(self) -> bool:
-        """Say whether order and the window of batches in flight allow to send now."""
+        """Say whether there is a batch that order and the window in flight allow to send now."""
+        if self._draining or not self._ready:
+            return False
+        # A broker recognizes its last five batches. A batch that it may have already must stay
+        # among them, so nothing new is sent until all that goes again is settled.
+        if self._ready[0].last_error is None and any(
+            batch.last_error is not None for batch in self._in_flight
+        ):
+            return False
         # A broker takes any sequence number from a producer id that it does not know. So the first
         # batch goes alone: were it refused, the second would be taken, and the first never again.
         window = self._in_flight_max if self._known_to_broker else 1
-        return not self._draining and len(self._in_flight) < window
+        return len(self._in_flight) < window
 
     def batches(self) -> Iterator[Batch]:
         """Iterate over all batches, in order."""

@@ -175,7 +175,7 @@ class Sender:
             queue.close_open()
         if queue.retry_at > now:
             return min(wake_at, queue.retry_at)
-        if queue.has_ready and queue.may_send and self._identify(queue):
+        if queue.may_send and self._identify(queue):
             retry_at = self._line_up(queue, sendable)
             return min(wake_at, retry_at) if retry_at > now else wake_at
         return wake_at

@@ -183,17 +183,17 @@ class ClusterDirectory:
         }
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
+    def changing(self, *, wait: bool = False) -> Iterator[None]:
         """Keep other commands from starting or stopping processes here meanwhile.
 
-        Raises: CommandFailed where another one is at it.
+        Where another one is at it: waits for its end, or raises CommandFailed.
         """
         descriptor = os.open(
             self.path / "cluster.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
         )
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise CommandFailed(
                     f"another command is starting or stopping the cluster in {self.path}",

@@ -14,7 +14,7 @@ import click
 import trio
 
 from client.consumer import Consumer, ConsumerConfig
-from client.errors import UnknownTopic
+from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
 from commands.columns import count_of
 from commands.failure import CommandFailed
@@ -177,15 +177,27 @@ class _Reading:
         async with Consumer(bootstrap, config) as consumer:
             ends = await consumer.end_offsets(*await self._places(consumer))
             await consumer.assign(await self._start.find(consumer, ends))
-            quiet_since = trio.current_time()
-            while not self._is_done(consumer, ends):
-                records = await self._poll(consumer)
-                self._show(records)
-                if records:
-                    quiet_since = trio.current_time()
-                elif self._stop.is_overdue(trio.current_time() - quiet_since):
-                    self._require_count()
-                    return
+            try:
+                await self._read(consumer, ends)
+            except OffsetOutOfRange as error:
+                first = await consumer.beginning_offsets(
+                    TopicPartition(self._topic, error.partition)
+                )
+                raise CommandFailed(
+                    f"{self._topic}-{error.partition} does not hold offset {error.offset}",
+                    next_step=f"its oldest is {min(first.values())}; see also --from-beginning",
+                ) from error
+
+    async def _read(self, consumer: Consumer, ends: Mapping[TopicPartition, int]) -> None:
+        quiet_since = trio.current_time()
+        while not self._is_done(consumer, ends):
+            records = await self._poll(consumer)
+            self._show(records)
+            if records:
+                quiet_since = trio.current_time()
+            elif self._stop.is_overdue(trio.current_time() - quiet_since):
+                self._require_count()
+                return
 
     async def _places(self, consumer: Consumer) -> list[TopicPartition]:
         known = await consumer.partitions_of(self._topic)

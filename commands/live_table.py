@@ -62,7 +62,7 @@ def watch(directory: ClusterDirectory, launcher: Launcher) -> None:
     show = _show_live if sys.stdout.isatty() else _show_lines
     if trio.run(show, directory, launcher):
         click.echo("stopping ...", err=True)
-        with directory.changing():
+        with directory.changing(wait=True):
             stop(directory, directory.load().nodes)
 
 

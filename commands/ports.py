@@ -17,8 +17,9 @@ from commands.process import command_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+CONNECT_TIMEOUT_S: Final = 3.0
 _LISTENING: Final = "0A"
-_COMMAND_SHOWN: Final = 60
+_COMMAND_SHOWN: Final = 80
 
 
 def require_free(host: str, ports: Iterable[int]) -> None:
@@ -32,6 +33,25 @@ def require_free(host: str, ports: Iterable[int]) -> None:
             _bind(host, port).close()
         except OSError as error:
             raise _explain(port, error) from error
+
+
+def require_any_listens(addresses: str) -> None:
+    """Make sure that one of `host:port,host:port/path` takes connections. Raises: CommandFailed."""
+    reasons = []
+    for address in addresses.partition("/")[0].split(","):
+        host, _, port = address.strip().rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+        except ValueError:
+            reasons.append(f"'{address}' is not host:port")
+        except OSError as error:
+            reasons.append(f"{address}: {(error.strerror or str(error)).lower()}")
+        else:
+            return
+    raise CommandFailed(
+        f"no ZooKeeper listens at {addresses} ({', '.join(reasons)})",
+        next_step="start it, or correct --zookeeper",
+    )
 
 
 def find_free(host: str, count: int) -> Sequence[int]:

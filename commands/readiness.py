@@ -120,6 +120,8 @@ class Readiness:
 
 def obstacle_in(answer: MetadataResponse, *, broker_ids: frozenset[int]) -> str | None:
     """Say what one broker's view still lacks for the cluster to serve; None where nothing."""
+    if not answer.brokers:
+        return "it has not joined the cluster yet"
     missing = broker_ids - {broker.node_id for broker in answer.brokers}
     if missing:
         return f"it does not see broker {min(missing)}"

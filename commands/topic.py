@@ -29,12 +29,10 @@ LOOKUPS_AT_ONCE: Final = 32
 
 NEXT_STEPS: Final = {
     ErrorCode.TOPIC_ALREADY_EXISTS: "choose another name, or add --if-not-exists",
-    ErrorCode.INVALID_REPLICATION_FACTOR: "start more brokers, or ask for fewer replicas",
-    ErrorCode.INVALID_TOPIC_EXCEPTION: "use up to 249 letters, digits, '.', '_' and '-'",
-    ErrorCode.INVALID_CONFIG: "see the settings with 'ottla topic describe'",
-    ErrorCode.INVALID_PARTITIONS: "a topic can only get more partitions",
+    ErrorCode.INVALID_CONFIG: "see all settings with 'ottla topic describe TOPIC --json'",
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
 }
+"""What to do about refusals to which the broker does not say it."""
 
 config_option = click.option(
     "--config",

@@ -24,7 +24,7 @@ from commands.plan import (
     Wishes,
     plan,
 )
-from commands.ports import find_free, require_free
+from commands.ports import find_free, require_any_listens, require_free
 
 if TYPE_CHECKING:
     from commands.cluster_directory import Node
@@ -82,6 +82,8 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
         cluster = _plan(directory, Wishes(**wishes))
         missing = _missing(cluster, directory)
         require_free(HOST, [node.port for node in missing])
+        if cluster.zookeeper is not None:
+            require_any_listens(cluster.zookeeper)
         try:
             cluster = launcher.start(cluster, missing)
             _wait_ready(cluster, launcher)

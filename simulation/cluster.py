@@ -17,6 +17,7 @@ from broker.broker import Broker
 from broker.config import BrokerConfig
 from client.environment import Environment
 from coordinator.memory import MemoryCluster
+from protocol.errors import CoordinationError
 from simulation.disk import MemoryDisk
 from simulation.network import MemoryNetwork
 
@@ -85,6 +86,16 @@ class SimulatedBroker:
         self._process.cancel()
         await self._ended.wait()
 
+    def lose_power(self) -> None:
+        """Let the machine of an ended process lose what its disk had not synced."""
+        assert not self.is_running, f"{self.host} runs"
+        self._disk.crash()
+
+    @property
+    def store(self) -> Store | None:
+        """The session with the coordinator that its process opened last."""
+        return self._store
+
     def _properties(self) -> dict[str, str]:
         return {
             "node.id": str(self.broker_id),
@@ -95,6 +106,9 @@ class SimulatedBroker:
 
     @asynccontextmanager
     async def _connect_store(self) -> AsyncIterator[Store]:
+        if self._cluster.is_cut_off(self.broker_id):
+            await trio.lowlevel.checkpoint()
+            raise CoordinationError("the coordinator cannot be reached")
         async with self._cluster.connect_store() as store:
             self._store = store
             yield store
@@ -112,6 +126,7 @@ class SimulatedCluster:
         self.brokers: dict[int, SimulatedBroker] = {}
         self._store = MemoryCluster()
         self._seed = seed
+        self._cut_off: set[int] = set()
 
     @property
     def bootstrap(self) -> str:
@@ -134,6 +149,19 @@ class SimulatedCluster:
         """Cut a session off as the end of its process would."""
         if store is not None and store.session_id in self._store.session_ids:
             self._store.disconnect(store.session_id)
+
+    def cut_from_store(self, broker_id: int) -> None:
+        """Cut a running broker off from the coordinator; also the sessions that it opens anew."""
+        self._cut_off.add(broker_id)
+        self.abandon_session(self.brokers[broker_id].store)
+
+    def reconnect_to_store(self, broker_id: int) -> None:
+        """Let a broker reach the coordinator again."""
+        self._cut_off.discard(broker_id)
+
+    def is_cut_off(self, broker_id: int) -> bool:
+        """Say whether a broker cannot reach the coordinator."""
+        return broker_id in self._cut_off
 
     async def start(self, broker_count: int) -> None:
         """Start brokers 1 to `broker_count`, side by side."""

@@ -31,7 +31,9 @@ def test_a_module_says_what_it_holds_and_what_it_must_never_know(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_a_module_stays_small(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
+    lines = path.read_text(encoding="utf-8").count("\n")
+
+    assert lines <= LINES_MAX
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

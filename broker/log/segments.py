@@ -139,7 +139,7 @@ class Segments:
         )
 
     def headers(self, offset: int) -> Iterator[BatchHeader]:
-        """Yield the headers of all batches from the one that holds `offset`. Raises: StorageError."""
+        """Yield all headers from the batch that holds `offset` on. Raises: StorageError."""
         for segment in self._from(offset):
             for header, _ in segment.headers(offset):
                 yield header

@@ -11,6 +11,7 @@ from client.errors import (
     ClientClosed,
     LogTruncated,
     NoPosition,
+    NothingAssigned,
     OffsetOutOfRange,
     UnknownTopic,
 )
@@ -472,6 +473,12 @@ async def test_a_topic_that_is_deleted_while_it_is_read_becomes_an_error(cluster
         del cluster.topics["orders"]
         with pytest.raises(UnknownTopic, match="'orders'"):
             await consumer.poll(timeout_s=30)
+
+
+async def test_reading_nothing_is_refused_rather_than_waited_for(cluster, autojump_clock):
+    async with consumer_of(cluster) as consumer:
+        with pytest.raises(NothingAssigned, match="assign some first"):
+            await consumer.poll()
 
 
 async def test_a_new_assignment_replaces_the_old_one(cluster, autojump_clock):

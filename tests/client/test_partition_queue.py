@@ -43,7 +43,7 @@ def put(queue, *counts):
 
 def send_all(queue):
     sent = []
-    while queue.has_ready and queue.may_send:
+    while queue.may_send:
         sent.append(queue.take(BROKER))
     return sent
 
@@ -89,10 +89,21 @@ def test_a_retry_waits_for_those_behind_it_and_all_keep_order_and_sequence(queue
     assert not queue.may_send
     queue.retry(third, CAUSE, in_doubt=False, now=0.0)
 
-    assert queue.may_send
     assert queue.retry_at > 0
     assert send_all(queue) == [first, second, third]
     assert [batch.base_sequence for batch in (first, second, third)] == [1, 2, 3]
+
+
+def test_nothing_new_is_sent_until_all_that_goes_again_is_settled(queue):
+    greet(queue)
+    (first,) = put(queue, 1)
+    send_all(queue)
+    queue.retry(first, CAUSE, in_doubt=True, now=0.0)
+    (new,) = put(queue, 1)
+
+    assert send_all(queue) == [first]
+    queue.complete(first, base_offset=1, log_append_time_ms=-1)
+    assert send_all(queue) == [new]
 
 
 def test_what_was_acknowledged_is_not_sent_again_with_the_rest(queue, settled):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from commands.failure import CommandFailed
-from commands.ports import describe_holder, find_free, require_free
+from commands.ports import describe_holder, find_free, require_any_listens, require_free
 
 
 @pytest.fixture
@@ -40,3 +40,14 @@ def test_a_port_that_nobody_holds_has_no_holder():
 def test_a_port_that_cannot_be_is_refused(port):
     with pytest.raises(CommandFailed, match=f"port {port} does not exist"):
         require_free("127.0.0.1", [port])
+
+
+def test_one_of_several_servers_is_enough(taken_port):
+    require_any_listens(f"127.0.0.1:1,127.0.0.1:{taken_port}/root/path")
+
+
+def test_where_no_server_listens_each_is_told_with_its_reason():
+    with pytest.raises(CommandFailed) as caught:
+        require_any_listens("127.0.0.1:1,nonsense")
+
+    assert "127.0.0.1:1: connection refused, 'nonsense' is not host:port" in caught.value.cause

@@ -27,6 +27,7 @@ def partition(leader: int, *, isr: list[int]) -> MetadataResponsePartition:
 @pytest.mark.parametrize(
     ("answer", "obstacle"),
     [
+        (seen(), "it has not joined the cluster yet"),
         (seen(1, 2), "it does not see broker 3"),
         (seen(1, 2, 3, controller=-1), "it sees no controller"),
         (seen(1, 2, 3, partitions=(partition(-1, isr=[1, 2]),)), "t-0 has no leader"),

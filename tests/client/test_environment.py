@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import pytest
+import trio
+
+from client.environment import Environment
+
+
+async def test_the_real_network_listens_connects_and_carries_bytes():
+    network = Environment.real().network
+    listener = await network.listen("127.0.0.1", 0)
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def echo():
+            async with await listener.accept() as stream:
+                await stream.send_all(await stream.receive_some())
+
+        async with await network.connect("127.0.0.1", listener.port) as stream:
+            await stream.send_all(b"hello")
+            assert await stream.receive_some() == b"hello"
+            assert stream.socket.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY)
+    await listener.aclose()
+
+
+async def test_a_port_that_nobody_listens_on_refuses():
+    network = Environment.real().network
+    listener = await network.listen("127.0.0.1", 0)
+    port = listener.port
+    await listener.aclose()
+
+    with pytest.raises(ConnectionRefusedError, match="nobody listens"):
+        await network.connect("127.0.0.1", port)
+
+
+def test_the_wall_clock_counts_milliseconds_since_1970():
+    assert Environment.real().wall_ms() > 1_700_000_000_000
