@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from broker.config import BrokerConfig
     from broker.log.disk import Disk
     from client.environment import Environment, NetworkListener
+    from coordinator.cluster import ClusterState
     from coordinator.store import Store, StoreFactory
     from coordinator.watcher import ClusterWatcher
 
@@ -105,6 +106,14 @@ class Broker:
         if self._session is None:
             raise NotController(controller_id=self.view.latest.controller_id)
         return self._session.controller
+
+    def cluster_for_clients(self) -> ClusterState:
+        """Give the cluster as clients are to see it: without us, while others may have taken over.
+
+        A broker cut off from the coordinator would else send clients back to itself for ever.
+        """
+        state = self.view.obeyed
+        return state if self._lease.held() else state.without_broker(self.broker_id)
 
     @property
     def store(self) -> Store:

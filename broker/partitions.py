@@ -206,6 +206,9 @@ class Partitions:
         """Close every log cleanly and say so on disk. Raises: StorageError."""
         for partition in self:
             partition.close()
+            partition.log.prepare_close()
+        await self._context.flusher.flush(list(self))
+        for partition in self:
             partition.log.close()
         await self.write_checkpoints()
         self._directory.write_clean_marker()

@@ -33,7 +33,6 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.broker import Broker
-    from coordinator.cluster import ClusterState
 
 
 def routes(broker: Broker) -> dict[ApiKey, Route]:
@@ -79,9 +78,7 @@ def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
 
 
 def _metadata_routes(broker: Broker) -> dict[ApiKey, Route]:
-    def cluster() -> ClusterState:
-        return broker.view.obeyed
-
+    cluster = broker.cluster_for_clients
     creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
     auto_create = (
         creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None

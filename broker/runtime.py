@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from broker.broker import Broker
 from broker.log.disk import RealDisk
 from client.environment import Environment
-from coordinator.zookeeper import connect_zookeeper
 from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
@@ -38,6 +36,10 @@ GC_YOUNG_OBJECTS = 20_000
 
 def run_broker(config: BrokerConfig) -> None:
     """Run a broker until SIGTERM or SIGINT. Raises: OttlaError, OSError."""
+    # The coordinator's process has no use for these, and they would cost it memory.
+    from broker.broker import Broker  # noqa: PLC0415
+    from coordinator.zookeeper import connect_zookeeper  # noqa: PLC0415
+
     _prepare_process()
     broker = Broker(
         config,
@@ -72,7 +74,7 @@ async def _serve_coordinator(directory: str, host: str, port: int) -> None:
             disk=RealDisk(),
             config=EmbeddedConfig(directory=directory),
             wall_ms=environment.wall_ms,
-            random=environment.random,
+            random=random.SystemRandom(),  # session passwords must not be guessed
         )
         await _run_until_signalled(serve, serving.cancel)
 

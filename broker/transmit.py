@@ -31,8 +31,6 @@ SENDFILE_BYTES_MAX = 1_048_576
 """Sent by one call of sendfile, which may wait for the disk; other tasks run in between."""
 
 
-
-
 class FileSlice(Protocol):
     """A region of a file."""
 
@@ -72,7 +70,7 @@ async def send_chunks(stream: trio.abc.SendStream, chunks: Sequence[Chunk]) -> N
             joined.append(chunk)
             joined_bytes += len(chunk)
         elif isinstance(stream, trio.SocketStream) and _suits_sendfile(chunk):
-            await _send_more(stream, b"".join(joined))
+            await stream.send_all(b"".join(joined))
             joined, joined_bytes = [], 0
             await _send_file(stream.socket, chunk)
         else:
@@ -103,16 +101,6 @@ def _read(file: FileView, position: int, *, size: int) -> bytes:
     if len(piece) < size:
         raise CutShort(f"{file.path} has no {size} bytes at {position}")
     return piece
-
-
-async def _send_more(stream: trio.SocketStream, data: bytes) -> None:
-    """Send bytes that a file's will follow, without a packet of their own."""
-    sent = 0
-    try:
-        while sent < len(data):
-            sent += await stream.socket.send(memoryview(data)[sent:], _MORE)
-    except OSError as error:
-        raise trio.BrokenResourceError(f"the peer is gone: {error}") from error
 
 
 async def _send_file(socket: trio.socket.SocketType, chunk: FileSlice) -> None:

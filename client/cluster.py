@@ -80,6 +80,7 @@ class Cluster:
         self.random = options.environment.random
         self.last_error: OttlaError | None = None
         self._bootstrap = bootstrap
+        self._last_answered: Address | None = None
         self._topics: dict[str, None] = {}
         self._refreshing = trio.Lock()
         self._refreshes_begun = 0
@@ -118,7 +119,9 @@ class Cluster:
         Raises: NoBrokerReachable.
         """
         race = _MetadataRace(self.pool, self._metadata_request(topics))
-        return await race.run(self._candidates())
+        answer = await race.run(self._candidates())
+        self._last_answered = race.answered_by
+        return answer
 
     async def newest_metadata(self, topics: Iterable[str] | None) -> MetadataResponse:
         """Fetch metadata from the controller, which knows of changes first, if it answers.
@@ -279,6 +282,9 @@ class Cluster:
 
     def _reluctance(self, address: Address) -> int:
         if self.pool.is_stalled(address, longer_than_s=STALLED_S):
+            return 3
+        if address == self._last_answered:
+            # Its view may be the very one that did not help: one cut off from the others is old.
             return 2
         return 0 if self.pool.get_nowait(address, Lane.CONTROL) is not None else 1
 
@@ -291,6 +297,7 @@ class _MetadataRace:
         self._request = request
         self._causes: list[OttlaError] = []
         self._answer: MetadataResponse | None = None
+        self.answered_by: Address | None = None
 
     async def run(self, addresses: Sequence[Address]) -> MetadataResponse:
         """Return the first answer. Raises: NoBrokerReachable."""
@@ -314,7 +321,8 @@ class _MetadataRace:
             self._causes.append(error)
         else:
             if answer.brokers:
-                self._answer = self._answer or answer
+                if self._answer is None:
+                    self._answer, self.answered_by = answer, address
                 race.cancel()
             else:
                 self._causes.append(OttlaError(f"{address} knows no live broker yet"))

@@ -13,6 +13,8 @@ import trio
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from broker.log.disk import Disk
     from broker.log.log import Log
     from broker.log.storage import FlushTicket
@@ -56,9 +58,10 @@ class Flusher:
             await self._wake.wait()
             self._wake = trio.Event()
             targets, self._dirty = list(self._dirty), {}
-            await self._flush(targets)
+            await self.flush(targets)
 
-    async def _flush(self, targets: list[FlushTarget]) -> None:
+    async def flush(self, targets: Sequence[FlushTarget]) -> None:
+        """Make the logs of `targets` durable together; a failure is told to each of them."""
         tickets: list[tuple[FlushTarget, FlushTicket]] = []
         for target in targets:
             try:

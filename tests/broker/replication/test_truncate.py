@@ -74,7 +74,7 @@ def test_nothing_is_cut_where_the_leader_knows_of_no_epoch():
 
 @st.composite
 def histories(draw):
-    """Logs as replication makes them: one leader's log after another, each a fork of some prefix."""
+    """Logs as replication makes them: one leader after another, each a fork of some prefix."""
     logs = [[]]
     for epoch in range(1, draw(st.integers(2, 6))):
         base = draw(st.sampled_from(logs))
