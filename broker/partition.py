@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from broker.log.flush import Flusher
-    from broker.log.log import Appended, Log
+    from broker.log.appends import Appended
+    from broker.log.log import Log
     from broker.log.slice import LogSlice
     from coordinator.cluster import PartitionState
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from broker.log.disk import RealDisk
+from broker.log.real_disk import RealDisk
 from client.environment import Environment
 from protocol.errors import OttlaError
 

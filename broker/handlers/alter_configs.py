@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from broker.dispatch import RequestContext
     from broker.handlers.control import Control
+    from coordinator.cluster import ClusterState
 
     Request = legacy.AlterConfigsRequest | incremental.IncrementalAlterConfigsRequest
     Response = legacy.AlterConfigsResponse | incremental.IncrementalAlterConfigsResponse
@@ -43,7 +44,13 @@ class AlterConfigsHandler:
 
     def __call__(self, request: Request, context: RequestContext) -> Coroutine[Any, Any, Response]:
         """Answer once the controller has decided."""
-        return self._control.carry_out(request, context, self._carry_out)
+
+        def shows(response: Response, cluster: ClusterState) -> bool:
+            done = {r.resource_name for r in response.responses if r.error_code == ErrorCode.NONE}
+            edits = (self._dialect.edit_of(r) for r in request.resources if r.resource_name in done)
+            return request.validate_only or all(_shows(edit, cluster) for edit in edits)
+
+        return self._control.carry_out(request, context, self._carry_out, shows=shows)
 
     def refuse(self, request: Request, code: ErrorCode, message: str) -> Response:
         """Answer with an error for each resource."""
@@ -92,6 +99,19 @@ class AlterConfigsHandler:
             outcome = decided[resource.name]
             outcomes[resource] = outcome if isinstance(outcome, RequestError) else None
         return outcomes
+
+
+def _shows(edit: ConfigEdit, cluster: ClusterState) -> bool:
+    """Say whether a topic's settings are as an edit leaves them, as far as that can be told."""
+    topic = cluster.topics.get(edit.name)
+    if topic is None:
+        return True
+    for key, operation, value in edit.changes:
+        if operation is ConfigOperation.SET and topic.config.get(key) != value:
+            return False
+        if operation is ConfigOperation.DELETE and key in topic.config:
+            return False
+    return True
 
 
 def _require_topic(resource: Resource) -> None:

@@ -37,6 +37,9 @@ PEER_CLIENT_ID_PREFIX = "ottla-broker-"
 CONTROLLER_WAIT_S = 5.0
 """How long a request waits for a controller to be elected."""
 
+CATCH_UP_S = 5.0
+"""How long an answer waits for this broker to show what was done."""
+
 RETRY_S = 0.1
 """How long until it is tried again where nothing has changed in our view."""
 
@@ -78,12 +81,27 @@ class Control:
     forward: Forward
 
     async def carry_out(
-        self, request: Any, context: RequestContext, decide: Callable[[Any], Awaitable[R]]
+        self,
+        request: Any,
+        context: RequestContext,
+        decide: Callable[[Any], Awaitable[R]],
+        *,
+        shows: Callable[[R, ClusterState], bool],
     ) -> R:
         """Let our controller `decide(request)`, or the active one; wait for one to be elected.
 
+        `shows` says whether a cluster is as an answer claims. A client is answered once this broker
+        shows it, for some time at least: whoever asks here next shall find what was done.
         Raises: RequestError.
         """
+        answer = await self._decided(request, context, decide)
+        if not is_from_broker(context):
+            await self.wait_for(partial(shows, answer), timeout_s=CATCH_UP_S)
+        return answer
+
+    async def _decided(
+        self, request: Any, context: RequestContext, decide: Callable[[Any], Awaitable[R]]
+    ) -> R:
         deadline = trio.current_time() + CONTROLLER_WAIT_S
         while True:
             controller_id = self.cluster().controller_id
@@ -106,6 +124,11 @@ class Control:
                 else:
                     return answer
             await self.wait_for(partial(_is_led_by_another, controller_id), timeout_s=RETRY_S)
+
+
+def no_change(_answer: Any, _cluster: ClusterState) -> bool:
+    """Serve as `shows` where nothing is done."""
+    return True
 
 
 def _is_led_by_another(controller_id: int, cluster: ClusterState) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from broker.dispatch import RequestContext
     from broker.handlers.control import Control
+    from coordinator.cluster import ClusterState
     from protocol.api.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 
 
@@ -27,7 +28,17 @@ class CreatePartitionsHandler:
         self, request: CreatePartitionsRequest, context: RequestContext
     ) -> Coroutine[Any, Any, CreatePartitionsResponse]:
         """Answer once the controller has decided."""
-        return self._control.carry_out(request, context, self._carry_out)
+        counts = {topic.name: topic.count for topic in request.topics}
+
+        def shows(response: CreatePartitionsResponse, cluster: ClusterState) -> bool:
+            return request.validate_only or not any(
+                result.error_code == ErrorCode.NONE
+                and len(cluster.topics[result.name].partitions) < counts[result.name]
+                for result in response.results
+                if result.name in cluster.topics
+            )
+
+        return self._control.carry_out(request, context, self._carry_out, shows=shows)
 
     async def _carry_out(self, request: CreatePartitionsRequest) -> CreatePartitionsResponse:
         counts = Counter(topic.name for topic in request.topics)

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from broker.dispatch import RequestContext
+from broker.handlers.control import no_change
 from broker.topic_config import check_topic_config, config_of_new_topic, origins
 from coordinator.errors import InvalidReplicaAssignment
 from coordinator.events import DEFAULT, NewTopic
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from broker.config import BrokerConfig
     from broker.handlers.control import Control
-    from coordinator.cluster import TopicState
+    from coordinator.cluster import ClusterState, TopicState
 
 OWN_VERSION = 7
 """In which version topics that create themselves are asked for."""
@@ -44,7 +45,8 @@ class CreateTopicsHandler:
         self, request: CreateTopicsRequest, context: RequestContext
     ) -> Coroutine[Any, Any, CreateTopicsResponse]:
         """Answer once the controller has decided."""
-        return self._control.carry_out(request, context, self._carry_out)
+        shows = no_change if request.validate_only else _shows
+        return self._control.carry_out(request, context, self._carry_out, shows=shows)
 
     async def create_with_defaults(
         self, names: Iterable[str], context: RequestContext
@@ -130,6 +132,16 @@ class CreateTopicsHandler:
                 ).items()
             ],
         )
+
+
+def _shows(response: CreateTopicsResponse, cluster: ClusterState) -> bool:
+    """Say whether what was created is there, with leaders."""
+    created = (t.name for t in response.topics if t.error_code == ErrorCode.NONE)
+    found = (cluster.topics.get(name) for name in created)
+    return all(
+        topic is not None and all(p.leader_id in cluster.brokers for p in topic.partitions)
+        for topic in found
+    )
 
 
 def _assignment(topic: CreatableTopic) -> dict[int, tuple[int, ...]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from broker.dispatch import RequestContext
     from broker.handlers.control import Control
-    from coordinator.cluster import TopicState
+    from coordinator.cluster import ClusterState, TopicState
     from protocol.api.delete_topics import DeleteTopicsRequest
 
 NO_TOPIC_ID = bytes(16)
@@ -41,7 +41,7 @@ class DeleteTopicsHandler:
                 ErrorCode.TOPIC_DELETION_DISABLED,
                 "topics are not deleted here: delete.topic.enable is false",
             )
-        return self._control.carry_out(request, context, self._carry_out)
+        return self._control.carry_out(request, context, self._carry_out, shows=_shows)
 
     async def _carry_out(self, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
         results = [DeletableTopicResult(name=t.name, topic_id=t.topic_id) for t in _asked(request)]
@@ -75,6 +75,14 @@ class DeleteTopicsHandler:
         if topic is None:
             raise UnknownTopicId(f"there is no topic with the id {asked.topic_id.hex()}")
         return topic
+
+
+def _shows(response: DeleteTopicsResponse, cluster: ClusterState) -> bool:
+    """Say whether what was deleted is gone."""
+    return not any(
+        result.error_code == ErrorCode.NONE and cluster.topic_of_id(result.topic_id) is not None
+        for result in response.responses
+    )
 
 
 def _asked(request: DeleteTopicsRequest) -> list[DeleteTopicState]:

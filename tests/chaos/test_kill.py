@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tests.chaos.load import Load
 from tests.support.local_cluster import LocalCluster
+from tests.support.zookeeper import RealZooKeeper
 
 pytestmark = pytest.mark.chaos
 
@@ -26,10 +27,23 @@ IN_SYNC_S = 30.0
 class Cluster:
     """The cluster as the faults see it."""
 
-    def __init__(self, local: LocalCluster) -> None:
+    def __init__(self, local: LocalCluster, zookeeper: RealZooKeeper | None = None) -> None:
         self.local = local
+        self._zookeeper = zookeeper
         self.admin = AdminClient({"bootstrap.servers": local.bootstrap})
         self.brokers = sorted(name for name in local.nodes() if name != "coordinator")
+
+    def kill_coordinator(self) -> None:
+        if self._zookeeper is None:
+            self.local.kill("coordinator")
+        else:
+            self._zookeeper.kill()
+
+    def start_coordinator(self) -> None:
+        if self._zookeeper is None:
+            self.local.start("coordinator")
+        else:
+            self._zookeeper.start()
 
     def create_topic(self) -> None:
         topic = NewTopic(TOPIC, num_partitions=3, replication_factor=3)
@@ -75,16 +89,16 @@ def kill_leader_and_controller(cluster: Cluster, load: Load) -> float:
     victims = {cluster.leader(), cluster.controller()}
     cluster.local.kill(*victims)
     time.sleep(0.5)
-    cluster.local.start(*victims)
+    back_in_s = start_and_wait_in_sync(cluster, *victims)
     load.wait_acknowledged(50)
-    return cluster.wait_in_sync()
+    return back_in_s
 
 
 def kill_all(cluster: Cluster, load: Load) -> float:
     cluster.local.kill(*cluster.brokers)
-    cluster.local.start(*cluster.brokers)
+    back_in_s = start_and_wait_in_sync(cluster, *cluster.brokers)
     load.wait_acknowledged(50)
-    return cluster.wait_in_sync()
+    return back_in_s
 
 
 def pause_leader_past_its_session(cluster: Cluster, load: Load) -> float:
@@ -97,9 +111,9 @@ def pause_leader_past_its_session(cluster: Cluster, load: Load) -> float:
 
 
 def restart_coordinator(cluster: Cluster, load: Load) -> float:
-    cluster.local.kill("coordinator")
+    cluster.kill_coordinator()
     time.sleep(1)
-    cluster.local.start("coordinator")
+    cluster.start_coordinator()
     load.wait_acknowledged(50)
     # And the cluster can still elect.
     return kill_and_restart(cluster, load, cluster.leader())
@@ -108,8 +122,15 @@ def restart_coordinator(cluster: Cluster, load: Load) -> float:
 def kill_and_restart(cluster: Cluster, load: Load, victim: str) -> float:
     cluster.local.kill(victim)
     load.wait_acknowledged(50)
-    cluster.local.start(victim)
-    return cluster.wait_in_sync()
+    return start_and_wait_in_sync(cluster, victim)
+
+
+def start_and_wait_in_sync(cluster: Cluster, *victims: str) -> float:
+    """Returns: seconds from the command that starts the processes to all replicas in sync."""
+    started = time.monotonic()
+    cluster.local.start(*victims)
+    cluster.wait_in_sync()
+    return time.monotonic() - started
 
 
 FAULTS = [
@@ -126,15 +147,13 @@ FAULTS = [
 @pytest.mark.parametrize("coordinator", ["embedded", "zookeeper"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_nothing_acknowledged_is_lost(fault, coordinator, request, tmp_path, capsys):
-    zookeeper = request.getfixturevalue("real_zookeeper") if coordinator == "zookeeper" else None
-    if zookeeper is not None and fault is restart_coordinator:
-        pytest.skip("the test's ZooKeeper is shared; its restart is tested with the store")
-    local = LocalCluster(
-        tmp_path, zookeeper=None if zookeeper is None else zookeeper.chroot(tmp_path.name)
-    )
+    zookeeper = None
+    if coordinator == "zookeeper":
+        zookeeper = request.getfixturevalue("mortal_zookeeper")
+    local = LocalCluster(tmp_path, zookeeper=None if zookeeper is None else zookeeper.hosts)
     try:
         local.up()
-        cluster = Cluster(local)
+        cluster = Cluster(local, zookeeper)
         cluster.create_topic()
         load = Load(local.bootstrap, TOPIC)
         load.start()

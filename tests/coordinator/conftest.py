@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import signal
-import socket
-import subprocess
 import threading
 import time
 from functools import partial
@@ -16,77 +11,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from broker.log.disk import RealDisk
+from broker.log.real_disk import RealDisk
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.server import serve_embedded
 
 PATIENCE_S = 10.0
-JAR = Path("/usr/share/java/zookeeper.jar")
 START_TIMEOUT_S = 30.0
 TICK_MS = 100
-
-
-class RealZooKeeper:
-    """A ZooKeeper process on a free port of 127.0.0.1, with data of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.port = _free_port()
-        self.hosts = f"127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it on its port and data, and wait until it gives sessions."""
-        config = self.directory / "zoo.cfg"
-        config.write_text(
-            f"dataDir={self.directory}/data\nclientPort={self.port}\n"
-            f"clientPortAddress=127.0.0.1\ntickTime={TICK_MS}\nmaxSessionTimeout=60000\n"
-            "maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"
-        )
-        with (self.directory / "zookeeper.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [
-                    *_dies_with_parent(),
-                    *("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
-                    *("-Dzookeeper.forceSync=no", "-cp", f"{JAR}:{JAR.parent}/slf4j-jdk14.jar"),
-                    "org.apache.zookeeper.server.ZooKeeperServerMain",
-                    str(config),
-                ],
-                stdout=log,
-                stderr=log,
-                cwd=self.directory,
-            )
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError((self.directory / "zookeeper.log").read_text()[-4000:])
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """End it at once, by its process id."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Stop it from running, its sockets open."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it run again."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
-
-    def _is_ready(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as stream:
-                stream.sendall(b"srvr")
-                return b"Mode: standalone" in stream.makefile("rb").read()
-        except OSError:
-            return False
 
 
 class EmbeddedZooKeeper:
@@ -132,55 +63,6 @@ class EmbeddedZooKeeper:
             async with trio.open_nursery() as nursery:
                 await nursery.start(serve)
                 self._started.set()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _dies_with_parent() -> list[str]:
-    """A killed test run must not leave a JVM behind. (Parent means the thread that starts it.)"""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-
-
-def _require_zookeeper() -> None:
-    missing = [
-        str(need)
-        for need, there in (("java", shutil.which("java")), (JAR, JAR.exists()))
-        if not there
-    ]
-    if missing:
-        reason = f"{' and '.join(missing)} missing: apt-get install zookeeper default-jre-headless"
-        if os.environ.get("OTTLA_CI") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def zookeeper(tmp_path_factory):
-    """One real ZooKeeper for all tests that do not harm it. Returns: RealZooKeeper."""
-    _require_zookeeper()
-    server = RealZooKeeper(tmp_path_factory.mktemp("zookeeper"))
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
-
-
-@pytest.fixture
-def mortal_zookeeper(tmp_path):
-    """A real ZooKeeper that the test may kill, restart and pause. Returns: RealZooKeeper."""
-    _require_zookeeper()
-    server = RealZooKeeper(tmp_path)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,12 @@ import trio
 
 from broker.dispatch import RequestContext
 from broker.errors import PeerUnknown
-from broker.handlers.control import CONTROLLER_WAIT_S, PEER_CLIENT_ID_PREFIX, Control
+from broker.handlers.control import (
+    CATCH_UP_S,
+    CONTROLLER_WAIT_S,
+    PEER_CLIENT_ID_PREFIX,
+    Control,
+)
 from client.errors import ConnectFailed, ConnectionBroken
 from coordinator.cluster import NO_CONTROLLER, ClusterState
 from coordinator.errors import NotController
@@ -41,10 +46,21 @@ class World:
 
         return Control(US, lambda: self.cluster, self.wait_for, nobody, self.forward)
 
+    async def ask(
+        self,
+        client_id: str = "tests",
+        *,
+        shows: Callable[[str, ClusterState], bool] = lambda _answer, _cluster: True,
+    ) -> str:
+        control = self.control()
+        return await control.carry_out("request", context(client_id), self.decide, shows=shows)
+
     async def wait_for(
         self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
     ) -> bool:
-        await trio.sleep(timeout_s)
+        with trio.move_on_after(timeout_s):
+            while not predicate(self.cluster):
+                await trio.sleep(0.01)
         return predicate(self.cluster)
 
     async def forward(self, request: Any, *, version: int) -> str:
@@ -66,14 +82,14 @@ class World:
 async def test_our_own_controller_decides_where_it_is_active(autojump_clock):
     world = World(US)
 
-    assert await world.control().carry_out("request", context(), world.decide) == "ours"
+    assert await world.ask() == "ours"
     assert world.forwarded == []
 
 
 async def test_a_request_goes_to_the_controllers_broker_in_its_own_version(autojump_clock):
     world = World(OTHER)
 
-    assert await world.control().carry_out("request", context(), world.decide) == "theirs"
+    assert await world.ask() == "theirs"
     assert world.forwarded == [("request", 7)]
 
 
@@ -81,9 +97,7 @@ async def test_what_a_broker_asks_is_not_passed_on(autojump_clock):
     world = World(OTHER)
 
     with pytest.raises(NotController):
-        await world.control().carry_out(
-            "request", context(f"{PEER_CLIENT_ID_PREFIX}3"), world.decide
-        )
+        await world.ask(f"{PEER_CLIENT_ID_PREFIX}3")
     assert world.forwarded == []
 
 
@@ -92,7 +106,7 @@ async def test_a_request_waits_for_an_election(elected, autojump_clock, nursery)
     world = World(NO_CONTROLLER)
     nursery.start_soon(lambda: world.elect(elected, after_s=2))
 
-    answer = await world.control().carry_out("request", context(), world.decide)
+    answer = await world.ask()
 
     assert answer == {US: "ours", OTHER: "theirs"}[elected]
     assert trio.current_time() == pytest.approx(2, abs=0.2)
@@ -102,7 +116,7 @@ async def test_waiting_for_an_election_ends(autojump_clock):
     world = World(NO_CONTROLLER)
 
     with pytest.raises(NotController):
-        await world.control().carry_out("request", context(), world.decide)
+        await world.ask()
     assert trio.current_time() == pytest.approx(CONTROLLER_WAIT_S, abs=0.2)
 
 
@@ -112,7 +126,7 @@ async def test_a_controller_that_cannot_be_reached_is_awaited(failure, autojump_
     world.failure = failure
     nursery.start_soon(lambda: world.elect(US, after_s=1))
 
-    assert await world.control().carry_out("request", context(), world.decide) == "ours"
+    assert await world.ask() == "ours"
 
 
 async def test_a_lost_answer_is_an_unknown_outcome_and_never_asked_again(autojump_clock):
@@ -120,7 +134,24 @@ async def test_a_lost_answer_is_an_unknown_outcome_and_never_asked_again(autojum
     world.failure = ConnectionBroken("reset")
 
     with pytest.raises(RequestError) as caught:
-        await world.control().carry_out("request", context(), world.decide)
+        await world.ask()
 
     assert caught.value.code == ErrorCode.REQUEST_TIMED_OUT
     assert len(world.forwarded) == 1
+
+
+async def test_an_answer_waits_until_this_broker_shows_what_was_done(autojump_clock, nursery):
+    world = World(US)
+    nursery.start_soon(lambda: world.elect(OTHER, after_s=2))
+
+    answer = await world.ask(shows=lambda _, cluster: cluster.controller_id == OTHER)
+
+    assert answer == "ours"
+    assert trio.current_time() == pytest.approx(2, abs=0.02)
+
+
+async def test_an_answer_does_not_wait_for_ever_for_this_broker_to_show_it(autojump_clock):
+    world = World(US)
+
+    assert await world.ask(shows=lambda _answer, _cluster: False) == "ours"
+    assert trio.current_time() == pytest.approx(CATCH_UP_S, abs=0.02)

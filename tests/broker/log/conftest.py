@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from broker.log.disk import Disk, RealDisk
+from broker.log.disk import Disk
+from broker.log.real_disk import RealDisk
 from protocol.records import Record, encode_batch
 from simulation.disk import MemoryDisk
 

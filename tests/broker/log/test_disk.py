@@ -8,7 +8,7 @@ import random
 import pytest
 import trio
 
-from broker.log.disk import RealDisk
+from broker.log.real_disk import RealDisk
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
 from broker.log.slice import LogSlice
 from protocol.errors import StorageError

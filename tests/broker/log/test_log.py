@@ -20,7 +20,8 @@ from broker.log.errors import (
     RecordListTooLarge,
     TransactionsUnsupported,
 )
-from broker.log.log import Appended, Log
+from broker.log.appends import Appended
+from broker.log.log import Log
 from protocol.batch import BatchHeader, make_batch, read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, StorageError

@@ -27,7 +27,7 @@ SERVER = """
 import random, sys, time
 from functools import partial
 import trio
-from broker.log.disk import RealDisk
+from broker.log.real_disk import RealDisk
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.server import serve_embedded
 

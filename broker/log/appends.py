@@ -1,0 +1,125 @@
+"""Appending to a log: a producer's batches by the leader, the leader's batches by a follower.
+
+All of a call's batches or none: they are checked first, then given their place, then written at
+once. Must never know: who asks, when the batches become durable.
+Source: KIP-98 (idempotent producers), KIP-101 (leader epochs in batches).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from broker.log.admission import check_admission, check_continuity
+from broker.log.config import LOG_APPEND_TIME
+from broker.log.errors import DiskFull, InvalidRecord, RecordListTooLarge
+from broker.log.placement import Placed, place, place_batches
+from broker.log.snapshots import produced
+from protocol.batch import NO_PRODUCER_ID, split_batches
+from protocol.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from broker.log.disk import Buffer
+    from broker.log.state import LogState
+    from protocol.batch import BatchHeader
+
+
+class Appended(NamedTuple):
+    """What became of a producer's batches: their offsets, or those of the first time they came.
+
+    `log_append_time_ms` is -1 where the producer's own timestamps are kept.
+    """
+
+    base_offset: int
+    last_offset: int
+    log_append_time_ms: int
+    log_start_offset: int
+    duplicate: bool
+
+
+def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> Appended:
+    """Append a producer's batches, all or none, at offsets and under the epoch given here.
+
+    Raises: CorruptBatch and the refusals of `broker.log.errors`; StorageError.
+    """
+    state.demand_usable()
+    now_ms = state.storage.wall_ms()
+    batches = split_batches(records, check_crc=True)
+    first = _admit(state, batches, now_ms=now_ms, size_bytes=len(records))
+    if first is not None:
+        return first
+    stamps = state.storage.config.message_timestamp_type == LOG_APPEND_TIME
+    stamp_ms = now_ms if stamps else None
+    base_offset = state.end_offset
+    chunks, placed = place_batches(
+        batches, base_offset=base_offset, leader_epoch=leader_epoch, stamp_ms=stamp_ms
+    )
+    state.start_epoch(leader_epoch, base_offset)
+    _write(state, chunks, placed, size_bytes=len(records))
+    for (header, _), one in zip(batches, placed, strict=True):
+        if header.producer_id != NO_PRODUCER_ID:
+            as_placed = header._replace(base_offset=one.base_offset)
+            state.producers.appended(produced(as_placed), now_ms=now_ms)
+    time_ms = -1 if stamp_ms is None else stamp_ms
+    return Appended(base_offset, placed[-1].last_offset, time_ms, state.start_offset, False)
+
+
+def _admit(
+    state: LogState,
+    batches: Sequence[tuple[BatchHeader, memoryview]],
+    *,
+    now_ms: int,
+    size_bytes: int,
+) -> Appended | None:
+    """Refuse what must not be appended, or return what became of it when it came first."""
+    config = state.storage.config
+    for header, _ in batches:
+        check_admission(header, config, now_ms=now_ms)
+    if not batches:
+        raise InvalidRecord("there is no record batch to append")
+    if size_bytes > config.segment_bytes:
+        raise RecordListTooLarge(size_bytes=size_bytes, segment_bytes=config.segment_bytes)
+    sent = [produced(header) for header, _ in batches if header.producer_id != NO_PRODUCER_ID]
+    first = state.producers.check(sent) if sent else None
+    if first is None:
+        return None
+    return Appended(first.base_offset, first.last_offset, -1, state.start_offset, True)
+
+
+def append_as_follower(state: LogState, records: Buffer) -> int:
+    """Append a leader's batches with their offsets and epochs. Returns: the new log end.
+
+    Raises: CorruptBatch, NotContinuous, StorageError.
+    """
+    state.demand_usable()
+    batches = split_batches(records, check_crc=True)
+    headers = [header for header, _ in batches]
+    if not headers:
+        return state.end_offset
+    end_offset = state.end_offset
+    epoch = state.epochs.epoch_of(end_offset - 1)
+    check_continuity(headers, next_offset=end_offset, epoch=epoch)
+    for header in headers:
+        state.start_epoch(header.partition_leader_epoch, header.base_offset)
+    _write(state, [records], [place(header) for header in headers], size_bytes=len(records))
+    now_ms = state.storage.wall_ms()
+    for header in headers:
+        if header.producer_id != NO_PRODUCER_ID:
+            state.producers.appended(produced(header), now_ms=now_ms)
+    return state.end_offset
+
+
+def _write(
+    state: LogState, chunks: Sequence[Buffer], placed: list[Placed], *, size_bytes: int
+) -> None:
+    try:
+        state.write_epochs()
+        if state.segments.needs_roll(placed, size_bytes):
+            state.roll()
+        state.segments.append(chunks, placed)
+    except DiskFull:
+        raise  # nothing was taken, and what was there is whole
+    except StorageError as error:
+        state.fail(error)
+        raise

@@ -1,0 +1,103 @@
+"""What a log is between two calls: its parts, how far they last, and whether it may be used.
+
+Must never know: who appends, reads or cuts, what a flush waits for.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from broker.log.errors import LogOffline
+from broker.log.lifetime import read_topic_id
+from broker.log.recovery import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from broker.log.directory import Checkpoint
+    from broker.log.storage import Storage
+    from protocol.errors import StorageError
+
+
+class LogState:
+    """The parts of one open log, kept in step by the modules that change them.
+
+    `start_offset` is where the log begins, which may be within its first segment. Below
+    `synced_end_offset` everything is on the disk, whatever `flush` is.
+    """
+
+    __slots__ = (
+        "closed",
+        "epochs",
+        "epochs_unwritten",
+        "failed",
+        "producers",
+        "recovery",
+        "segments",
+        "start_offset",
+        "storage",
+        "synced_end_offset",
+        "topic_id",
+    )
+
+    def __init__(self, storage: Storage, checkpoint: Checkpoint, *, clean: bool) -> None:
+        loaded = load(storage, checkpoint, clean=clean)
+        self.storage = storage
+        self.recovery = loaded.report
+        self.topic_id = read_topic_id(storage)
+        self.segments = loaded.segments
+        self.epochs = loaded.epochs
+        self.producers = loaded.producers
+        start_offset = max(self.segments.base_offset, checkpoint.log_start_offset)
+        self.start_offset = min(start_offset, self.end_offset)
+        self.synced_end_offset = self.end_offset
+        self.failed: StorageError | None = None
+        self.closed = False
+        self.epochs_unwritten = False
+
+    @property
+    def end_offset(self) -> int:
+        """The offset that the next record will get."""
+        return self.segments.active.next_offset
+
+    # Use.
+
+    def fail(self, error: StorageError) -> None:
+        """Use this log no more: what the disk holds of it is not known."""
+        if self.failed is None:
+            self.failed = error
+
+    def demand_usable(self) -> None:
+        """Refuse a log that has failed or is closed. Raises: LogOffline."""
+        if self.failed is not None:
+            raise LogOffline(f"{self.storage.directory} is offline: {self.failed}") from self.failed
+        if self.closed:
+            raise LogOffline(f"{self.storage.directory} is closed")
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Demand a usable log; whatever the disk refuses meanwhile fails it."""
+        self.demand_usable()
+        try:
+            yield
+        except StorageError as error:
+            self.fail(error)
+            raise
+
+    # Steps that several changes share.
+
+    def start_epoch(self, epoch: int, start_offset: int) -> None:
+        """Note that a leader epoch begins at an offset; `write_epochs` makes it last."""
+        self.epochs_unwritten |= self.epochs.start(epoch, start_offset)
+
+    def write_epochs(self) -> None:
+        """Write the epochs where they have changed since. Raises: StorageError."""
+        if self.epochs_unwritten:
+            self.storage.write_soon_durable(EPOCHS_FILE, self.epochs.encode())
+            self.epochs_unwritten = False
+
+    def roll(self) -> None:
+        """Begin a new segment at the log's end. Raises: StorageError."""
+        self.segments.roll()
+        write_snapshot(self.storage, self.end_offset, self.producers)

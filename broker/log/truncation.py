@@ -1,0 +1,95 @@
+"""Cutting a log: at its end on the word of a leader, at its start by age, size or command.
+
+Must never know: who leads, why a record has to go.
+Source: KIP-101, KIP-107 (log start offset).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.log.epochs import EpochCache
+from broker.log.producers import ProducerStates
+from broker.log.recovery import note_truncation
+from broker.log.retention import count_expired
+from broker.log.snapshots import load_producers, remove_snapshots
+
+if TYPE_CHECKING:
+    from broker.log.state import LogState
+
+
+def truncate(state: LogState, offset: int) -> None:
+    """Cut every record from `offset` on, and every epoch that began there. Durable on return.
+
+    Raises: StorageError.
+    """
+    if offset < state.segments.base_offset:
+        restart(state, offset)
+        return
+    if offset < state.end_offset:
+        _note_truncation(state, offset)
+        state.segments.truncate(offset)
+        _records_cut(state, state.end_offset)
+        if len(state.producers):
+            state.producers = load_producers(state.storage, state.segments, state.end_offset)
+        else:
+            remove_snapshots(state.storage, beyond=state.end_offset)
+    state.epochs_unwritten |= state.epochs.cut_end(state.end_offset)
+    state.write_epochs()
+
+
+def restart(state: LogState, offset: int) -> None:
+    """Drop everything and begin anew at `offset`. Raises: StorageError."""
+    _note_truncation(state, offset)
+    state.segments.restart(offset)
+    _records_cut(state, offset)
+    state.synced_end_offset = state.start_offset = offset
+    state.epochs, state.epochs_unwritten = EpochCache(), True
+    state.write_epochs()
+    state.producers = ProducerStates()
+    remove_snapshots(state.storage, beyond=-1)
+
+
+def _note_truncation(state: LogState, offset: int) -> None:
+    if offset < state.synced_end_offset:
+        note_truncation(state.storage, offset)
+
+
+def _records_cut(state: LogState, end_offset: int) -> None:
+    state.storage.unsynced.truncated(end_offset)
+    state.synced_end_offset = min(state.synced_end_offset, end_offset)
+    state.start_offset = min(state.start_offset, end_offset)
+
+
+def advance_start(state: LogState, offset: int) -> None:
+    """Hide the records below `offset`; one below the log start is ignored. Raises: StorageError."""
+    assert offset <= state.end_offset, "the log starts within itself"
+    if offset > state.start_offset:
+        state.start_offset = offset
+        state.epochs_unwritten |= state.epochs.cut_start(offset)
+        state.write_epochs()
+
+
+def remove_expired(state: LogState, *, high_watermark: int) -> int:
+    """Remove whole old segments below the high watermark, and forget idle producers.
+
+    Returns: how many segments were removed. Raises: StorageError.
+    """
+    now_ms, config = state.storage.wall_ms(), state.storage.config
+    state.producers.expire(now_ms=now_ms, expiration_ms=config.producer_id_expiration_ms)
+    count = count_expired(
+        state.segments.as_tuple(),
+        config,
+        log_start_offset=state.start_offset,
+        high_watermark=high_watermark,
+        now_ms=now_ms,
+    )
+    if count == len(state.segments):
+        if state.segments.active.size_bytes:
+            state.roll()
+        else:
+            count -= 1
+    if count:
+        advance_start(state, state.segments.as_tuple()[count].base_offset)
+        state.segments.remove_oldest(count)
+    return count

@@ -1,0 +1,97 @@
+"""A real ZooKeeper 3.8 (Debian's package), started and ended by the tests."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support.needs import need
+
+JAR = Path("/usr/share/java/zookeeper.jar")
+START_TIMEOUT_S = 30.0
+TICK_MS = 100
+
+
+class RealZooKeeper:
+    """A ZooKeeper process on a free port of 127.0.0.1, with data of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = _free_port()
+        self.hosts = f"127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it on its port and data, and wait until it gives sessions."""
+        config = self.directory / "zoo.cfg"
+        config.write_text(
+            f"dataDir={self.directory}/data\nclientPort={self.port}\n"
+            f"clientPortAddress=127.0.0.1\ntickTime={TICK_MS}\nmaxSessionTimeout=60000\n"
+            "maxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n"
+        )
+        with (self.directory / "zookeeper.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *_dies_with_parent(),
+                    *("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                    *("-Dzookeeper.forceSync=no", "-cp", f"{JAR}:{JAR.parent}/slf4j-jdk14.jar"),
+                    "org.apache.zookeeper.server.ZooKeeperServerMain",
+                    str(config),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+            )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError((self.directory / "zookeeper.log").read_text()[-4000:])
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it at once, by its process id."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Stop it from running, its sockets open."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it run again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as stream:
+                stream.sendall(b"srvr")
+                return b"Mode: standalone" in stream.makefile("rb").read()
+        except OSError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _dies_with_parent() -> list[str]:
+    """A killed test run must not leave a JVM behind. (Parent means the thread that starts it.)"""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def require_zookeeper() -> None:
+    """Skip, or under CI fail, where there is no ZooKeeper to start."""
+    need("java (apt-get install default-jre-headless)", is_there=shutil.which("java") is not None)
+    need("ZooKeeper (apt-get install zookeeper)", is_there=JAR.exists())
