@@ -32,8 +32,8 @@ from protocol.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from broker.log.flush import Flusher
     from broker.log.appends import Appended
+    from broker.log.flush import Flusher
     from broker.log.log import Log
     from broker.log.slice import LogSlice
     from coordinator.cluster import PartitionState

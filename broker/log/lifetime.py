@@ -57,7 +57,7 @@ def prepare_close(state: LogState) -> None:
 
 
 def make_clean(storage: Storage) -> None:
-    """Make all durable, blocking, and drop what only an unclean stop needs. Raises: StorageError."""
+    """Make all durable, blocking; drop what only an unclean stop needs. Raises: StorageError."""
     storage.unsynced.sync(storage.disk)
     path = storage.path(TRUNCATION_FILE)
     if storage.disk.exists(path):

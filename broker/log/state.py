@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 from broker.log.errors import LogOffline
 from broker.log.lifetime import read_topic_id
-from broker.log.recovery import load
+from broker.log.recovery import EPOCHS_FILE, load
+from broker.log.snapshots import write_snapshot
+from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from broker.log.directory import Checkpoint
     from broker.log.storage import Storage
-    from protocol.errors import StorageError
 
 
 class LogState:

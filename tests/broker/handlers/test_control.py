@@ -39,6 +39,7 @@ class World:
         self.cluster = ClusterState(controller_id=controller_id)
         self.forwarded: list[tuple[Any, int]] = []
         self.failure: Exception | None = None
+        self._elected = trio.Event()
 
     def control(self) -> Control:
         def nobody() -> Any:
@@ -60,7 +61,7 @@ class World:
     ) -> bool:
         with trio.move_on_after(timeout_s):
             while not predicate(self.cluster):
-                await trio.sleep(0.01)
+                await self._elected.wait()
         return predicate(self.cluster)
 
     async def forward(self, request: Any, *, version: int) -> str:
@@ -77,6 +78,8 @@ class World:
     async def elect(self, broker_id: int, *, after_s: float) -> None:
         await trio.sleep(after_s)
         self.cluster = replace(self.cluster, controller_id=broker_id)
+        elected, self._elected = self._elected, trio.Event()
+        elected.set()
 
 
 async def test_our_own_controller_decides_where_it_is_active(autojump_clock):

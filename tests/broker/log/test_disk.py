@@ -8,8 +8,8 @@ import random
 import pytest
 import trio
 
-from broker.log.real_disk import RealDisk
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
+from broker.log.real_disk import RealDisk
 from broker.log.slice import LogSlice
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk

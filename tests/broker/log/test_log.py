@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from broker.log.appends import Appended
 from broker.log.config import LogConfig
 from broker.log.errors import (
     DiskFull,
@@ -20,7 +21,6 @@ from broker.log.errors import (
     RecordListTooLarge,
     TransactionsUnsupported,
 )
-from broker.log.appends import Appended
 from broker.log.log import Log
 from protocol.batch import BatchHeader, make_batch, read_header, split_batches
 from protocol.compression import Compression
