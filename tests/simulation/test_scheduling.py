@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import trio
+from trio.testing import MockClock
+
+from client import Admin, NewTopic, Producer
+from simulation.cluster import simulated_cluster
+from simulation.scheduling import deterministic_scheduling
+
+
+def order_of_tasks(seed: int) -> list[int]:
+    async def main() -> list[int]:
+        ran: list[int] = []
+
+        async def note(number: int) -> None:
+            for _ in range(3):
+                await trio.lowlevel.checkpoint()
+                ran.append(number)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(note, number)
+        return ran
+
+    with deterministic_scheduling(seed):
+        return trio.run(main)
+
+
+def test_one_seed_gives_one_order_and_another_seed_another():
+    assert order_of_tasks(1) == order_of_tasks(1)
+    assert order_of_tasks(1) != order_of_tasks(2)
+
+
+def story(seed: int) -> list[tuple[float, object]]:
+    async def main() -> list[tuple[float, object]]:
+        told: list[tuple[float, object]] = []
+        async with simulated_cluster(3, seed=seed) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic("t", partitions=3, replication_factor=3))
+                described = await admin.describe_topics(["t"])
+            told.append((trio.current_time(), described))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for number in range(20):
+                    written = await producer.send("t", b"%d" % number)
+                    told.append((trio.current_time(), written))
+                await cluster.brokers[1].kill()
+                told.append((trio.current_time(), await producer.send("t", b"after")))
+        return told
+
+    with deterministic_scheduling(seed):
+        return trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_a_whole_cluster_tells_the_same_story_twice():
+    assert story(7) == story(7)
