@@ -256,11 +256,6 @@ class BrokerConfig:
         }
         return {key: value for key, value in defaults.items() if value is not None}
 
-    @property
-    def advertised(self) -> tuple[Endpoint, ...]:
-        """The endpoints that clients are told, before port 0 is known."""
-        return self.node.advertised_listeners or self.node.listeners
-
 
 PARTS: dict[str, Any] = {
     "node": NodeConfig,

@@ -75,14 +75,13 @@ class FailureDetector:
             while True:
                 try:
                     await self._hold_connection(peer_id)
-                except PeerUnknown:
-                    return
                 except ConnectionRefusedError:
                     if await self._remove_dead(registration):
                         log_events.warning("dead_broker_removed", broker_id=peer_id)
                         return
-                except (OSError, trio.TooSlowError) as error:
-                    # Unreachable is not dead: its session with the coordinator decides.
+                except (OSError, PeerUnknown, trio.TooSlowError) as error:
+                    # Unreachable is not dead: its session with the coordinator decides. Unknown is
+                    # one that came just now, or has gone: then this watch is about to end.
                     log_events.info("peer_unreachable", broker_id=peer_id, error=str(error))
                 await trio.sleep(RECONNECT_PAUSE_S)
 

@@ -19,18 +19,18 @@ class LongPoll:
     __slots__ = ("_changed", "_event")
 
     def __init__(self) -> None:
-        self._changed: set[Partition] = set()
+        self._changed: dict[Partition, None] = {}
         self._event = trio.Event()
 
     def notice(self, partition: Partition) -> None:
         """Note that a partition may have more to read (called by the partition)."""
-        self._changed.add(partition)
+        self._changed[partition] = None
         self._event.set()
 
-    async def wait_changed(self) -> set[Partition]:
-        """Return the partitions that changed since the last call, at least one."""
+    async def wait_changed(self) -> Iterable[Partition]:
+        """Return the partitions that changed since the last call, at least one, in that order."""
         await self._event.wait()
-        changed, self._changed = self._changed, set()
+        changed, self._changed = self._changed, {}
         self._event = trio.Event()
         return changed
 
@@ -42,9 +42,9 @@ def watching(partitions: Iterable[Partition], *, uncommitted: bool) -> Iterator[
     watched = [p.fetchers_waiting if uncommitted else p.consumers_waiting for p in partitions]
     notice = poll.notice
     for waiting in watched:
-        waiting.add(notice)
+        waiting[notice] = None
     try:
         yield poll
     finally:
         for waiting in watched:
-            waiting.discard(notice)
+            waiting.pop(notice, None)

@@ -7,7 +7,7 @@ Source: KIP-101, KIP-207, KIP-320, KIP-497, KIP-966.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,14 +23,13 @@ from broker.errors import (
     StaleBrokerEpoch,
     UnknownLeaderEpoch,
 )
-from broker.log.errors import DiskFull
 from broker.replication.progress import FollowerProgress, Progress
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from broker.log.appends import Appended
     from broker.log.flush import Flusher
@@ -73,9 +72,11 @@ class Partition:
         self.handing_over = False
         self.high_watermark = Watermark(0)
         self.durable = Watermark(log.durable_end_offset)
-        self.pending_isr: tuple[int, ...] | None = None
-        self.fetchers_waiting: set[Callable[[Partition], None]] = set()
-        self.consumers_waiting: set[Callable[[Partition], None]] = set()
+        self.pending_isr: Mapping[int, int] | None = None
+        """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
+        # In the order of arrival, so that a run can be repeated.
+        self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
+        self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
         self._context = context
         self._leading: Progress | None = None
 
@@ -115,12 +116,12 @@ class Partition:
         Returns: whether the leader epoch or the role changed.
         """
         known = self.state
-        self.min_isr = min_isr
         lead = state.leader_id == self._context.broker_id and (
             state.leader_broker_epoch == broker_epoch
         )
         if known is not None and state.partition_epoch < known.partition_epoch:
             return False
+        self.min_isr = min_isr
         if (
             known is not None
             and state.leader_epoch == known.leader_epoch
@@ -130,20 +131,24 @@ class Partition:
             return False
         self._resign(state)
         self.state = state
+        self.needs_reconciling = True
         if lead and self.offline is None:
-            self._lead(state)
-        else:
-            self.needs_reconciling = True
+            with suppress(StorageError):  # It has gone offline by that, and said so.
+                self._lead(state)
         return True
 
     def _apply_isr(self, state: PartitionState) -> None:
         if self.state is not None and state.partition_epoch > self.state.partition_epoch:
             self.pending_isr = None
+            if self.is_leader and state.isr != self.isr:
+                log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
         self.advance_high_watermark()
 
     def _lead(self, state: PartitionState) -> None:
-        self.log.start_epoch(state.leader_epoch)
+        with self._storage_watched():
+            self.log.start_epoch(state.leader_epoch)
+        self.needs_reconciling = False
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self._leading = Progress(
             broker_id=self._context.broker_id,
@@ -247,8 +252,8 @@ class Partition:
         try:
             yield
         except StorageError as error:
-            # A full disk has taken nothing and damaged nothing: reading goes on.
-            if not isinstance(error, DiskFull):
+            # Where a full disk took nothing, nothing is damaged: reading goes on.
+            if self.log.failed is not None:
                 self.storage_failed(error)
             raise
 
@@ -268,6 +273,7 @@ class Partition:
     def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> None:
         """Count a follower's fetch: all below `offset` is durable there under our epoch.
 
+        An offset beyond our log is of another history and acknowledges nothing.
         Raises: NotLeader (it is no replica of ours), StaleBrokerEpoch (an earlier incarnation).
         """
         leading = self.require_leader()
@@ -281,15 +287,20 @@ class Partition:
                 f"broker {follower_id} fetched with broker epoch {broker_epoch}, "
                 f"{progress.broker_epoch} is known"
             )
+        if offset > self.log.log_end_offset:
+            return
         progress.fetched(offset, log_end_offset=self.log.log_end_offset, now=trio.current_time())
         self.advance_high_watermark()
 
     def propose_isr(
         self, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]
-    ) -> tuple[int, ...] | None:
-        """Say which ISR this leader wants, in assignment order; None for no change or no say.
+    ) -> Mapping[int, int] | None:
+        """Begin to change the ISR where that is due: it is pending until newer news has come.
 
         `eligible` says of a follower and its broker epoch whether the controller would take it.
+        Returns: the broker epochs of the members wanted, in assignment order; None for no change
+        or no say. They are those that made the followers eligible: a later incarnation may lack
+        what an earlier one held.
         """
         if self._leading is None or self.state is None or self.pending_isr is not None:
             return None
@@ -303,13 +314,15 @@ class Partition:
         for follower in self.state.replicas:
             if follower not in self.isr and self.may_join_isr(follower, eligible=eligible):
                 isr.add(follower)
-        wanted = tuple(r for r in self.state.replicas if r in isr)
-        return wanted if set(wanted) != set(self.isr) else None
+        if isr == set(self.isr):
+            return None
+        self.pending_isr = {r: self._member_epoch(r) for r in self.state.replicas if r in isr}
+        return self.pending_isr
 
-    def isr_decided(self, state: PartitionState) -> None:
-        """Take over an ISR that the controller agreed to, unless newer news came before."""
-        if self.state is not None and state.partition_epoch > self.state.partition_epoch:
-            self._apply_isr(state)
+    def _member_epoch(self, member: int) -> int:
+        if self.state is not None and member == self.state.leader_id:
+            return self.state.leader_broker_epoch
+        return self.follower_epoch(member)
 
     def isr_refused(self) -> None:
         """Drop a proposal that the controller is sure not to have taken."""
@@ -395,10 +408,11 @@ class Partition:
         return self._leading is None and self.offline is None and self.leader_epoch == leader_epoch
 
     def follow_leader(self, *, high_watermark: int, log_start_offset: int) -> None:
-        """Take over the leader's watermarks, as far as the own log reaches."""
+        """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
         self.high_watermark.advance(min(high_watermark, self.log.log_end_offset))
         if self.log.log_start_offset < log_start_offset <= self.log.log_end_offset:
-            self.log.advance_log_start(log_start_offset)
+            with self._storage_watched():
+                self.log.advance_log_start(log_start_offset)
 
     def truncate(self, end_offset: int) -> None:
         """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
@@ -444,6 +458,6 @@ class Partition:
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
 
-    def _wake(self, waiting: set[Callable[[Partition], None]]) -> None:
+    def _wake(self, waiting: Iterable[Callable[[Partition], None]]) -> None:
         for wake in tuple(waiting):
             wake(self)

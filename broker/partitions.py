@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from broker.errors import NotLeader, UnknownTopicId, UnknownTopicOrPartition
+from broker.errors import NotLeader, PartitionOffline, UnknownTopicId, UnknownTopicOrPartition
 from broker.log.config import LogConfig
 from broker.log.directory import Checkpoint
+from broker.log.errors import DiskFull
 from broker.log.log import Log
+from broker.log.offline import OfflineLog
+from broker.log.storage import Storage
 from broker.partition import Partition
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
+from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +35,10 @@ log_events = structlog.get_logger()
 
 
 class Partitions:
-    """All partitions of one broker, by topic and number."""
+    """All partitions of one broker, by topic and number.
+
+    A replica whose log could not be opened is offline: it is kept, but takes no part in anything.
+    """
 
     def __init__(
         self,
@@ -50,9 +57,11 @@ class Partitions:
         self._topic_defaults = topic_defaults
         self._wall_ms = wall_ms
         self._hosted: dict[tuple[str, int], Partition] = {}
+        self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
         self._obeyed: dict[str, tuple[TopicState, int]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
+        self._writing_checkpoints = trio.Lock()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -60,13 +69,21 @@ class Partitions:
     # Look-ups.
 
     def get(self, topic: str, index: int) -> Partition:
-        """Find a hosted partition. Raises: UnknownTopicOrPartition, NotLeader (not hosted here)."""
+        """Find a hosted partition.
+
+        Raises: UnknownTopicOrPartition, NotLeader (not hosted here), PartitionOffline.
+        """
         partition = self._hosted.get((topic, index))
-        if partition is not None and topic in self._cluster.topics:
+        known = self._cluster.topics.get(topic)
+        # One that was deleted and created anew has other records, under the same epochs.
+        if partition is not None and known is not None and partition.topic_id == known.topic_id:
             return partition
         state = self._cluster.partition(topic, index)
         if state is None:
             raise UnknownTopicOrPartition(f"there is no partition {topic}-{index}")
+        offline = self._offline.get((topic, index))
+        if offline is not None:
+            raise PartitionOffline(f"{topic}-{index} is offline on this broker: {offline.error}")
         raise NotLeader(leader_id=state.leader_id, leader_epoch=state.leader_epoch)
 
     def topic_name(self, topic_id: bytes) -> str:
@@ -92,7 +109,7 @@ class Partitions:
             if self._obeyed.get(name) != (topic, broker_epoch):
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
                 self._obeyed[name] = (topic, broker_epoch)
-        for name in self._obeyed.keys() - cluster.topics.keys():
+        for name in [name for name in self._obeyed if name not in cluster.topics]:
             del self._obeyed[name]
             for partition in self:
                 if partition.topic == name:
@@ -102,15 +119,24 @@ class Partitions:
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
         config = LogConfig.of({**self._topic_defaults, **topic.config})
         for index, state in enumerate(topic.partitions):
-            if self._context.broker_id not in state.replicas:
+            if self._context.broker_id not in state.replicas or self._is_offline(topic, index):
                 continue
             partition = self._hosted.get((topic.name, index))
             if partition is None or partition.topic_id != topic.topic_id:
-                partition = self._open(topic, index, config)
-                await trio.lowlevel.checkpoint()
+                partition = await self._open(topic, index, config)
             if partition.log.config != config:
                 partition.log.reconfigure(config)
             self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
+
+    def _is_offline(self, topic: TopicState, index: int) -> bool:
+        """Say whether the replica has no log here; what is left of another topic's is set aside."""
+        log = self._offline.get((topic.name, index))
+        if log is None or log.topic_id in (None, topic.topic_id):
+            return log is not None
+        log_events.warning("stray_log_set_aside", partition=f"{topic.name}-{index}")
+        log.set_aside()
+        del self._offline[topic.name, index]
+        return False
 
     def _hand_role(
         self, partition: Partition, state: PartitionState, *, broker_epoch: int, topic: TopicState
@@ -125,11 +151,15 @@ class Partitions:
         else:
             self._fetchers.follow(partition)
 
-    def _open(self, topic: TopicState, index: int, config: LogConfig) -> Partition:
+    async def _open(self, topic: TopicState, index: int, config: LogConfig) -> Partition:
         """Open or create a replica's log; another topic's under the same name is set aside."""
+        await trio.lowlevel.checkpoint()
         known = self._hosted.pop((topic.name, index), None)
         if known is not None:
             self._set_aside(known)
+        if (topic.name, index) in self._checkpoints:
+            # What is noted of the log that was here would be believed of the new one.
+            await self.write_checkpoints()
         path = self._directory.partition_path(topic.name, index)
         log = Log.create(self._disk, path, config, topic_id=topic.topic_id, wall_ms=self._wall_ms)
         return self._host(topic.name, index, log)
@@ -157,58 +187,90 @@ class Partitions:
             partition.log.delete()
             del self._hosted[partition.topic, partition.index]
             log_events.info("replica_deleted", partition=partition.name)
-        return len(doomed)
+        lost = [key for key, log in self._offline.items() if log.topic_id == topic_id]
+        for topic, index in lost:
+            self._offline.pop((topic, index)).delete()
+            log_events.info("replica_deleted", partition=f"{topic}-{index}")
+        return len(doomed) + len(lost)
 
     # The data directory.
 
     def load(self, *, clean: bool) -> None:
         """Open every log in the data directory, recovering those not closed cleanly.
 
-        Raises: StorageError.
+        A log that cannot be opened takes its replica offline. Raises: StorageError where it is
+        the directory that cannot be used.
         """
         self._directory.finish_deletes()
         self._checkpoints = self._directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
         for topic, index in self._directory.partitions():
-            checkpoint = self._checkpoints.get((topic, index), Checkpoint())
+            self._load_log(topic, index, config, clean=clean)
+
+    def _load_log(self, topic: str, index: int, config: LogConfig, *, clean: bool) -> None:
+        path = self._directory.partition_path(topic, index)
+        checkpoint = self._checkpoints.get((topic, index), Checkpoint())
+        try:
             log = Log.open(
                 self._disk,
-                self._directory.partition_path(topic, index),
+                path,
                 config,
                 wall_ms=self._wall_ms,
                 clean=clean,
                 checkpoint=checkpoint,
             )
+        except DiskFull:
+            raise  # that is no matter of one log
+        except StorageError as error:
+            storage = Storage(self._disk, path, config, self._wall_ms)
+            self._keep_offline(topic, index, OfflineLog(storage, error))
+        else:
             partition = self._host(topic, index, log)
             partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
 
+    def _keep_offline(self, topic: str, index: int, log: OfflineLog) -> None:
+        self._offline[topic, index] = log
+        log_events.error("replica_offline", partition=f"{topic}-{index}", error=str(log.error))
+
     async def write_checkpoints(self) -> None:
-        """Note how far each log is committed and durable. Raises: StorageError."""
-        checkpoints = {
-            (p.topic, p.index): Checkpoint(
-                recovery_point=p.log.recovery_point,
-                high_watermark=p.high_watermark.value,
-                log_start_offset=p.log.log_start_offset,
-            )
-            for p in self
-        }
-        if checkpoints != self._checkpoints:
-            await self._directory.write_checkpoints(checkpoints)
-            self._checkpoints = checkpoints
+        """Note how far each log is committed and durable. Raises: StorageError.
+
+        What was known of an offline one stays noted, for the day when it can be opened again.
+        """
+        async with self._writing_checkpoints:
+            known = self._checkpoints.items()
+            checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
+            checkpoints |= {(p.topic, p.index): _checkpoint_of(p) for p in self}
+            if checkpoints != self._checkpoints:
+                await self._directory.write_checkpoints(checkpoints)
+                self._checkpoints = checkpoints
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
         for partition in self:
-            if partition.is_leader:
-                partition.log.apply_retention(partition.high_watermark.value)
+            partition.log.apply_retention(partition.high_watermark.value)
 
     async def close(self) -> None:
-        """Close every log cleanly and say so on disk. Raises: StorageError."""
+        """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""
         for partition in self:
             partition.close()
             partition.log.prepare_close()
         await self._context.flusher.flush(list(self))
         for partition in self:
+            if partition.offline is not None:
+                raise partition.offline
             partition.log.close()
         await self.write_checkpoints()
-        self._directory.write_clean_marker()
+        if not self._offline:  # how an offline log was left, its next opening has to find out
+            self._directory.write_clean_marker()
+
+
+def _checkpoint_of(partition: Partition) -> Checkpoint:
+    # No more than is durable here: what a power failure may take was never promised by us, and a
+    # log that is found shorter than this has lost what was.
+    recovery_point = partition.log.recovery_point
+    return Checkpoint(
+        recovery_point=recovery_point,
+        high_watermark=min(partition.high_watermark.value, recovery_point),
+        log_start_offset=partition.log.log_start_offset,
+    )

@@ -62,7 +62,14 @@ def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
     listing = list_offsets.ListOffsetsHandler(partitions)
     ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
     return {
-        ApiKey.PRODUCE: Route(produce.ProduceHandler(partitions), 3, 12, produce.refuse, older=old),
+        ApiKey.PRODUCE: Route(
+            produce.ProduceHandler(partitions),
+            3,
+            12,
+            produce.refuse,
+            older=old,
+            frame_bytes_max=frame_bytes_max,
+        ),
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),

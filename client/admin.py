@@ -5,9 +5,9 @@ Must never know: how brokers decide, records.
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -19,15 +19,14 @@ from client.descriptions import (
     NewTopic,
     ResourceType,
 )
-from client.environment import Environment
 from client.errors import (
-    ClientClosed,
     ConnectFailed,
     NoBrokerReachable,
     UnknownTopic,
     WaitTimedOut,
     refusal,
 )
+from client.lifetime import Client
 from client.metadata import Address, Broker, TopicInfo, topic_info
 from client.offsets import BEGINNING, END, find_offsets
 from client.records import TopicPartition
@@ -49,9 +48,9 @@ from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-    from types import TracebackType
 
     from client.cluster import Cluster
+    from client.environment import Environment
 
 _SET: Final = 0
 _DELETE: Final = 1
@@ -66,8 +65,10 @@ class AdminConfig:
     timeout_s: float = 30.0
 
 
-class Admin:
+class Admin(Client):
     """Administers a cluster; use it with `async with`."""
+
+    role = "admin"
 
     def __init__(
         self,
@@ -77,27 +78,9 @@ class Admin:
         environment: Environment | None = None,
     ) -> None:
         """Prepare for a cluster reached through `host:port,host:port`; nothing is sent yet."""
+        super().__init__(bootstrap, environment)
         self.config = config or AdminConfig()
-        self._bootstrap = bootstrap
-        self._environment = environment or Environment.real()
-        self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._open_cluster: Cluster | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._lifetime is not None:
-            raise ClientClosed("an admin is used once: make a new one")
-        self._lifetime = self._live()
-        await self._lifetime.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        assert self._lifetime is not None, "left without having been entered"
-        return await self._lifetime.__aexit__(kind, error, traceback)
 
     async def create_topic(self, topic: NewTopic, *, validate_only: bool = False) -> CreatedTopic:
         """Create one topic, or only check that it could be.
@@ -271,7 +254,7 @@ class Admin:
     @property
     def _cluster(self) -> Cluster:
         if self._open_cluster is None:
-            raise ClientClosed("the admin is not open: use it with `async with`")
+            raise self._not_open()
         return self._open_cluster
 
     @property

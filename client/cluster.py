@@ -49,6 +49,11 @@ REFRESH_BACKOFF_MAX_S: Final = 0.25
 REFRESH_CALM_S: Final = 5.0
 """After so long without a refresh, the next one comes as quickly as the first did."""
 
+REFUSALS: Final = {
+    ErrorCode.INVALID_TOPIC_EXCEPTION: "a name has 1 to 249 letters, digits, '.', '_' and '-'",
+}
+"""What to tell of refusals to which brokers add no sentence."""
+
 UNKNOWN_TOPIC_GRACE_S: Final = 2.0
 """How long a topic may be unknown before that is believed: news of a new one takes time."""
 
@@ -268,7 +273,7 @@ class Cluster:
             return
         if code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION and believe_unknown:
             raise UnknownTopic(topic)
-        error = refusal(code, f"topic {topic!r} is refused")
+        error = refusal(code, f"topic {topic!r} is refused", detail=REFUSALS.get(code))
         if code not in RETRIABLE_CODES:
             raise error
         self.last_error = error

@@ -312,4 +312,6 @@ def _cause_of(error: BaseException) -> str:
     while isinstance(inner := error.__cause__, BaseException):
         error = inner.exceptions[0] if isinstance(inner, BaseExceptionGroup) else inner
     reason = error.strerror if isinstance(error, OSError) else None
+    if reason and reason.startswith("Error connecting to "):
+        reason = reason.rpartition(": ")[2]  # trio names the address, which the caller does too
     return (reason or str(error) or type(error).__name__).lower()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -17,17 +17,17 @@ import trio
 from client.assignment import Assignment, PartitionState
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
-from client.environment import Environment
-from client.errors import ClientClosed, NoPosition, NothingAssigned
+from client.errors import NoPosition, NothingAssigned
 from client.fetcher import Fetcher, FetcherOptions
+from client.lifetime import Client
 from client.offsets import BEGINNING, END, READ_COMMITTED, READ_UNCOMMITTED, find_offsets
 from client.records import ConsumerRecord, OffsetAndTimestamp, TopicPartition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-    from types import TracebackType
 
     from client.cluster import Cluster
+    from client.environment import Environment
 
 _RESETS: Final = {"earliest": BEGINNING, "latest": END, "none": None}
 _ISOLATION_LEVELS: Final = {
@@ -89,8 +89,10 @@ class ConsumerConfig:
         )
 
 
-class Consumer:
+class Consumer(Client):
     """Reads records of assigned partitions; use it with `async with`, then iterate or poll."""
+
+    role = "consumer"
 
     def __init__(
         self,
@@ -100,30 +102,12 @@ class Consumer:
         environment: Environment | None = None,
     ) -> None:
         """Prepare for a cluster reached through `host:port,host:port`; nothing is read yet."""
+        super().__init__(bootstrap, environment)
         self.config = config or ConsumerConfig()
-        self._bootstrap = bootstrap
-        self._environment = environment or Environment.real()
-        self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._parts: tuple[Cluster, Fetcher] | None = None
         self._assignment = Assignment()
         self._last_read: PartitionState | None = None
         self._arrived = trio.lowlevel.ParkingLot()
-
-    async def __aenter__(self) -> Self:
-        if self._lifetime is not None:
-            raise ClientClosed("a consumer is used once: make a new one")
-        self._lifetime = self._live()
-        await self._lifetime.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        assert self._lifetime is not None, "left without having been entered"
-        return await self._lifetime.__aexit__(kind, error, traceback)
 
     @property
     def assignment(self) -> tuple[TopicPartition, ...]:
@@ -305,7 +289,7 @@ class Consumer:
 
     def _running(self) -> tuple[Cluster, Fetcher]:
         if self._parts is None:
-            raise ClientClosed("the consumer is not open: use it with `async with`")
+            raise self._not_open()
         return self._parts
 
     def _state(self, place: TopicPartition) -> PartitionState:

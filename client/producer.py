@@ -5,17 +5,17 @@ Must never know: sockets, how requests are retried (`sender`), what brokers do w
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
 from client.delivery import Batch, Delivery
-from client.environment import Environment
 from client.errors import ClientClosed, RecordsLost, RecordTooLarge, UnknownTopic
+from client.lifetime import Client
 from client.partitioner import StickyPartitioner, partition_of
 from client.records import RecordMetadata, TopicPartition
 from client.sender import Sender, SenderOptions
@@ -23,10 +23,9 @@ from protocol.compression import Compression
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
-    from types import TracebackType
 
     from client.cluster import Cluster
-    from client.environment import Random
+    from client.environment import Environment, Random
     from client.errors import DeliveryFailed
     from client.partition_queue import PartitionQueue
     from protocol.records import Header
@@ -84,12 +83,14 @@ class ProducerConfig:
         )
 
 
-class Producer:
+class Producer(Client):
     """Writes records to topics; use it with `async with`.
 
     Leaving the block waits until every record is acknowledged; leaving it by an error or a
     cancellation does not, and what is unacknowledged fails.
     """
+
+    role = "producer"
 
     def __init__(
         self,
@@ -99,10 +100,8 @@ class Producer:
         environment: Environment | None = None,
     ) -> None:
         """Prepare for a cluster reached through `host:port,host:port`; nothing is sent yet."""
+        super().__init__(bootstrap, environment)
         self.config = config or ProducerConfig()
-        self._bootstrap = bootstrap
-        self._environment = environment or Environment.real()
-        self._lifetime: AbstractAsyncContextManager[None] | None = None
         self._cluster: Cluster | None = None
         self._sender: Sender | None = None
         self._routes: dict[str, _Route] = {}
@@ -116,22 +115,6 @@ class Producer:
     def buffered_bytes(self) -> int:
         """Return the bytes of records that are not settled yet."""
         return self._buffered_bytes
-
-    async def __aenter__(self) -> Self:
-        if self._lifetime is not None:
-            raise ClientClosed("a producer is used once: make a new one")
-        self._lifetime = self._live()
-        await self._lifetime.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool | None:
-        assert self._lifetime is not None, "left without having been entered"
-        return await self._lifetime.__aexit__(kind, error, traceback)
 
     async def send(
         self,
@@ -281,7 +264,7 @@ class Producer:
 
     def _closed(self) -> ClientClosed:
         if self._sender is None:
-            return ClientClosed("the producer is not open: use it with `async with`")
+            return self._not_open()
         return ClientClosed(f"the producer takes no more records: {self._sender.failure}")
 
     def _note_settled(self, batch: Batch) -> None:

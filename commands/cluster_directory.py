@@ -14,7 +14,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,7 +119,9 @@ class Cluster:
             if node.name == name:
                 return node
         names = ", ".join(node.name for node in self.nodes)
-        raise CommandFailed(f"this cluster has no node '{name}'", next_step=f"choose of {names}")
+        raise CommandFailed(
+            f"this cluster has no node '{name}'", next_step=f"choose one of {names}"
+        )
 
     def with_node(self, changed: Node) -> Cluster:
         """Give the cluster with one node replaced."""
@@ -168,8 +170,13 @@ class ClusterDirectory:
         """Replace `cluster.json` atomically. Raises: OSError."""
         text = json.dumps(self.describe(cluster), indent=2) + "\n"
         temporary = self._file.with_suffix(".json.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(self._file)
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(self._file)
+        except OSError as error:  # a full disk does not say which file it has no room for
+            with suppress(OSError):
+                temporary.unlink()
+            raise OSError(error.errno, error.strerror, str(self._file)) from error
 
     def describe(self, cluster: Cluster) -> dict[str, Any]:
         """Give what `cluster.json` says, as plain values."""

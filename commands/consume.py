@@ -5,6 +5,7 @@ Must never know: how records are fetched.
 
 from __future__ import annotations
 
+import select
 import sys
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +19,7 @@ from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
 from commands.columns import count_of
 from commands.failure import CommandFailed
-from commands.options import cluster_options
+from commands.options import INT32_MAX, INT64_MAX, cluster_options
 from commands.record_format import FORMATS, Shown, formatter
 from commands.session import run_client
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 POLL_RECORDS: Final = 5_000
 POLL_TIMEOUT_S: Final = 0.1
 """How often it is looked at whether the end has been reached, where no records come."""
+_STDOUT: Final = 1
 
 
 class Timestamp(click.ParamType[int]):
@@ -43,12 +45,16 @@ class Timestamp(click.ParamType[int]):
         if isinstance(value, int):
             return value
         text = str(value)
-        if text.isdecimal():
-            return int(text)
         try:
-            return int(datetime.fromisoformat(text).timestamp() * 1000)
+            if text.isdecimal():
+                moment_ms = int(text)
+            else:
+                moment_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
         except (ValueError, OverflowError):
             self.fail(f"'{text}' is neither milliseconds nor like 2026-05-01T12:00:00Z", param, ctx)
+        if not 0 <= moment_ms <= INT64_MAX:
+            self.fail(f"'{text}' is out of range: give a time from 1970 on", param, ctx)
+        return moment_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,10 @@ class Start:
     async def find(
         self, consumer: Consumer, ends: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, int]:
-        """Give the first offset to read in each of the partitions whose ends are given."""
+        """Give the first offset to read in each of the partitions whose ends are given.
+
+        Raises: OffsetOutOfRange where a partition ends before it.
+        """
         if self.from_beginning:
             return await consumer.beginning_offsets(*ends)
         if self.timestamp_ms is not None:
@@ -78,6 +87,9 @@ class Start:
         if self.offset is None:
             return dict(ends)
         if self.offset >= 0:
+            for place, end in ends.items():
+                if self.offset > end:
+                    raise OffsetOutOfRange(place.topic, place.partition, offset=self.offset)
             return dict.fromkeys(ends, self.offset)
         first = await consumer.beginning_offsets(*ends)
         return {place: max(first[place], end + self.offset) for place, end in ends.items()}
@@ -100,7 +112,10 @@ class Stop:
 @click.argument("topic")
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest record.")
 @click.option(
-    "--offset", type=int, metavar="N", help="Begin at this offset; -N is N before the end."
+    "--offset",
+    type=click.IntRange(-INT64_MAX, INT64_MAX),
+    metavar="N",
+    help="Begin at this offset; -N is N before the end.",
 )
 @click.option(
     "--timestamp", type=Timestamp(), help="Begin at this time: ISO 8601, or ms since 1970."
@@ -108,7 +123,7 @@ class Stop:
 @click.option(
     "--partition",
     "partitions",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, INT32_MAX),
     multiple=True,
     help="Read this partition only; can be repeated.",
 )
@@ -176,17 +191,11 @@ class _Reading:
         config = ConsumerConfig(auto_offset_reset="none")
         async with Consumer(bootstrap, config) as consumer:
             ends = await consumer.end_offsets(*await self._places(consumer))
-            await consumer.assign(await self._start.find(consumer, ends))
             try:
+                await consumer.assign(await self._start.find(consumer, ends))
                 await self._read(consumer, ends)
             except OffsetOutOfRange as error:
-                first = await consumer.beginning_offsets(
-                    TopicPartition(self._topic, error.partition)
-                )
-                raise CommandFailed(
-                    f"{self._topic}-{error.partition} does not hold offset {error.offset}",
-                    next_step=f"its oldest is {min(first.values())}; see also --from-beginning",
-                ) from error
+                raise await _explain(error, consumer) from error
 
     async def _read(self, consumer: Consumer, ends: Mapping[TopicPartition, int]) -> None:
         quiet_since = trio.current_time()
@@ -195,6 +204,8 @@ class _Reading:
             self._show(records)
             if records:
                 quiet_since = trio.current_time()
+            elif _reader_has_gone():
+                raise BrokenPipeError
             elif self._stop.is_overdue(trio.current_time() - quiet_since):
                 self._require_count()
                 return
@@ -231,3 +242,21 @@ class _Reading:
             raise CommandFailed(
                 f"only {count_of(self._shown, 'record')} of {self._stop.count} came in time"
             )
+
+
+async def _explain(error: OffsetOutOfRange, consumer: Consumer) -> CommandFailed:
+    """Say which offsets there are instead."""
+    place = TopicPartition(error.topic, error.partition)
+    first = (await consumer.beginning_offsets(place))[place]
+    end = (await consumer.end_offsets(place))[place]
+    return CommandFailed(
+        f"{place} does not hold offset {error.offset}",
+        next_step=f"its oldest is {first}, its next will be {end}; see also --from-beginning",
+    )
+
+
+def _reader_has_gone() -> bool:
+    """Say whether nobody can read our output any more: `ottla consume t | head -1` must end."""
+    output = select.poll()
+    output.register(_STDOUT, 0)  # errors are always told
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in output.poll(0))

@@ -40,4 +40,5 @@ def down(directory: ClusterDirectory) -> None:
         )
     for node in killed:
         click.echo(f"{node.title} did not stop in {STOP_TIMEOUT_S:.0f} s and was killed", err=True)
-    click.echo(f"stopped {', '.join(node.title for node in running)}")
+    in_order = sorted(running, key=lambda node: not node.is_broker)  # brokers went first
+    click.echo(f"stopped {', '.join(node.title for node in in_order)}")

@@ -44,6 +44,9 @@ class CommandFailed(OttlaError):
         self.exit_status = exit_status
 
 
+COMPLAINT: Final = "ottla: error: "
+"""How the line on stderr begins."""
+
 EXPECTED: Final = (OttlaError, OSError, click.ClickException)
 """What a user or the world can cause; anything else is a bug."""
 
@@ -55,6 +58,7 @@ NEXT_STEPS: Final = {
     errno.EROFS: "choose a directory that can be written",
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "check the path",
+    errno.EEXIST: "a file is in the way: move it, or choose another directory",
     errno.EISDIR: "name a file, not a directory",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ECONNREFUSED: "check the address, or start a cluster with 'ottla up'",
@@ -108,7 +112,7 @@ def _describe_os_error(error: OSError) -> str:
 
 
 def _complain(line: str) -> None:
-    click.echo(f"ottla: error: {' '.join(line.split())}", err=True)
+    click.echo(COMPLAINT + " ".join(line.split()), err=True)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from commands.cluster_directory import HOST, Cluster, ClusterDirectory, Node
-from commands.failure import CommandFailed
+from commands.failure import COMPLAINT, CommandFailed
 from commands.process import POLL_INTERVAL_S, send_signal, spawn, wait_gone
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def died(node: Node, directory: ClusterDirectory) -> CommandFailed:
     """Tell that a node ended by itself, with the last thing that it said."""
     log = directory.log_of(node)
     last = last_line(log)
-    said = f": {last.removeprefix('ottla: error: ')}" if last else ""
+    said = f": {last.removeprefix(COMPLAINT)}" if last else ""
     return CommandFailed(f"{node.title} has ended{said}", next_step=f"its log is {log}")
 
 

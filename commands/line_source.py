@@ -25,14 +25,20 @@ class LineCutter:
     """Cuts chunks of bytes into lines at each newline, which is dropped."""
 
     def __init__(self, *, line_bytes_max: int = LINE_BYTES_MAX) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
         self._line_bytes_max = line_bytes_max
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Give the lines that end in this chunk. Raises: CommandFailed for an endless line."""
-        lines = (self._rest + chunk).split(b"\n")
-        self._rest = lines.pop()
-        if len(self._rest) > self._line_bytes_max:
+        lines = chunk.split(b"\n")
+        if len(lines) > 1:
+            lines[0] = b"".join([*self._rest, lines[0]])
+            self._rest, self._rest_bytes = [], 0
+        # Joined once, when its end has come: a line of many chunks would be copied for each.
+        self._rest.append(lines.pop())
+        self._rest_bytes += len(self._rest[-1])
+        if self._rest_bytes > self._line_bytes_max:
             raise CommandFailed(
                 f"a line is longer than {self._line_bytes_max} bytes",
                 next_step="a record is a line, so give it text with line ends",
@@ -41,7 +47,8 @@ class LineCutter:
 
     def finish(self) -> list[bytes]:
         """Give the last line where the input does not end with a newline."""
-        rest, self._rest = self._rest, b""
+        rest = b"".join(self._rest)
+        self._rest, self._rest_bytes = [], 0
         return [rest] if rest else []
 
 

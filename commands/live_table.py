@@ -151,12 +151,13 @@ def _table(view: ClusterView, rates: Mapping[int, float]) -> Group:
         table.add_column(name, no_wrap=True, justify="right")
     for node in view.nodes:
         table.add_row(*_cells(node, rates), style=None if node.state == "running" else "red")
-    return Group(table, "", f"{summary(view)}; Ctrl-C stops the cluster")
+    hint = "; Ctrl-C stops the cluster" if view.is_up else ""
+    return Group(table, "", f"{summary(view)}{hint}")
 
 
 def _cells(view: NodeView, rates: Mapping[int, float]) -> list[str]:
     node = view.node
-    pid = str(node.process.pid) if node.process else "-"
+    pid = str(node.process.pid) if node.process and view.state != "dead" else "-"
     cells = [node.title, view.state, pid, str(node.port), role_of(view)]
     if not node.is_broker:
         return [*cells, "-", mebibytes(view.memory_bytes), "-"]

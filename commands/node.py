@@ -91,9 +91,7 @@ def start_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None
         cluster = directory.load()
         target = cluster.node(name)
         if target.is_running:
-            raise CommandFailed(
-                f"{target.title} is running already", exit_status=ExitStatus.ALREADY_RUNNING
-            )
+            raise _running_already(target)
         require_free(HOST, [target.port])
         launcher = Launcher(directory)
         target = launcher.start(cluster, [target]).node(name)
@@ -125,7 +123,10 @@ def resume_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> Non
     target = directory.load().node(name)
     process = require_running(target)
     if not is_paused(process):
-        raise CommandFailed(f"{target.title} is not paused")
+        raise CommandFailed(
+            f"{target.title} is not paused",
+            next_step=f"pause it with 'ottla node pause {target.name}'",
+        )
     send_signal(process, signal.SIGCONT)
     tell(target, "resumed", as_json=as_json)
 
@@ -139,6 +140,18 @@ def require_running(target: Node) -> Identity:
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return target.process
+
+
+def _running_already(target: Node) -> CommandFailed:
+    if target.process is not None and is_paused(target.process):
+        cause, next_step = "paused", f"let it go on with 'ottla node resume {target.name}'"
+    else:
+        cause, next_step = "running already", "see it with 'ottla status'"
+    return CommandFailed(
+        f"{target.title} is {cause}",
+        next_step=next_step,
+        exit_status=ExitStatus.ALREADY_RUNNING,
+    )
 
 
 def tell(target: Node, outcome: str, *, as_json: bool) -> None:

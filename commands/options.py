@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY: Final = Path("ottla-data")
 DEFAULT_PORT: Final = 9092
 PORT_MAX: Final = 65_535
+INT16_MAX: Final = 2**15 - 1
+INT32_MAX: Final = 2**31 - 1
+INT64_MAX: Final = 2**63 - 1
+"""What the protocol has room for; more is a wrong command line."""
 BOOTSTRAP_VARIABLE: Final = "OTTLA_BOOTSTRAP"
 _NAME_AND_VALUE: Final = "name=value"
 

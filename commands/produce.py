@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 import trio
 
-from client.errors import RecordsLost, RecordTooLarge
+from client.errors import DeliveryFailed, RecordsLost, RecordTooLarge
 from client.producer import Producer, ProducerConfig
 from commands.columns import count_of
 from commands.failure import CommandFailed
 from commands.line_source import lines_of
-from commands.options import Pair, cluster_options, json_option
+from commands.options import INT32_MAX, Pair, cluster_options, json_option
 from commands.session import run_client
 from protocol.compression import Compression
+from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ACKS: Final[Mapping[str, Literal["all", 0, 1]]] = {"all": "all", "1": 1, "0": 0}
 METADATA_TIMEOUT_S: Final = 60.0
+STDIN: Final = Path("-")
 
 Advance = Callable[[int], None]
 """Moves the progress bar by so many bytes."""
@@ -64,6 +66,8 @@ class Summary:
     failed: int = 0
     cause: str = ""
     seconds: float = 0.0
+    is_complete: bool = False
+    """Whether the outcome of every record is known; not so after Ctrl-C."""
 
     def fail(self, cause: str, *, count: int = 1) -> None:
         """Count records that were not written and remember why the first was not."""
@@ -77,8 +81,8 @@ class Summary:
     "--file",
     "files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Take the lines of a file, not of stdin; can be repeated.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Take the lines of a file, not of stdin (which is -); can be repeated.",
 )
 @click.option("--key", metavar="TEXT", help="The key of every record.")
 @click.option("--key-separator", metavar="TEXT", help="What ends the key in each line.")
@@ -91,7 +95,9 @@ class Summary:
     help="A header of every record; can be repeated.",
 )
 @click.option("--null", metavar="TEXT", help="A key or value of exactly this text is sent as null.")
-@click.option("--partition", type=click.IntRange(min=0), help="Write to this partition only.")
+@click.option(
+    "--partition", type=click.IntRange(0, INT32_MAX), help="Write to this partition only."
+)
 @click.option(
     "--compression",
     type=click.Choice([kind.lower() for kind in Compression.__members__]),
@@ -128,6 +134,8 @@ def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> Non
     """
     if options["key"] is not None and options["key_separator"] is not None:
         raise click.UsageError("--key and --key-separator exclude each other")
+    if options["key_separator"] == "":
+        raise click.BadParameter("it is empty", param_hint="--key-separator")
     summary = Summary()
     production = _Production(bootstrap, topic, summary=summary, **options)
     try:
@@ -136,7 +144,7 @@ def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> Non
         _tell(summary, topic, as_json=as_json)
     if summary.failed:
         lost = count_of(summary.failed, "record")
-        raise CommandFailed(f"{lost} not written: {summary.cause}")
+        raise CommandFailed(f"{lost} failed: {summary.cause}")
 
 
 class _Production:
@@ -163,14 +171,22 @@ class _Production:
         """Produce everything there is. Raises: OttlaError, OSError."""
         started_at = trio.current_time()
         try:
-            with _progress(self._files) as advance:
+            with _progress([path for path in self._files if path != STDIN]) as advance:
                 async with Producer(self._bootstrap, self._config) as producer:
-                    for path in self._files or (None,):
-                        await self._send_lines(producer, path, advance)
+                    await self._send_all(producer, advance)
         except RecordsLost as error:
-            self._summary.fail(str(error.first), count=error.count)
+            self._summary.fail(_outcome_of(error.first), count=error.count)
         finally:
             self._summary.seconds = trio.current_time() - started_at
+        self._summary.is_complete = True
+
+    async def _send_all(self, producer: Producer, advance: Advance) -> None:
+        try:
+            for path in self._files or (STDIN,):
+                await self._send_lines(producer, None if path == STDIN else path, advance)
+        except _Refused as refused:
+            # What was taken before it is still to be acknowledged: leave as if all had been read.
+            self._summary.fail(str(refused.__cause__))
 
     async def _send_lines(self, producer: Producer, path: Path | None, advance: Advance) -> None:
         number = 0
@@ -188,8 +204,22 @@ class _Production:
             await producer.enqueue(
                 self._topic, value, key=key, headers=self._headers, partition=self._partition
             )
-        except (ValueError, RecordTooLarge) as error:
+        except ValueError as error:
             self._summary.fail(f"{place}: {error}")
+        except RecordTooLarge:
+            limit = self._config.request_bytes_max
+            self._summary.fail(f"{place}: {len(line):,} bytes, a record has at most {limit:,}")
+        except OttlaError as error:
+            raise _Refused from error
+
+
+class _Refused(Exception):
+    """The topic takes no records; the cause says why."""
+
+
+def _outcome_of(lost: DeliveryFailed) -> str:
+    outcome = "may have been written" if lost.may_be_written else "was not written"
+    return f"one for {lost.topic}-{lost.partition} {outcome}: {lost.cause}"
 
 
 @contextmanager
@@ -215,7 +245,11 @@ def _progress(files: Sequence[Path]) -> Iterator[Advance]:
 
 def _tell(summary: Summary, topic: str, *, as_json: bool) -> None:
     written = summary.records - summary.failed
-    if as_json:
+    if not summary.is_complete:
+        if written:
+            records = count_of(written, "record")
+            click.echo(f"up to {records} to {topic}, not all of them acknowledged", err=True)
+    elif as_json:
         facts = {
             "topic": topic,
             "written": written,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from client.connection import open_connection
+from client.errors import error_code
 from commands.failure import CommandFailed
 from protocol.api.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.api.metadata import MetadataRequest
@@ -94,21 +95,27 @@ class Readiness:
         asked = self._controller_id
         if asked not in self._addresses:
             asked = min(self._addresses)
+        self._waiting_for = {asked: "it would not create a topic yet"}
         while True:
-            self._waiting_for = {asked: "it would not create a topic yet"}
             try:
                 async with self._connect(asked) as connection:
-                    if await self._would_create(connection):
+                    refusal = await self._refusal(connection)
+                    if refusal is None:
                         return
+                    self._waiting_for = {asked: f"it would not create a topic yet: {refusal}"}
             except (OttlaError, OSError) as error:
                 self._waiting_for = {asked: str(error)}
             await trio.sleep(ASK_INTERVAL_S)
 
-    async def _would_create(self, connection: Connection) -> bool:
+    async def _refusal(self, connection: Connection) -> str | None:
+        """Say why the controller would not create a topic; None where it would."""
         probe = CreatableTopic(name=PROBE_TOPIC, num_partitions=-1, replication_factor=-1)
         question = CreateTopicsRequest(topics=[probe], validate_only=True)
         answer = await connection.call(question, timeout_s=ANSWER_TIMEOUT_S)
-        return answer.topics[0].error_code in (ErrorCode.NONE, ErrorCode.TOPIC_ALREADY_EXISTS)
+        result = answer.topics[0]
+        if result.error_code in (ErrorCode.NONE, ErrorCode.TOPIC_ALREADY_EXISTS):
+            return None
+        return result.error_message or error_code(result.error_code).name
 
     def _connect(self, broker_id: int) -> AbstractAsyncContextManager[Connection]:
         host, port = self._addresses[broker_id]

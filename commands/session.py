@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from client.errors import NoBrokerReachable
+from client.errors import NoBrokerReachable, WaitTimedOut
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
@@ -27,4 +27,8 @@ def run_client(main: Callable[[], Awaitable[T]]) -> T:
             f"no broker answers: {', '.join(dict.fromkeys(map(str, error.causes)))}",
             next_step="start a cluster with 'ottla up', or name another with --bootstrap",
             exit_status=ExitStatus.NOT_RUNNING,
+        ) from error
+    except WaitTimedOut as error:
+        raise CommandFailed(
+            str(error), next_step="see what is wrong with 'ottla status'"
         ) from error

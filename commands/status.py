@@ -14,10 +14,13 @@ import trio
 from client.environment import Environment
 from commands.cluster_view import ClusterView, observe
 from commands.columns import columns, count_of, mebibytes
-from commands.failure import ExitStatus
+from commands.failure import COMPLAINT, ExitStatus
+from commands.launch import last_line
 from commands.options import directory_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from commands.cluster_directory import ClusterDirectory
     from commands.cluster_view import NodeView
 
@@ -43,6 +46,8 @@ def status(directory: ClusterDirectory, *, as_json: bool) -> ExitStatus:
     else:
         click.echo(table(view))
         click.echo(summary(view))
+        for line in _last_words(view, directory):
+            click.echo(line)
         if view.is_up:
             click.echo(f"bootstrap {cluster.bootstrap}, coordinator {cluster.coordinator}")
     if not view.is_up:
@@ -60,6 +65,8 @@ def summary(view: ClusterView) -> str:
     """Say in one line how the partitions are."""
     if not view.is_up:
         return "nothing is running; start it with 'ottla up'"
+    if view.cluster_id is None:
+        return "no broker answers"
     line = f"{count_of(view.topics, 'topic')}, {count_of(view.partitions, 'partition')}"
     if view.without_leader:
         line += f", {view.without_leader} WITHOUT A LEADER"
@@ -98,6 +105,14 @@ def describe_view(view: ClusterView, *, nodes: list[dict[str, Any]]) -> dict[str
             for node, found in zip(nodes, view.nodes, strict=True)
         ],
     }
+
+
+def _last_words(view: ClusterView, directory: ClusterDirectory) -> Iterator[str]:
+    """Say of each dead process why it ended, where it has said so itself."""
+    for found in view.nodes:
+        said = last_line(directory.log_of(found.node)) if found.state == "dead" else ""
+        if said.startswith(COMPLAINT):
+            yield f"{found.node.title} has ended: {said.removeprefix(COMPLAINT)}"
 
 
 def _row(view: NodeView) -> list[str]:

@@ -15,7 +15,7 @@ from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
 from commands.columns import columns, count_of
 from commands.failure import CommandFailed
-from commands.options import Pair, cluster_options, json_option
+from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.session import run_client
 from protocol.errors import ErrorCode, RequestError
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 FLUSH: Final = "ottla.flush"
 LOOKUPS_AT_ONCE: Final = 32
+PARTITIONS: Final = click.IntRange(1, INT32_MAX)
+NO_TOPICS: Final = "there are no topics; make one with 'ottla topic create'"
 
 NEXT_STEPS: Final = {
     ErrorCode.TOPIC_ALREADY_EXISTS: "choose another name, or add --if-not-exists",
@@ -56,10 +58,10 @@ def topic() -> None:
 
 @topic.command()
 @click.argument("names", metavar="TOPIC...", nargs=-1, required=True)
-@click.option("--partitions", type=click.IntRange(min=1), help="[default: the broker's, 1]")
+@click.option("--partitions", type=PARTITIONS, help="[default: the broker's, 1]")
 @click.option(
     "--replication-factor",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, INT16_MAX),
     help="[default: the broker's, 3 or as many as there are brokers]",
 )
 @config_option
@@ -132,6 +134,8 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
     elif found:
         rows = [[str(cell) for cell in one.values()] for one in found]
         click.echo(columns(("TOPIC", "PARTITIONS", "REPLICAS", "FLUSH"), rows))
+    else:
+        click.echo(NO_TOPICS, err=True)
 
 
 @topic.command()
@@ -151,12 +155,15 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"topics": found}, indent=2))
         return
-    click.echo("\n\n".join(_show(one) for one in found) or "there are no topics")
+    if found:
+        click.echo("\n\n".join(_show(one) for one in found))
+    else:
+        click.echo(NO_TOPICS, err=True)
 
 
 @topic.command()
 @click.argument("name", metavar="TOPIC")
-@click.option("--partitions", type=click.IntRange(min=1), help="Widen to so many in all.")
+@click.option("--partitions", type=PARTITIONS, help="Widen to so many in all.")
 @config_option
 @click.option(
     "--delete-config",
@@ -184,7 +191,7 @@ def alter(
     """
     changes: dict[str, str | None] = {**dict(configs), **dict.fromkeys(deleted)}
     if not changes and partitions is None:
-        raise click.UsageError("Give --partitions, --config or --delete-config")
+        raise click.UsageError("give --partitions, --config or --delete-config")
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -31,6 +32,38 @@ if TYPE_CHECKING:
 
 BROKERS_MAX: Final = COORDINATOR_PORT_DISTANCE
 READY_TIMEOUT_S: Final = 60.0
+END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+OWN_SETTINGS: Final = {
+    "node.id": "each broker has its own",
+    "broker.id": "each broker has its own",
+    "log.dirs": "see --data",
+    "log.dir": "see --data",
+    "listeners": "see --port",
+    "advertised.listeners": "see --port",
+    "zookeeper.connect": "see --zookeeper",
+}
+"""What `ottla up` decides for each broker, and --set cannot."""
+
+
+def _require_settings(
+    _ctx: click.Context, _option: click.Parameter, settings: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Check settings before anything is started. Raises: click.BadParameter."""
+    if not settings:
+        return settings
+    from broker.config import BrokerConfig
+    from protocol.errors import OttlaError
+
+    for key, _ in settings:
+        if key in OWN_SETTINGS:
+            raise click.BadParameter(f"{key} is not for all brokers alike: {OWN_SETTINGS[key]}")
+    try:
+        BrokerConfig.parse(dict(settings))
+    except OttlaError as error:
+        raise click.BadParameter(str(error)) from error
+    return settings
 
 
 @click.command()
@@ -57,7 +90,8 @@ READY_TIMEOUT_S: Final = 60.0
     type=Pair(),
     multiple=True,
     metavar="KEY=VALUE",
-    help="A setting for every broker, by Kafka's name.",
+    callback=_require_settings,
+    help="A setting for every broker, by Kafka's name; kept for later starts.",
 )
 @click.option("--detach", is_flag=True, help="Return once the cluster accepts records.")
 @json_option
@@ -67,19 +101,22 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
     Every broker is a process of its own, and so is the coordinator that is started for them
     unless --zookeeper names one. Without --detach a live table is shown until Ctrl-C, which
     stops everything cleanly. DIR/cluster.json tells scripts the addresses and pids. What runs
-    already is left as it is; where all of it does, the exit status is 4.
+    already is left as it is; where all of it does, the exit status is 4. Settings are kept for
+    the next start, unless this one fails; any --set replaces all of them.
 
     \b
     Examples:
       $ ottla up
       $ ottla up --brokers 1 --port 19092 --data scratch --detach
     """
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in END_SIGNALS:
         signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: stop what was started
     launcher = Launcher(directory)
     directory.path.mkdir(parents=True, exist_ok=True)
     with directory.changing():
-        cluster = _plan(directory, Wishes(**wishes))
+        known = directory.load() if directory.exists() else None
+        settings_before = known.settings if known else ()
+        cluster = _plan(known, Wishes(**wishes))
         missing = _missing(cluster, directory)
         require_free(HOST, [node.port for node in missing])
         if cluster.zookeeper is not None:
@@ -89,6 +126,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
             _wait_ready(cluster, launcher)
         except BaseException:
             stop(directory, [directory.load().node(node.name) for node in missing])
+            directory.save(replace(directory.load(), settings=settings_before))
             raise
     _announce(cluster, directory, as_json=as_json)
     if not detach:
@@ -97,8 +135,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
         watch(directory, launcher)
 
 
-def _plan(directory: ClusterDirectory, wishes: Wishes) -> Cluster:
-    known = directory.load() if directory.exists() else None
+def _plan(known: Cluster | None, wishes: Wishes) -> Cluster:
     free_ports = find_free(HOST, BROKERS_MAX + 1) if wishes.port == 0 else ()
     return plan(known, wishes, free_ports=free_ports)
 
@@ -120,12 +157,21 @@ def _wait_ready(cluster: Cluster, launcher: Launcher) -> None:
     from client.environment import Environment
     from commands.readiness import Readiness
 
+    async def end_when_told() -> None:
+        # Raised by a handler in the midst of trio it would break the event loop.
+        with trio.open_signal_receiver(*END_SIGNALS) as signals:
+            async for _ in signals:
+                raise KeyboardInterrupt
+
     async def wait() -> None:
         addresses = {node.broker_id: (HOST, node.port) for node in cluster.brokers}
         readiness = Readiness(Environment.real().network, addresses)
-        await readiness.wait(
-            check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
-        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(end_when_told)
+            await readiness.wait(
+                check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
+            )
+            nursery.cancel_scope.cancel()
 
     trio.run(wait)
 

@@ -133,7 +133,3 @@ class ClusterState:
     def without_broker(self, broker_id: int) -> ClusterState:
         """Give the cluster with one broker gone."""
         return replace(self, brokers={i: b for i, b in self.brokers.items() if i != broker_id})
-
-    def without_topic(self, name: str) -> ClusterState:
-        """Give the cluster with one topic gone."""
-        return replace(self, topics={n: t for n, t in self.topics.items() if n != name})

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from coordinator.errors import InvalidConfig, InvalidTopicName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 NAME_CHARACTERS_MAX: Final = 249
 CONFIG_CHARACTERS_MAX: Final = 65_536
@@ -36,14 +36,6 @@ def check_name(name: str) -> None:
         raise InvalidTopicName(f"{name!r} cannot be a topic name")
     if _NAME.fullmatch(name) is None:
         raise InvalidTopicName(f"topic name {name!r}: use only letters, digits, '.', '_' and '-'")
-
-
-def find_collision(name: str, existing: Iterable[str]) -> str | None:
-    """Find a topic whose name differs only by '.' against '_': metrics cannot tell them apart."""
-    flattened = name.replace(".", "_")
-    return next(
-        (each for each in existing if each != name and each.replace(".", "_") == flattened), None
-    )
 
 
 def min_insync_replicas(config: Mapping[str, str], *, replication_factor: int) -> int:

@@ -8,6 +8,7 @@ Must never know: what tests do with it.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, for everything that is handed a generator
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from broker.broker import Broker
 from broker.config import BrokerConfig
 from client.environment import Environment
 from coordinator.memory import MemoryCluster
-from protocol.errors import CoordinationError
+from protocol.errors import CoordinationError, StorageError
 from simulation.disk import MemoryDisk
 from simulation.network import MemoryNetwork
 
@@ -40,11 +41,13 @@ class SimulatedBroker:
         self.host = f"broker-{broker_id}"
         self.broker: Broker | None = None
         self._cluster = cluster
-        self._disk = MemoryDisk(cluster.environment(self.host).random)
+        self.disk = MemoryDisk(cluster.environment(self.host).random)
         self._process = trio.CancelScope()
         self._ended = trio.Event()
         self._ended.set()
         self._store: Store | None = None
+        self.failure: BaseException | None = None
+        """Of its disk, that ended its process."""
 
     @property
     def is_running(self) -> bool:
@@ -56,10 +59,11 @@ class SimulatedBroker:
         assert not self.is_running, f"{self.host} runs already"
         self._ended = trio.Event()
         self._process = trio.CancelScope()
+        self.failure = None
         self.broker = Broker(
             BrokerConfig.parse(self._properties()),
             environment=self._cluster.environment(self.host),
-            disk=self._disk,
+            disk=self.disk,
             connect_store=self._connect_store,
         )
         await self._cluster.nursery.start(self._run, self.broker)
@@ -70,6 +74,8 @@ class SimulatedBroker:
         try:
             with self._process:
                 await broker.run(task_status=task_status)
+        except* StorageError as group:
+            self.failure = group
         finally:
             self._ended.set()
 
@@ -89,7 +95,14 @@ class SimulatedBroker:
     def lose_power(self) -> None:
         """Let the machine of an ended process lose what its disk had not synced."""
         assert not self.is_running, f"{self.host} runs"
-        self._disk.crash()
+        self.disk.crash()
+
+    def lose_disk(self) -> None:
+        """Give the machine of an ended process an empty disk."""
+        assert not self.is_running, f"{self.host} runs"
+        self.disk = MemoryDisk(
+            self._cluster.environment(self.host).random, sync_latency_s=self.disk.sync_latency_s
+        )
 
     @property
     def store(self) -> Store | None:
@@ -127,6 +140,7 @@ class SimulatedCluster:
         self._store = MemoryCluster()
         self._seed = seed
         self._cut_off: set[int] = set()
+        self._generators: Counter[str] = Counter()
 
     @property
     def bootstrap(self) -> str:
@@ -134,11 +148,16 @@ class SimulatedCluster:
         return ",".join(f"{broker.host}:{PORT}" for broker in self.brokers.values())
 
     def environment(self, host: str) -> Environment:
-        """Give what a client or a broker on `host` needs of the outside world."""
+        """Give what a client or a broker on `host` needs of the outside world.
+
+        A host that is started again draws other numbers: ids made of them stay unique.
+        """
+        drawn = self._generators[host]
+        self._generators[host] += 1
         return Environment(
             network=self.network.host(host),
             wall_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
-            random=random.Random(f"{self._seed} {host}"),  # noqa: S311 - to be repeatable
+            random=random.Random(f"{self._seed} {host} {drawn}"),  # noqa: S311 - to be repeatable
         )
 
     def connect_store(self) -> AbstractAsyncContextManager[Store]:

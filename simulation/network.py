@@ -36,7 +36,8 @@ class MemoryNetwork:
     def __init__(self, *, pipe_bytes: int = PIPE_BYTES) -> None:
         self._pipe_bytes = pipe_bytes
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
-        self._streams: dict[MemoryStream, str] = {}
+        self._streams: dict[MemoryStream, tuple[str, str]] = {}  # whose end it is, and its peer
+        self._separated: set[frozenset[str]] = set()
         self._next_port = FIRST_FREE_PORT
 
     def host(self, name: str) -> MemoryHost:
@@ -48,9 +49,20 @@ class MemoryNetwork:
         for (owner, _), listener in list(self._listeners.items()):
             if owner == host:
                 listener.cut()
-        for stream, owner in list(self._streams.items()):
+        for stream, (owner, _) in list(self._streams.items()):
             if owner == host:
                 stream.cut()
+
+    def separate(self, one: str, other: str) -> None:
+        """Break the connections of two hosts and let them have no new ones; neither seems dead."""
+        self._separated.add(frozenset({one, other}))
+        for stream, ends in list(self._streams.items()):
+            if ends == (one, other):
+                stream.cut()
+
+    def rejoin(self) -> None:
+        """Let all hosts reach one another again."""
+        self._separated.clear()
 
     def listen(self, host: str, port: int) -> MemoryListener:
         """Listen on a port of a host, on a free one for 0. Raises: OSError when it is taken."""
@@ -65,7 +77,9 @@ class MemoryNetwork:
         return listener
 
     def connect(self, source: str, host: str, port: int) -> MemoryStream:
-        """Connect `source` to a listener. Raises: ConnectionRefusedError."""
+        """Connect `source` to a listener. Raises: ConnectionRefusedError, OSError (separated)."""
+        if frozenset({source, host}) in self._separated:
+            raise OSError(f"{host} cannot be reached from {source}")
         listener = self._listeners.get((host, port))
         if listener is None:
             raise ConnectionRefusedError(f"nothing listens on {host}:{port}")
@@ -79,7 +93,7 @@ class MemoryNetwork:
         forth, back = _Pipe(self._pipe_bytes), _Pipe(self._pipe_bytes)
         near = MemoryStream(back, forth, closed=self._forget)
         far = MemoryStream(forth, back, closed=self._forget)
-        self._streams[near], self._streams[far] = source, host
+        self._streams[near], self._streams[far] = (source, host), (host, source)
         return near, far
 
     def _forget(self, stream: MemoryStream) -> None:

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 CONSUMER_ID = -1
 READ_COMMITTED = 1
 TOPIC_IDS_SINCE = 13
-REPLICA_STATE_SINCE = 15
 FETCH_BYTES_MAX = 57_671_680
 """Kafka's fetch.max.bytes of the broker: what one response holds at most, but for one batch."""
 
@@ -131,7 +130,8 @@ class _Fetch:
 
     def read(self, wanted: list[Wanted]) -> None:
         """Read again what `wanted` names, within the bytes that are left."""
-        left = self._bytes_max - sum(w.size_bytes for w in self.wanted if w not in wanted)
+        kept = sum(w.size_bytes for w in self.wanted) - sum(w.size_bytes for w in wanted)
+        left = self._bytes_max - kept
         is_empty = left == self._bytes_max
         for one in wanted:
             if one.partition is None:
@@ -191,7 +191,7 @@ class _Fetch:
             if wanted.partition is None or wanted.found.diverging_epoch is not None:
                 return True
             size_bytes += wanted.size_bytes
-        return size_bytes >= self._request.min_bytes
+        return size_bytes >= min(self._request.min_bytes, self._bytes_max)
 
     async def wait(self) -> FetchResponse:
         """Answer once satisfied, or with what there is when the time is over."""

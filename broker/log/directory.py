@@ -82,11 +82,11 @@ class DataDirectory:
         Raises: StorageError.
         """
         marker = f"{self.path}/{_CLEAN_MARKER}"
-        if not self._disk.exists(marker):
-            return False
+        was_clean = self._disk.exists(marker)
         self._disk.remove(marker)
+        # Also for the logs that a killed process has created: they count as durable from now on.
         self._disk.sync_directory(self.path)
-        return True
+        return was_clean
 
     def write_clean_marker(self) -> None:
         """Say that every log was closed cleanly. Raises: StorageError."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from broker.log.directory import DELETE_SUFFIX, STRAY_SUFFIX
 from broker.log.errors import FileMissing
 from broker.log.metadata import METADATA_FILE, encode_topic_id, parse_topic_id
 from broker.log.recovery import TRUNCATION_FILE
@@ -65,11 +66,20 @@ def make_clean(storage: Storage) -> None:
         storage.disk.sync_directory(storage.directory)
 
 
-def move_away(storage: Storage, topic_id: bytes | None, suffix: str) -> str:
-    """Rename the directory to a name that was never used. Returns: its path now.
+def delete(storage: Storage, topic_id: bytes | None) -> None:
+    """Remove the directory, renamed first: what is begun is finished at the next start.
 
     Raises: StorageError.
     """
+    storage.disk.remove(_move_away(storage, topic_id, DELETE_SUFFIX))
+
+
+def set_aside(storage: Storage, topic_id: bytes | None) -> str:
+    """Keep the directory under another name. Returns: its path now. Raises: StorageError."""
+    return _move_away(storage, topic_id, STRAY_SUFFIX)
+
+
+def _move_away(storage: Storage, topic_id: bytes | None, suffix: str) -> str:
     parent, _, name = storage.directory.rpartition("/")
     identity = (topic_id or b"").hex()
     unique = f"{name[:_NAME_BYTES_KEPT]}.{identity}.{storage.wall_ms():x}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.log import appends, lifetime, timestamps, truncation
-from broker.log.directory import DELETE_SUFFIX, STRAY_SUFFIX, Checkpoint
+from broker.log.directory import Checkpoint
 from broker.log.errors import OffsetOutOfRange
 from broker.log.slice import LogSlice
 from broker.log.state import LogState
@@ -309,12 +309,10 @@ class Log:
 
     def delete(self) -> None:
         """Remove the log from the disk: its directory is renamed first. Raises: StorageError."""
-        self._storage.disk.remove(self._move_away(DELETE_SUFFIX))
+        self.close(clean=False)
+        lifetime.delete(self._storage, self.topic_id)
 
     def set_aside(self) -> str:
         """Keep the log under another name. Returns: its path now. Raises: StorageError."""
-        return self._move_away(STRAY_SUFFIX)
-
-    def _move_away(self, suffix: str) -> str:
         self.close(clean=False)
-        return lifetime.move_away(self._storage, self.topic_id, suffix)
+        return lifetime.set_aside(self._storage, self.topic_id)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgpack
 
-from broker.log.errors import InvalidProducerEpoch, OutOfOrderSequence
+from broker.log.errors import InvalidProducerEpoch, InvalidRecord, OutOfOrderSequence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,15 +69,19 @@ class ProducerStates:
         """Decide whether a request's batches may be appended, without changing anything.
 
         Returns: None to append them; or the batch as it was appended when it came first.
-        Raises: OutOfOrderSequence, InvalidProducerEpoch.
+        Raises: OutOfOrderSequence, InvalidProducerEpoch; InvalidRecord where only some came before.
         """
         ahead: dict[int, ProducedBatch] = {}
+        known: list[ProducedBatch] = []
         for batch in batches:
             duplicate = self._check_one(batch, ahead.get(batch.producer_id))
             if duplicate is not None:
-                return duplicate
-            ahead[batch.producer_id] = batch
-        return None
+                known.append(duplicate)
+            else:
+                ahead[batch.producer_id] = batch
+        if known and ahead:
+            raise InvalidRecord("batches that were appended before come with new ones: send each")
+        return known[0]._replace(last_offset=known[-1].last_offset) if known else None
 
     def _check_one(self, batch: ProducedBatch, ahead: ProducedBatch | None) -> ProducedBatch | None:
         entry = self._entries.get(batch.producer_id)

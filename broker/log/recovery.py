@@ -16,6 +16,7 @@ import structlog
 from broker.log.epochs import EpochCache, EpochsDamaged
 from broker.log.errors import FileMissing
 from broker.log.index_files import INDEX_SUFFIXES
+from broker.log.metadata import METADATA_FILE
 from broker.log.placement import place
 from broker.log.segment import (
     DELETED_SUFFIX,
@@ -217,6 +218,20 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, sca
                 doomed.remove()
             del found[i + 1 :]
             break
+    _sync_small_files(storage)
+
+
+def _sync_small_files(storage: Storage) -> None:
+    """Make durable what says whose log this is, and what its epochs are.
+
+    A process that was killed may have left them in the kernel's hands; nothing writes them again,
+    and without them a power failure would disown records that were acknowledged meanwhile.
+    """
+    for name in (METADATA_FILE, EPOCHS_FILE):
+        if storage.disk.exists(storage.path(name)):
+            file = storage.disk.open(storage.path(name))
+            file.sync()
+            file.close()
     storage.disk.sync_directory(storage.directory)
 
 

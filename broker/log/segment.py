@@ -367,13 +367,6 @@ class Segment:
         """Read one whole batch. Raises: StorageError."""
         return self.file.read(position, size_bytes)
 
-    def verify(self) -> Iterator[tuple[BatchHeader, int, bool]]:
-        """Yield each batch's header, its position, and whether its CRC is right.
-
-        Raises: CorruptBatch where a header makes no sense; StorageError.
-        """
-        return iterate_batches(self.file.view(), end=self.size_bytes)
-
     def _header_at(self, position: int) -> BatchHeader:
         header, _ = next(self._headers(position, end=self.size_bytes))
         return header

@@ -8,6 +8,7 @@ Source: KIP-101, KIP-320, KIP-595 (diverging epochs), KIP-903 (broker epoch in f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,7 +21,7 @@ from protocol.api.fetch import FetchPartition, FetchRequest, FetchTopic, Replica
 from protocol.errors import ErrorCode, RequestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from broker.config import ReplicationConfig
@@ -49,6 +50,14 @@ class Followed:
     asked: FetchPartition
     pause_s: float = 0.0
     paused_until: float = 0.0
+
+    @property
+    def may_be_fetched(self) -> bool:
+        """Whether the log agrees with the leader's, and is durable: a fetch says both."""
+        partition = self.partition
+        return not partition.needs_reconciling and (
+            partition.durable.value >= partition.log.log_end_offset
+        )
 
     def pause(self, *, longest_s: float) -> None:
         """Leave the partition out for a while, longer with every time."""
@@ -122,19 +131,22 @@ class LeaderFetcher:
     async def _fetch_until_interrupted(self, connection: Connection) -> None:
         while self._followed:
             await self._reconcile(connection)
-            ready = self._ready()
-            if not ready:
-                with trio.move_on_at(min(f.paused_until for f in self._followed.values())):
-                    await trio.sleep_forever()
-                continue
-            await _wait_durable(ready)
-            wait_s = self._wait_s()
-            response = await connection.call(
-                self._request(ready, wait_s=wait_s),
-                version=FETCH_VERSION,
-                timeout_s=wait_s + ANSWER_GRACE_S,
-            )
-            self._take(response, ready)
+            await _wait_durable(self._ready())
+            # Meanwhile one may have got another leader, and lost its claim to be durable.
+            asked = [followed for followed in self._ready() if followed.may_be_fetched]
+            if asked:
+                await self._fetch(connection, asked)
+            elif self._followed:
+                await trio.sleep_until(min(f.paused_until for f in self._followed.values()))
+
+    async def _fetch(self, connection: Connection, asked: Sequence[Followed]) -> None:
+        wait_s = self._wait_s()
+        response = await connection.call(
+            self._request(asked, wait_s=wait_s),
+            version=FETCH_VERSION,
+            timeout_s=wait_s + ANSWER_GRACE_S,
+        )
+        self._take(response, asked)
 
     async def _reconcile(self, connection: Connection) -> None:
         async def ask(question: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
@@ -164,12 +176,10 @@ class LeaderFetcher:
         pauses = (f.paused_until - now for f in self._followed.values() if f.paused_until > now)
         return min([self._config.replica_fetch_wait_max_ms / 1000, *pauses])
 
-    def _request(self, ready: Iterable[Followed], *, wait_s: float) -> FetchRequest:
+    def _request(self, to_ask: Iterable[Followed], *, wait_s: float) -> FetchRequest:
         topics: dict[bytes, FetchTopic] = {}
-        for followed in ready:
+        for followed in to_ask:
             partition, asked = followed.partition, followed.asked
-            if partition.needs_reconciling:
-                continue
             asked.current_leader_epoch = followed.leader_epoch
             asked.fetch_offset = partition.log.log_end_offset
             asked.last_fetched_epoch = partition.log.latest_epoch
@@ -182,7 +192,7 @@ class LeaderFetcher:
             replica_state=ReplicaState(
                 replica_id=self._broker_id, replica_epoch=self._broker_epoch()
             ),
-            max_wait_ms=int(wait_s * 1000),
+            max_wait_ms=ceil(wait_s * 1000),  # a wait of 0 would ask again and again
             min_bytes=1,
             max_bytes=self._config.replica_fetch_response_max_bytes,
             session_id=0,
@@ -190,14 +200,16 @@ class LeaderFetcher:
             topics=list(topics.values()),
         )
 
-    def _take(self, response: FetchResponse, ready: Iterable[Followed]) -> None:
+    def _take(self, response: FetchResponse, asked: Iterable[Followed]) -> None:
         if response.error_code != ErrorCode.NONE:
-            for followed in ready:
+            for followed in asked:
                 followed.pause(longest_s=self._longest_pause_s)
             return
+        # Not what is followed now: that may be the same partition under a later leader epoch.
+        by_key = {(f.partition.topic_id, f.partition.index): f for f in asked}
         for topic in response.responses:
             for data in topic.partitions:
-                found = self._followed.get((topic.topic_id, data.partition_index))
+                found = by_key.get((topic.topic_id, data.partition_index))
                 if found is not None:
                     self._take_partition(found, data)
 
@@ -222,10 +234,12 @@ class LeaderFetcher:
     def _obey(self, followed: Followed, data: PartitionData) -> None:
         partition = followed.partition
         if data.error_code == ErrorCode.OFFSET_OUT_OF_RANGE:
-            if data.log_start_offset > partition.log.log_end_offset:
+            is_empty = partition.log.latest_epoch < 0  # and so has nothing to reconcile by
+            if is_empty or data.log_start_offset > partition.log.log_end_offset:
                 partition.restart_log(data.log_start_offset)
             else:
                 partition.needs_reconciling = True
+                followed.pause(longest_s=self._longest_pause_s)
             return
         if data.error_code != ErrorCode.NONE:
             followed.pause(longest_s=self._longest_pause_s)

@@ -6,7 +6,6 @@ have been a yes. Must never know: how the high watermark is computed, the store.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -59,7 +58,7 @@ class IsrKeeper:
         self._led = led
         self._call_controller = call_controller
         self._lag_time_max_s = lag_time_max_s
-        self._suspects: set[Partition] = set()
+        self._suspects: dict[Partition, None] = {}
         self._wake = trio.Event()
 
     def follower_fetched(self, partition: Partition, follower_id: int) -> None:
@@ -71,7 +70,7 @@ class IsrKeeper:
 
     def look_at(self, partition: Partition) -> None:
         """Consider a partition's ISR soon."""
-        self._suspects.add(partition)
+        self._suspects[partition] = None
         self._wake.set()
 
     async def run(self) -> None:
@@ -81,18 +80,13 @@ class IsrKeeper:
             with trio.move_on_at(next_full_look):
                 await self._wake.wait()
             self._wake = trio.Event()
-            looked_at, self._suspects = self._suspects, set()
+            looked_at, self._suspects = list(self._suspects), {}
             if trio.current_time() >= next_full_look:
-                looked_at = set(self._led())
+                looked_at = list(self._led())
                 next_full_look = trio.current_time() + self._lag_time_max_s / 2
-            unsettled = [p for p in looked_at if p.pending_isr is not None]
             for partition in looked_at:
-                wanted = partition.propose_isr(
-                    lag_time_max_s=self._lag_time_max_s, eligible=self._eligible
-                )
-                if wanted is not None:
-                    partition.pending_isr = wanted
-                    unsettled.append(partition)
+                partition.propose_isr(lag_time_max_s=self._lag_time_max_s, eligible=self._eligible)
+            unsettled = [p for p in looked_at if p.pending_isr is not None]
             if unsettled:
                 await self._settle(unsettled)
 
@@ -123,16 +117,13 @@ class IsrKeeper:
             self.look_at(partition)
 
     def _obey(self, partition: Partition, answer: PartitionResult) -> bool:
-        """Take over the controller's answer. Returns: whether the matter is settled."""
-        if partition.state is None or answer.leader_epoch not in (partition.leader_epoch, 0):
-            return True
+        """Draw what follows from the controller's answer. Returns: whether there is no more to ask.
+
+        A yes is obeyed when the state of the cluster brings it, together with the rule
+        (min.insync.replicas) that it was decided by: of that the answer says nothing.
+        """
         code = ErrorCode(answer.error_code)
-        if code is ErrorCode.NONE:
-            state = replace(
-                partition.state, isr=tuple(answer.isr), partition_epoch=answer.partition_epoch
-            )
-            log_events.info("isr_changed", partition=partition.name, isr=state.isr)
-            partition.isr_decided(state)
+        if code is ErrorCode.NONE or answer.leader_epoch not in (partition.leader_epoch, 0):
             return True
         log_events.info("isr_change_refused", partition=partition.name, code=code.name)
         if code in OUTCOME_UNKNOWN:
@@ -144,15 +135,15 @@ class IsrKeeper:
         topics: dict[bytes, TopicData] = {}
         for partition in partitions:
             assert partition.state is not None, "a leader has a state"
+            assert partition.pending_isr is not None, "only what is proposed is asked for"
             topic = topics.setdefault(partition.topic_id, TopicData(topic_id=partition.topic_id))
-            members = partition.pending_isr or partition.isr
             topic.partitions.append(
                 PartitionData(
                     partition_index=partition.index,
                     leader_epoch=partition.leader_epoch,
                     new_isr_with_epochs=[
-                        BrokerState(broker_id=m, broker_epoch=self._epoch_of(partition, m))
-                        for m in members
+                        BrokerState(broker_id=member, broker_epoch=epoch)
+                        for member, epoch in partition.pending_isr.items()
                     ],
                     partition_epoch=partition.state.partition_epoch,
                 )
@@ -162,8 +153,3 @@ class IsrKeeper:
             broker_epoch=self._broker_epoch(),
             topics=list(topics.values()),
         )
-
-    def _epoch_of(self, partition: Partition, member: int) -> int:
-        if member == self._broker_id:
-            return self._broker_epoch()
-        return partition.follower_epoch(member)

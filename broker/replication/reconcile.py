@@ -17,7 +17,7 @@ from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -100,7 +100,11 @@ def _obey(
             "leader_knows_no_epoch_of_ours", partition=partition.name, epoch=asked_epoch
         )
         return None
-    partition.truncate(decision.end_offset)
+    try:
+        partition.truncate(decision.end_offset)
+    except StorageError as error:
+        log_events.warning("cannot_truncate", partition=partition.name, error=str(error))
+        return None
     if decision.complete:
         partition.needs_reconciling = False
         return -1

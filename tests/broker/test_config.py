@@ -106,10 +106,12 @@ def test_every_setting_survives_being_written_and_read():
     assert {item.metadata["key"] for item, _ in BrokerConfig().settings()} == KEYS
 
 
-def test_clients_are_told_the_listeners_where_nothing_else_is_advertised():
-    assert BrokerConfig.parse({"listeners": "A://h:1"}).advertised == parse_endpoints("A://h:1")
+def test_advertised_listeners_are_endpoints_like_the_listeners():
     both = {"listeners": "A://h:1", "advertised.listeners": "A://outside:2"}
-    assert BrokerConfig.parse(both).advertised == parse_endpoints("A://outside:2")
+    node = BrokerConfig.parse(both).node
+
+    assert node.listeners == parse_endpoints("A://h:1")
+    assert node.advertised_listeners == parse_endpoints("A://outside:2")
 
 
 def test_topics_get_what_was_set_for_them_and_nothing_else():

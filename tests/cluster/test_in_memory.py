@@ -10,7 +10,15 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from broker.partition import Partition
-from client import Admin, Consumer, ConsumerConfig, NewTopic, Producer, TopicPartition
+from client import (
+    Admin,
+    Consumer,
+    ConsumerConfig,
+    NewTopic,
+    Producer,
+    ProducerConfig,
+    TopicPartition,
+)
 from protocol.errors import RequestError
 from simulation.cluster import SimulatedCluster, simulated_cluster
 
@@ -213,6 +221,18 @@ async def test_a_broker_whose_session_expires_fences_itself_and_returns(autojump
         await wait_in_sync(cluster)
 
         assert await consume(cluster, 20) == numbered(0, 20)
+
+
+async def test_a_big_record_passes_where_the_topic_lets_it(autojump_clock):
+    big = bytes(range(256)) * 20_000
+    async with cluster_of_three() as cluster:
+        await create(cluster, **{"max.message.bytes": "6000000"})
+        config = ProducerConfig(request_bytes_max=6_000_000)
+        environment = cluster.environment("client")
+        async with Producer(cluster.bootstrap, config, environment=environment) as producer:
+            await producer.send(TOPIC, big, partition=0)
+
+        assert await consume(cluster, 1) == [big]
 
 
 async def test_replicas_are_equal_byte_for_byte(autojump_clock):

@@ -132,7 +132,7 @@ def test_a_node_that_is_not_there_is_told_with_those_that_are(stopped_cluster):
     status, _, err = run("node", "kill", "7", "--data", str(stopped_cluster))
 
     assert status == 1
-    assert "no node '7'; choose of coordinator, 1, 2" in err
+    assert "no node '7'; choose one of coordinator, 1, 2" in err
 
 
 @pytest.mark.parametrize("wrong", ["no-equals-sign", "=value"])
@@ -141,6 +141,66 @@ def test_a_setting_is_a_name_and_a_value(wrong, tmp_path):
 
     assert status == 2
     assert "is not name=value" in err
+
+
+@pytest.mark.parametrize(
+    ("setting", "cause"),
+    [
+        ("no.such=1", "no.such is not a setting"),
+        ("num.partitions=none", "a whole number is expected"),
+        ("log.dirs=/elsewhere", "log.dirs is not for all brokers alike: see --data"),
+    ],
+)
+def test_a_setting_that_no_broker_takes_is_told_before_anything_is_started(
+    setting, cause, tmp_path
+):
+    status, _, err = run("up", "--data", str(tmp_path / "new"), "--set", setting)
+
+    assert status == 2
+    assert f"Invalid value for '--set': {setting.partition('=')[0]}" in err
+    assert cause in err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("consume", "t", "--timestamp", "9" * 20),
+        ("consume", "t", "--timestamp", "1969-12-31T23:59:59Z"),
+        ("consume", "t", "--timestamp", "yesterday"),
+        ("consume", "t", "--offset", "9" * 20),
+        ("consume", "t", "--partition", "9" * 10),
+        ("topic", "create", "t", "--replication-factor", "32768"),
+        ("topic", "create", "t", "--partitions", "9" * 10),
+        ("topic", "alter", "t", "--partitions", "9" * 10),
+        ("produce", "t", "--partition", "9" * 10),
+        ("produce", "t", "--key-separator", ""),
+    ],
+    ids=" ".join,
+)
+def test_what_has_no_meaning_to_a_broker_is_a_wrong_command_line(args):
+    status, _, err = run(*args, "--bootstrap", "127.0.0.1:1")
+
+    assert status == 2
+    assert err.startswith("ottla: error: Invalid value for ")
+
+
+def test_where_nothing_listens_the_address_is_told_once():
+    assert run("topic", "list", "--bootstrap", "127.0.0.1:1") == (
+        3, "", "ottla: error: no broker answers: cannot connect to 127.0.0.1:1: connection refused;"
+        " start a cluster with 'ottla up', or name another with --bootstrap\n",
+    )  # fmt: skip
+
+
+def test_a_dead_broker_is_shown_with_the_reason_it_gave(stopped_cluster):
+    logs = stopped_cluster / "logs"
+    logs.mkdir()
+    (logs / "broker-1.log").write_text("event=started\nottla: error: disk full; free some space\n")
+    (logs / "broker-2.log").write_text("event=started\n")
+    _, out, _ = run("status", "--data", str(stopped_cluster))
+
+    assert "broker 1 has ended: disk full; free some space\n" in out
+    assert "broker 2 has ended" not in out
 
 
 def imported_by(statement: str) -> set[str]:

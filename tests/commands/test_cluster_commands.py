@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -140,7 +141,7 @@ def test_files_are_produced_whole(ottla, tmp_path):
 def test_a_record_that_is_not_written_is_told_and_the_status_is_1(ottla):
     done = ottla.run("produce", "failing", "--key-separator", ":", stdin=b"good:1\nbad\n", status=1)
 
-    assert b"1 record not written: stdin:2: there is no ':' after a key" in done.stderr
+    assert b"1 record failed: stdin:2: there is no ':' after a key" in done.stderr
 
 
 def test_a_reader_that_leaves_is_no_error(ottla):
@@ -154,6 +155,59 @@ def test_a_reader_that_leaves_is_no_error(ottla):
     assert done.stdout == b"x" * 100 + b"\n"
     assert done.stderr == b""
     assert done.returncode == 0
+
+
+def test_a_reader_that_leaves_ends_a_reading_that_waits_for_more(ottla):
+    ottla.run("produce", "waiting", stdin=b"only one\n")
+    shell = f"{' '.join(OTTLA)} consume waiting --from-beginning | head -n 1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shell}"],
+        cwd=ottla.directory, capture_output=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"only one\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("topic", "partition", "cause"),
+    [
+        ("not a name", "0", b"a name has 1 to 249 letters"),
+        ("refusing", "7", b"no partition refusing-7"),
+    ],
+)
+def test_what_a_topic_refuses_is_not_counted_as_written(ottla, topic, partition, cause):
+    ottla.run("topic", "create", "refusing", "--partitions", "1", "--if-not-exists")
+    done = ottla.run("produce", topic, "--partition", partition, "--json", stdin=b"a\n", status=1)
+    summary = json.loads(done.stdout)
+
+    assert (summary["written"], summary["failed"]) == (0, 1)
+    assert b"1 record failed: " in done.stderr
+    assert cause in done.stderr
+
+
+def test_a_line_too_long_for_a_record_is_told_by_its_place(ottla):
+    done = ottla.run("produce", "long", stdin=b"a\n" + b"x" * 1_100_000 + b"\nb\n", status=1)
+
+    assert b"2 records to long" in done.stderr
+    assert b"stdin:2: 1,100,000 bytes, a record has at most 1,048,576" in done.stderr
+
+
+def test_a_dash_among_the_files_is_stdin(ottla, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("first\n")
+    ottla.run(
+        "produce", "dash", "--file", str(path), "--file", "-", "--partition", "0", stdin=b"second\n"
+    )
+
+    assert ottla.out("consume", "dash", "--from-beginning", "--exit-at-end") == "first\nsecond\n"
+
+
+@pytest.mark.parametrize("stop", [("--exit-at-end",), ("--count", "1")])
+def test_an_offset_after_the_end_is_refused_with_those_that_are_there(ottla, stop):
+    ottla.run("topic", "create", "short", "--partitions", "1", "--if-not-exists")
+    done = ottla.run("consume", "short", "--offset", "99", *stop, status=1)
+
+    assert b"short-0 does not hold offset 99; its oldest is 0, its next will be 0" in done.stderr
 
 
 def test_a_topic_is_described_altered_and_deleted(ottla):
@@ -214,6 +268,9 @@ def test_a_node_is_paused_resumed_and_stopped(tmp_path):
     with running_cluster(tmp_path, "--brokers", "1") as ottla:
         ottla.run("node", "pause", "1")
         assert ottla.json("status", status=1)["nodes"][1]["state"] == "paused"
+        assert "no broker answers" in ottla.out("status", status=1)
+        refused = ottla.run("node", "start", "1", status=4)
+        assert b"is paused; let it go on with 'ottla node resume 1'" in refused.stderr
         ottla.run("node", "resume", "1")
         assert ottla.json("status")["nodes"][1]["state"] == "running"
         ottla.run("node", "stop", "1")
@@ -240,14 +297,44 @@ def test_a_cluster_carries_on_with_its_data(tmp_path):
 
 
 def test_a_broker_that_cannot_start_is_told_with_its_last_word(tmp_path):
+    (tmp_path / "ottla-data").mkdir()
+    (tmp_path / "ottla-data" / "broker-1").write_text("a file, not a directory")
     done = CommandLine(tmp_path).run(
-        *("up", "--detach", "--port", "0", "--brokers", "1", "--set", "num.partitions=none"),
-        status=1,
+        "up", "--detach", "--port", "0", "--brokers", "1", "--set", "num.partitions=4", status=1
     )
 
-    assert b"broker 1 has ended: num.partitions='none'" in done.stderr
+    assert re.search(rb"^ottla: error: broker 1 has ended: .*broker-1", done.stderr)
     assert b"broker-1.log" in done.stderr
-    assert CommandLine(tmp_path).json("status", status=3)["nodes"][0]["state"] == "stopped"
+    status = CommandLine(tmp_path).json("status", status=3)
+    assert status["nodes"][0]["state"] == "stopped"
+    assert status["settings"] == [], "what a failed start was given would stop the next one too"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end_while_it_starts_it_leaves_nothing_behind(tmp_path, signum):
+    process = subprocess.Popen(
+        [
+            *(*OTTLA, "up", "--port", "0", "--brokers", "1"),
+            *("--set", "default.replication.factor=2"),  # never ready, for there is one broker
+        ],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        log = tmp_path / "ottla-data" / "logs" / "broker-1.log"
+        for _ in range(600):
+            if log.exists() and "broker_started" in log.read_text():
+                break
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.05)
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert (process.returncode, out, err) == (130, "", "")
+    states = [node["state"] for node in CommandLine(tmp_path).json("status", status=3)["nodes"]]
+    assert states == ["stopped", "stopped"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

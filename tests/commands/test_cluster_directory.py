@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
@@ -66,6 +67,18 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
 
     with pytest.raises(IsADirectoryError):
         directory.save(CLUSTER.with_node(Node("2", 1)))
+    assert directory.load() == CLUSTER
+
+
+def test_a_full_disk_names_the_file_that_has_no_room(tmp_path):
+    directory = ClusterDirectory(tmp_path)
+    directory.save(CLUSTER)
+    (tmp_path / "cluster.json.tmp").symlink_to("/dev/full")
+
+    with pytest.raises(OSError, match=r"No space left on device: .*/cluster\.json'") as caught:
+        directory.save(CLUSTER.with_node(Node("2", 1)))
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "cluster.json.tmp").is_symlink()
     assert directory.load() == CLUSTER
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,17 @@ def test_lines_are_the_same_however_the_input_is_cut(chunks, ends_with_newline):
     lines += cutter.finish()
 
     assert lines == (text.removesuffix(b"\n").split(b"\n") if text else [])
+
+
+def test_a_long_line_of_many_chunks_is_copied_once_and_not_for_each():
+    chunk, cutter = b"x" * 1_000, LineCutter()
+    started = time.process_time()
+    for _ in range(30_000):
+        cutter.feed(chunk)
+    (line,) = cutter.feed(b"\n")
+
+    assert len(line) == 30_000_000
+    assert time.process_time() - started < 2.0, "copied for each chunk it takes a minute"
 
 
 def test_an_endless_line_is_refused_rather_than_kept():

@@ -91,5 +91,5 @@ def test_a_node_is_found_by_its_name_or_the_names_are_told():
     cluster = Cluster((Node("coordinator", 1), Node("1", 2, Identity(1, "x"))))
 
     assert cluster.node("1").port == 2
-    with pytest.raises(CommandFailed, match="no node '9'; choose of coordinator, 1"):
+    with pytest.raises(CommandFailed, match="no node '9'; choose one of coordinator, 1"):
         cluster.node("9")

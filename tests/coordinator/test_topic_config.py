@@ -10,7 +10,6 @@ from coordinator.topic_config import (
     ElectionRules,
     check_config,
     check_name,
-    find_collision,
     min_insync_replicas,
 )
 
@@ -24,11 +23,6 @@ def test_a_name_as_kafka_allows_is_accepted(name):
 def test_a_name_that_kafka_refuses_is_refused(name):
     with pytest.raises(InvalidTopicName):
         check_name(name)
-
-
-def test_names_that_metrics_cannot_tell_apart_collide():
-    assert find_collision("a.b", ["a_c", "a_b"]) == "a_b"
-    assert find_collision("a.b", ["a.b", "ab"]) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import aiokafka
 import kafka
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
 
 TIMEOUT_S = 30
 BIG_BYTES = 20_000_000
@@ -215,3 +216,10 @@ class Aiokafka:
 
 
 CLIENTS: list[Client] = [Confluent(), KafkaPython(), Aiokafka()]
+
+
+def create(bootstrap: str, topic: str, **config: str) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    new = NewTopic(topic, num_partitions=1, replication_factor=3, config=config)
+    for created in admin.create_topics([new]).values():
+        created.result(timeout=20)

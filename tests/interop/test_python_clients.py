@@ -16,11 +16,10 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewPartitions,
-    NewTopic,
     OffsetSpec,
 )
 
-from tests.interop.clients import CLIENTS, Message, Refused
+from tests.interop.clients import CLIENTS, Message, Refused, create
 
 pytestmark = [
     pytest.mark.interop,
@@ -47,13 +46,6 @@ def wait_until(condition, timeout_s: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def create(bootstrap: str, topic: str, **config: str) -> None:
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    new = NewTopic(topic, num_partitions=1, replication_factor=3, config=config)
-    for created in admin.create_topics([new]).values():
-        created.result(timeout=20)
 
 
 @every_client

@@ -1,1 +1,1 @@
-"""What several suites share: real clusters and real ZooKeepers, started and ended by the tests."""
+"""What test files share beyond fixtures: real clusters and ZooKeepers, and scripted ones."""

@@ -35,11 +35,6 @@ def wall_ms() -> WallClock:
     return WallClock()
 
 
-@pytest.fixture
-def memory_disk() -> MemoryDisk:
-    return MemoryDisk(random.Random(7))
-
-
 @pytest.fixture(params=["memory", "real"])
 def disk(request: pytest.FixtureRequest) -> Disk:
     return MemoryDisk(random.Random(7)) if request.param == "memory" else RealDisk()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.log.errors import InvalidProducerEpoch, OutOfOrderSequence
+from broker.log.errors import InvalidProducerEpoch, InvalidRecord, OutOfOrderSequence
 from broker.log.producers import ProducedBatch, ProducerStates, SnapshotDamaged, next_sequence
 
 SEQUENCE_MAX = 2**31 - 1
@@ -160,3 +160,21 @@ def test_a_damaged_snapshot_is_refused(data):
 
     with pytest.raises(SnapshotDamaged):
         ProducerStates.parse(bytes(packed))
+
+
+def test_a_request_of_old_and_new_batches_is_refused_not_half_forgotten():
+    states = ProducerStates()
+    produce(states, batch(0), batch(1))
+
+    with pytest.raises(InvalidRecord):
+        states.check([batch(1), batch(2)])
+
+
+def test_a_request_sent_again_is_answered_with_all_its_offsets():
+    states = ProducerStates()
+    produce(states, batch(0), batch(1))
+
+    found = states.check([batch(0), batch(1)])
+
+    assert found is not None
+    assert (found.base_offset, found.last_offset) == (100, 101)

@@ -26,6 +26,8 @@ from kazoo.protocol.serialization import (
 from kazoo.protocol.states import ZnodeStat
 from kazoo.security import ACL, Id
 
+from tests.support.zookeeper import EmbeddedZooKeeper, RealZooKeeper, require_zookeeper
+
 PATIENCE_S = 10.0
 PLACES = count()
 INT, LONG = Struct("!i"), Struct("!q")
@@ -265,9 +267,24 @@ class Pair:
         return "\n".join(f"{name}: {request!r}"[:300] for name, request in self.done)
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """A real and an embedded server that nobody else writes to: even their roots are compared."""
+    require_zookeeper()
+    real = RealZooKeeper(tmp_path_factory.mktemp("compared-real"))
+    embedded = EmbeddedZooKeeper(tmp_path_factory.mktemp("compared-embedded"))
+    real.start()
+    try:
+        embedded.start()
+        yield real, embedded
+        embedded.stop()
+    finally:
+        real.kill()
+
+
 @pytest.fixture
-def pair(zookeeper, embedded):
-    pair = Pair(zookeeper, embedded)
+def pair(servers):
+    pair = Pair(*servers)
     try:
         yield pair
     finally:

@@ -1,0 +1,38 @@
+"""A log that could not be opened: its files stay as they are until somebody decides about them.
+
+Must never know: what is wrong with it, who else holds its records.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from broker.log import lifetime
+from protocol.errors import StorageError
+
+if TYPE_CHECKING:
+    from broker.log.storage import Storage
+
+
+class OfflineLog:
+    """A log's directory without its log. `error` says why it could not be opened."""
+
+    def __init__(self, storage: Storage, error: StorageError) -> None:
+        self.error = error
+        self.topic_id = _read_topic_id(storage)
+        self._storage = storage
+
+    def delete(self) -> None:
+        """Remove it from the disk: its directory is renamed first. Raises: StorageError."""
+        lifetime.delete(self._storage, self.topic_id)
+
+    def set_aside(self) -> str:
+        """Keep it under another name. Returns: its path now. Raises: StorageError."""
+        return lifetime.set_aside(self._storage, self.topic_id)
+
+
+def _read_topic_id(storage: Storage) -> bytes | None:
+    try:
+        return lifetime.read_topic_id(storage)
+    except StorageError:
+        return None

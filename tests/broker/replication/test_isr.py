@@ -1,0 +1,150 @@
+"""What is proposed to the controller, and what its answers change."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+import trio
+
+from broker.log.config import LogConfig
+from broker.log.flush import Flusher
+from broker.log.log import Log
+from broker.partition import Partition, PartitionContext
+from broker.replication.isr import IsrKeeper
+from coordinator.cluster import PartitionState
+from protocol.api.alter_partition import (
+    AlterPartitionRequest,
+    AlterPartitionResponse,
+    PartitionResult,
+    TopicResult,
+)
+from protocol.records import Record, encode_batch
+from simulation.disk import MemoryDisk
+
+US, PEER, OTHER = 1, 2, 3
+OUR_EPOCH, PEER_EPOCH, OTHER_EPOCH = 10, 20, 30
+TOPIC_ID = bytes(range(16))
+LAG_TIME_MAX_S = 10.0
+
+
+class Office:
+    """A controller: keeps what it is asked, agrees or does not answer."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[tuple[int, int]]] = []
+        self.answers = True
+
+    async def __call__(self, request: AlterPartitionRequest) -> AlterPartitionResponse:
+        await trio.lowlevel.checkpoint()
+        (topic,) = request.topics
+        (asked,) = topic.partitions
+        members = [(m.broker_id, m.broker_epoch) for m in asked.new_isr_with_epochs]
+        self.asked.append(members)
+        if not self.answers:
+            raise OSError("the connection broke")
+        result = PartitionResult(
+            leader_id=US,
+            leader_epoch=asked.leader_epoch,
+            isr=[broker_id for broker_id, _ in members],
+            partition_epoch=asked.partition_epoch + 1,
+        )
+        return AlterPartitionResponse(
+            topics=[TopicResult(topic_id=topic.topic_id, partitions=[result])]
+        )
+
+
+@pytest.fixture
+def office():
+    return Office()
+
+
+@pytest.fixture
+async def leader(nursery):
+    """Lead a partition of three replicas, all in sync but the other one."""
+    disk = MemoryDisk(random.Random(5))
+    disk.make_directory("/data")
+    flusher = Flusher(disk)
+    nursery.start_soon(flusher.run)
+    log = Log.create(disk, "/data/orders-0", LogConfig(), topic_id=TOPIC_ID, wall_ms=lambda: 0)
+    context = PartitionContext(
+        broker_id=US,
+        flusher=flusher,
+        lease_held=lambda: True,
+        storage_failed=lambda error: pytest.fail(str(error)),
+    )
+    partition = Partition("orders", 0, topic_id=TOPIC_ID, log=log, context=context)
+    state = PartitionState(
+        replicas=(US, PEER, OTHER),
+        leader_id=US,
+        leader_epoch=1,
+        isr=(US, PEER),
+        partition_epoch=1,
+        leader_broker_epoch=OUR_EPOCH,
+    )
+    partition.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    append(partition, 10)
+    await partition.durable.wait_reached(10)
+    partition.follower_fetched(PEER, 10, broker_epoch=PEER_EPOCH)
+    assert partition.high_watermark.value == 10
+    return partition
+
+
+@pytest.fixture
+def keeper(leader, office, nursery):
+    keeper = IsrKeeper(
+        broker_id=US,
+        broker_epoch=lambda: OUR_EPOCH,
+        eligible=lambda _broker_id, _broker_epoch: True,
+        led=lambda: [leader],
+        call_controller=office,
+        lag_time_max_s=LAG_TIME_MAX_S,
+    )
+    nursery.start_soon(keeper.run)
+    return keeper
+
+
+def append(partition: Partition, count: int) -> None:
+    batch = encode_batch([Record(i, 0, None, b"value", ()) for i in range(count)])
+    partition.append(memoryview(batch), acks=-1)
+
+
+async def test_a_proposal_names_the_incarnation_that_had_caught_up_however_often_it_is_sent(
+    leader, keeper, office, autojump_clock
+):
+    office.answers = False
+    leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
+    keeper.follower_fetched(leader, OTHER)
+    await trio.sleep(0.05)
+
+    leader.follower_fetched(OTHER, 0, broker_epoch=OTHER_EPOCH + 1)  # its disk is a new one
+    await trio.sleep(1)
+
+    proposal = [(US, OUR_EPOCH), (PEER, PEER_EPOCH), (OTHER, OTHER_EPOCH)]
+    assert len(office.asked) > 2
+    assert all(asked == proposal for asked in office.asked)
+
+
+async def test_an_isr_is_obeyed_together_with_the_minimum_that_it_was_decided_by(
+    leader, keeper, office, autojump_clock
+):
+    append(leader, 5)
+    await trio.sleep(2 * LAG_TIME_MAX_S)
+    assert office.asked[-1] == [(US, OUR_EPOCH)]
+    # The controller has agreed, but by a minimum of two of which this leader has not heard: the
+    # one who left stays eligible, and so nothing may be committed without it.
+    assert leader.isr == (US, PEER)
+    assert leader.high_watermark.value == 10
+
+    state = replace(leader.state, isr=(US,), elr=(PEER,), partition_epoch=2)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=2)
+
+    assert leader.pending_isr is None
+    assert leader.high_watermark.value == 10
+
+
+async def test_an_offset_beyond_the_leaders_log_acknowledges_nothing(leader):
+    leader.follower_fetched(OTHER, 500, broker_epoch=OTHER_EPOCH)
+
+    assert not leader.may_join_isr(OTHER, eligible=lambda _broker_id, _broker_epoch: True)

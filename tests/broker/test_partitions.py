@@ -1,0 +1,217 @@
+"""The replicas of one broker: what becomes of one whose log cannot be opened."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from broker.errors import NotLeader, PartitionOffline, UnknownTopicOrPartition
+from broker.log.config import LogConfig
+from broker.log.directory import Checkpoint, DataDirectory
+from broker.log.errors import DiskFull
+from broker.log.flush import Flusher
+from broker.log.log import Log
+from broker.partition import PartitionContext
+from broker.partitions import Partitions
+from broker.replication.fetchers import Fetchers
+from coordinator.cluster import ClusterState, PartitionState, TopicState
+from protocol.batch import assign
+from protocol.records import Record, encode_batch
+from simulation.disk import MemoryDisk
+
+US, PEER = 1, 2
+OUR_EPOCH = 70
+TOPIC_ID = bytes(range(16))
+NEXT_TOPIC_ID = bytes(range(1, 17))
+DATA = "/data"
+SEGMENT_BYTES = 300
+KNOWN = Checkpoint(recovery_point=12, high_watermark=12)
+
+
+@pytest.fixture
+def disk():
+    """Holds `orders-0` and `orders-1`, of several segments each, after a clean stop."""
+    disk = MemoryDisk(random.Random(3))
+    disk.make_directory(DATA)
+    for index in range(2):
+        log = Log.create(
+            disk,
+            f"{DATA}/orders-{index}",
+            LogConfig(segment_bytes=SEGMENT_BYTES),
+            topic_id=TOPIC_ID,
+            wall_ms=lambda: 0,
+        )
+        while log.log_end_offset < 12:
+            records = [Record(i, 0, None, b"value", ()) for i in range(3)]
+            log.append_as_leader(encode_batch(records), leader_epoch=0)
+        assert len(log.segments) > 1
+        log.close()
+    return disk
+
+
+@pytest.fixture
+def directory(disk):
+    return DataDirectory(disk, DATA)
+
+
+@pytest.fixture
+def open_partitions(disk, directory):
+    def open_again(*, clean: bool = True) -> Partitions:
+        context = PartitionContext(
+            broker_id=US,
+            flusher=Flusher(disk),
+            lease_held=lambda: True,
+            storage_failed=lambda error: pytest.fail(str(error)),
+        )
+        partitions = Partitions(
+            disk=disk,
+            directory=directory,
+            context=context,
+            fetchers=Fetchers(lambda _: pytest.fail("nobody follows here")),
+            topic_defaults={"segment.bytes": str(1 << 20)},
+            wall_ms=lambda: 0,
+        )
+        partitions.load(clean=clean)
+        return partitions
+
+    return open_again
+
+
+def hide_where_batches_begin(disk: MemoryDisk, index: int) -> None:
+    """Damage the first batch's length, and what spares the log from reading it when it opens."""
+    disk.flip_bit(f"{DATA}/orders-{index}/{0:020d}.log", 8, 4)
+    disk.flip_bit(f"{DATA}/orders-{index}/leader-epoch-checkpoint", 0, 7)
+
+
+def cluster(*, topic_id: bytes = TOPIC_ID) -> ClusterState:
+    led_by_us = PartitionState(
+        replicas=(US, PEER), leader_id=US, leader_epoch=1, isr=(US,), leader_broker_epoch=OUR_EPOCH
+    )
+    topic = TopicState("orders", topic_id, {}, (led_by_us, led_by_us), version=0)
+    return ClusterState(topics={"orders": topic})
+
+
+async def test_a_log_that_cannot_be_opened_takes_its_own_replica_offline_only(
+    disk, open_partitions
+):
+    hide_where_batches_begin(disk, 0)
+
+    with capture_logs() as events:
+        partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+
+    with pytest.raises(PartitionOffline, match=r"orders-0 is offline on this broker.*is damaged"):
+        partitions.get("orders", 0)
+    assert partitions.get("orders", 1).is_leader
+    assert [p.name for p in partitions.led()] == ["orders-1"]
+    told = [e for e in events if e["event"] == "replica_offline"]
+    assert [e["partition"] for e in told] == ["orders-0"]
+
+
+async def test_an_offline_replica_of_an_unknown_topic_is_unknown(disk, open_partitions):
+    hide_where_batches_begin(disk, 0)
+    partitions = open_partitions()
+
+    with pytest.raises(UnknownTopicOrPartition):
+        partitions.get("orders", 0)
+
+
+async def test_deleting_the_topic_removes_its_offline_replicas(disk, open_partitions):
+    hide_where_batches_begin(disk, 0)
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+
+    assert partitions.delete_topic(TOPIC_ID) == 2
+
+    assert disk.list(DATA) == []
+    await partitions.obey(ClusterState(), broker_epoch=OUR_EPOCH)
+    with pytest.raises(UnknownTopicOrPartition):
+        partitions.get("orders", 0)
+
+
+async def test_an_offline_log_gives_way_to_another_topic_of_the_same_name(disk, open_partitions):
+    hide_where_batches_begin(disk, 0)
+    partitions = open_partitions()
+
+    await partitions.obey(cluster(topic_id=NEXT_TOPIC_ID), broker_epoch=OUR_EPOCH)
+
+    assert partitions.get("orders", 0).log.log_end_offset == 0
+    strays = [name for name in disk.list(DATA) if name.endswith("-stray")]
+    assert [name.partition(".")[0] for name in strays] == ["orders-0", "orders-1"]
+
+
+async def test_what_was_known_of_an_offline_log_is_kept_for_its_next_opening(
+    disk, directory, open_partitions
+):
+    await directory.write_checkpoints({("orders", 0): KNOWN, ("orders", 1): KNOWN})
+    hide_where_batches_begin(disk, 0)
+    before = disk.read_file(f"{DATA}/orders-0/{0:020d}.log")
+
+    await open_partitions(clean=False).close()
+
+    assert disk.read_file(f"{DATA}/orders-0/{0:020d}.log") == before
+    assert directory.read_checkpoints()["orders", 0] == KNOWN
+    assert not directory.take_clean_marker(), "it was not closed"
+
+
+async def test_a_stop_with_every_log_closed_is_clean(directory, open_partitions):
+    await open_partitions(clean=False).close()
+
+    assert directory.take_clean_marker()
+
+
+def test_a_full_disk_is_no_matter_of_one_log(disk, open_partitions):
+    disk.remove(f"{DATA}/orders-0/leader-epoch-checkpoint")
+    disk.capacity_bytes = 0
+
+    with pytest.raises(DiskFull):
+        open_partitions()
+
+
+async def test_a_partition_that_is_not_hosted_names_its_leader(open_partitions):
+    partitions = open_partitions()
+    elsewhere = PartitionState(replicas=(PEER,), leader_id=PEER, leader_epoch=4, isr=(PEER,))
+    await partitions.obey(
+        ClusterState(topics={"t": TopicState("t", NEXT_TOPIC_ID, {}, (elsewhere,), version=0)}),
+        broker_epoch=OUR_EPOCH,
+    )
+
+    with pytest.raises(NotLeader) as refusal:
+        partitions.get("t", 0)
+
+    assert (refusal.value.leader_id, refusal.value.leader_epoch) == (PEER, 4)
+
+
+async def test_a_topic_created_anew_is_never_served_from_the_log_of_the_old_one(open_partitions):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+    renewed = cluster(topic_id=NEXT_TOPIC_ID)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(partitions.obey, renewed, broker_epoch=OUR_EPOCH))
+        for _ in range(2):  # by now it has seen the news, and is not through with them
+            await trio.lowlevel.checkpoint()
+        with pytest.raises(NotLeader):
+            partitions.get("orders", 1)
+    assert partitions.get("orders", 1).topic_id == NEXT_TOPIC_ID
+
+
+async def test_what_is_noted_as_committed_is_durable_here(
+    directory, open_partitions, autojump_clock
+):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=PEER)
+    follower = partitions.get("orders", 0)
+    batch = bytearray(encode_batch([Record(0, 0, None, b"value", ())]))
+    assign(batch, base_offset=12, leader_epoch=1)
+    follower.append_from_leader(memoryview(batch), leader_epoch=1)
+    follower.follow_leader(high_watermark=13, log_start_offset=0)
+
+    await partitions.write_checkpoints()
+
+    assert follower.high_watermark.value == 13
+    assert directory.read_checkpoints()["orders", 0].high_watermark == 12

@@ -1,0 +1,134 @@
+"""One fault each, at the moment where it hurts, in a cluster that is all in memory."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import trio
+
+from broker.log.directory import DataDirectory
+from broker.partition import Partition
+from client import Admin, Consumer, ConsumerConfig, NewTopic, Producer, TopicPartition
+from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
+
+TOPIC = "orders"
+BOUND_S = 300
+"""Virtual seconds that a test may take before it counts as stuck."""
+
+
+@asynccontextmanager
+async def cluster_of(count: int, **properties: str):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(count, properties=properties) as cluster:
+            yield cluster
+
+
+@asynccontextmanager
+async def administer(cluster: SimulatedCluster):
+    async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
+        yield admin
+
+
+async def create(cluster: SimulatedCluster, **config: str) -> None:
+    async with administer(cluster) as admin:
+        replicas = len(cluster.brokers)
+        await admin.create_topic(
+            NewTopic(TOPIC, partitions=1, replication_factor=replicas, configs=config)
+        )
+
+
+async def produce(cluster: SimulatedCluster, values: list[bytes]) -> None:
+    async with Producer(cluster.bootstrap, environment=cluster.environment("writer")) as producer:
+        for value in values:
+            await producer.send(TOPIC, value, partition=0)
+
+
+async def consume(cluster: SimulatedCluster, count: int) -> list[bytes]:
+    config = ConsumerConfig(auto_offset_reset="earliest")
+    environment = cluster.environment("reader")
+    async with Consumer(cluster.bootstrap, config, environment=environment) as consumer:
+        await consumer.assign([TopicPartition(TOPIC, 0)])
+        found: list[bytes] = []
+        while len(found) < count:
+            found += [record.value for record in await consumer.poll(timeout_s=10)]
+        return found
+
+
+def replicas(cluster: SimulatedCluster) -> list[Partition]:
+    return [p for m in cluster.brokers.values() for p in m.broker.partitions if p.topic == TOPIC]
+
+
+def leader_of(cluster: SimulatedCluster) -> SimulatedBroker:
+    (leader,) = [m for m in cluster.brokers.values() if any(m.broker.partitions.led())]
+    return leader
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%d" % i for i in range(count)]
+
+
+async def test_what_was_noted_of_a_deleted_topic_is_not_believed_of_its_successor(autojump_clock):
+    retention = {"log.segment.bytes": "1024", "log.retention.check.interval.ms": "1000"}
+    async with cluster_of(3, **retention) as cluster:
+        await create(cluster, **{"retention.ms": "1000"})
+        await produce(cluster, numbered(50))
+        await trio.sleep(20)
+        assert all(partition.log.log_start_offset > 10 for partition in replicas(cluster))
+        async with administer(cluster) as admin:
+            await admin.delete_topic(TOPIC)
+        await create(cluster)
+        await produce(cluster, numbered(10))
+
+        for machine in cluster.brokers.values():
+            await machine.kill()
+        for machine in cluster.brokers.values():
+            await machine.start()
+
+        assert await consume(cluster, 10) == numbered(10)
+
+
+async def test_followers_let_old_segments_go_as_their_leader_does(autojump_clock):
+    retention = {"log.segment.bytes": "1024", "log.retention.check.interval.ms": "1000"}
+    async with cluster_of(3, **retention) as cluster:
+        await create(cluster, **{"retention.ms": "1000"})
+        await produce(cluster, numbered(50))
+        assert all(len(partition.log.segments) > 2 for partition in replicas(cluster))
+
+        await trio.sleep(20)
+
+        assert [len(partition.log.segments) for partition in replicas(cluster)] == [1, 1, 1]
+
+
+async def test_a_stop_whose_last_flush_fails_is_not_called_clean(autojump_clock):
+    async with cluster_of(1) as cluster:
+        await create(cluster)
+        await produce(cluster, numbered(3))
+        (machine,) = cluster.brokers.values()
+        machine.disk.fail_next_sync()
+
+        await machine.stop()
+
+        assert machine.failure is not None
+        assert not DataDirectory(machine.disk, "data").take_clean_marker()
+        machine.disk.fail_next_sync(0)
+        await machine.start()
+        assert await consume(cluster, 3) == numbered(3)
+
+
+async def test_a_broker_with_a_full_disk_leaves_leadership_to_others(autojump_clock):
+    async with cluster_of(3) as cluster:
+        await create(cluster)
+        await produce(cluster, numbered(3))
+        victim = leader_of(cluster)
+        isr = next(iter(victim.broker.partitions.led())).isr
+        full = cluster.brokers[next(b for b in isr if b != victim.broker_id)]
+        full.disk.capacity_bytes = 0
+
+        await victim.kill()
+        await trio.sleep(10)
+
+        assert not full.is_running
+        assert full.failure is not None
+        await victim.start()
+        await produce(cluster, [b"after"])
+        assert await consume(cluster, 4) == [*numbered(3), b"after"]

@@ -1,0 +1,48 @@
+"""A broker that cannot open one of its logs: it serves the others, and its peers serve that one."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from broker.errors import PartitionOffline
+from client import Admin, NewTopic, Producer
+from simulation.cluster import SimulatedBroker, simulated_cluster
+
+TOPIC = "orders"
+BOUND_S = 300
+LONG_ENOUGH_S = 60
+"""For a replica that can catch up to join the ISR."""
+VALUES = [b"%03d" % i + bytes(200) for i in range(20)]
+
+
+def damage(machine: SimulatedBroker) -> None:
+    """Hide where batches begin, and what spares the log from looking when it opens."""
+    machine.disk.flip_bit(f"data/{TOPIC}-0/{0:020d}.log", 8, 4)
+    machine.disk.flip_bit(f"data/{TOPIC}-0/leader-epoch-checkpoint", 0, 7)
+
+
+async def test_a_replica_that_cannot_be_opened_is_out_of_sync_and_the_others_serve(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(3, properties={"log.segment.bytes": "2048"}) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, partitions=2, replication_factor=3))
+            victim = cluster.brokers[1].broker.view.latest.partition(TOPIC, 0).leader_id
+            machine = cluster.brokers[victim]
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+                await machine.stop()
+                damage(machine)
+                await machine.start()
+                await producer.send(TOPIC, b"after", partition=0)
+            await trio.sleep(LONG_ENOUGH_S)
+
+            with pytest.raises(PartitionOffline):
+                machine.broker.partitions.get(TOPIC, 0)
+            seen = machine.broker.view.latest
+            assert victim not in seen.partition(TOPIC, 0).isr
+            assert victim in seen.partition(TOPIC, 1).isr
+            leader = cluster.brokers[seen.partition(TOPIC, 0).leader_id].broker
+            assert leader.partitions.get(TOPIC, 0).high_watermark.value == len(VALUES) + 1
