@@ -188,7 +188,7 @@ class Broker:
                 self._lease.give_up()
                 self._session = None
             # What an unclean stop may have lost, this process has not lost since.
-            facts = replace(facts, clean=True)
+            facts = replace(facts, clean=True, records_lost=False)
             await trio.sleep(NEXT_SESSION_PAUSE_S)
 
     def _household(self) -> Household:
@@ -308,6 +308,7 @@ class Broker:
             rack=self.config.node.broker_rack,
             directory_id=identity.directory_id.hex(),
             clean=clean,
+            records_lost=any(p.log.recovery.cut_below_high_watermark for p in self.partitions),
         )
 
     async def _listen(self) -> dict[str, NetworkListener]:

@@ -5,7 +5,7 @@ ApiVersions is computed from it. Must never know: frames, sockets, how a handler
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from broker.dispatch import Route
 from broker.handlers import (
@@ -32,10 +32,55 @@ from coordinator.producer_ids import allocate_producer_ids
 from protocol.api import ApiKey
 
 if TYPE_CHECKING:
-    from broker.broker import Broker
+    from broker.config import BrokerConfig
+    from broker.partitions import Partitions
+    from broker.peers import Peers
+    from broker.replication.isr import IsrKeeper
+    from broker.view import ClusterView
+    from coordinator.cluster import ClusterState
+    from coordinator.controller import Controller
+    from coordinator.store import Store
 
 
-def routes(broker: Broker) -> dict[ApiKey, Route]:
+class Services(Protocol):
+    """What handlers need of the broker that they serve."""
+
+    @property
+    def broker_id(self) -> int:
+        """The broker's id."""
+
+    @property
+    def config(self) -> BrokerConfig:
+        """Its configuration."""
+
+    @property
+    def partitions(self) -> Partitions:
+        """The replicas that it hosts."""
+
+    @property
+    def isr_keeper(self) -> IsrKeeper:
+        """Whoever is to hear of followers that fetch."""
+
+    @property
+    def peers(self) -> Peers:
+        """The way to other brokers."""
+
+    @property
+    def view(self) -> ClusterView:
+        """What it knows of the cluster."""
+
+    @property
+    def store(self) -> Store:
+        """This session with the coordinator. Raises: SessionLost without one."""
+
+    def controller(self) -> Controller:
+        """Give its own controller, active or not. Raises: NotController without a session."""
+
+    def cluster_for_clients(self) -> ClusterState:
+        """Give the cluster as clients are to see it."""
+
+
+def routes(broker: Services) -> dict[ApiKey, Route]:
     """Make the table for a broker."""
     table: dict[ApiKey, Route] = {}
     table[ApiKey.API_VERSIONS] = Route(
@@ -48,7 +93,7 @@ def routes(broker: Broker) -> dict[ApiKey, Route]:
     return table
 
 
-def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
+def _data_routes(broker: Services) -> dict[ApiKey, Route]:
     partitions = broker.partitions
     frame_bytes_max = broker.config.network.socket_request_max_bytes
     old = Route(
@@ -84,7 +129,7 @@ def _data_routes(broker: Broker) -> dict[ApiKey, Route]:
     }
 
 
-def _metadata_routes(broker: Broker) -> dict[ApiKey, Route]:
+def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
     cluster = broker.cluster_for_clients
     creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
     auto_create = (
@@ -125,7 +170,7 @@ def _metadata_routes(broker: Broker) -> dict[ApiKey, Route]:
     }
 
 
-def _controller_routes(broker: Broker) -> dict[ApiKey, Route]:
+def _controller_routes(broker: Services) -> dict[ApiKey, Route]:
     control = _control(broker)
     incremental = alter_configs.AlterConfigsHandler(control, alter_configs.INCREMENTAL)
     replacing = alter_configs.AlterConfigsHandler(control, alter_configs.REPLACING)
@@ -141,7 +186,7 @@ def _controller_routes(broker: Broker) -> dict[ApiKey, Route]:
     }
 
 
-def _peer_routes(broker: Broker) -> dict[ApiKey, Route]:
+def _peer_routes(broker: Services) -> dict[ApiKey, Route]:
     altering = alter_partition.AlterPartitionHandler(broker.controller)
     leaving = controlled_shutdown.ControlledShutdownHandler(broker.controller)
     return {
@@ -150,7 +195,7 @@ def _peer_routes(broker: Broker) -> dict[ApiKey, Route]:
     }
 
 
-def _control(broker: Broker) -> Control:
+def _control(broker: Services) -> Control:
     return Control(
         broker_id=broker.broker_id,
         cluster=lambda: broker.view.latest,

@@ -141,7 +141,7 @@ def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> Non
     try:
         run_client(production.run)
     finally:
-        _tell(summary, topic, as_json=as_json)
+        tell(summary, topic, as_json=as_json)
     if summary.failed:
         lost = count_of(summary.failed, "record")
         raise CommandFailed(f"{lost} failed: {summary.cause}")
@@ -243,7 +243,8 @@ def _progress(files: Sequence[Path]) -> Iterator[Advance]:
         yield lambda size: bar.update(task, advance=size)
 
 
-def _tell(summary: Summary, topic: str, *, as_json: bool) -> None:
+def tell(summary: Summary, topic: str, *, as_json: bool) -> None:
+    """Print what was written: the count, or an upper bound where the end was not awaited."""
     written = summary.records - summary.failed
     if not summary.is_complete:
         if written:

@@ -32,6 +32,7 @@ class BrokerRegistration:
     `epoch_version` is the version of `/ottla/brokers/epochs/<id>`, bumped in the multi that
     registers: checked by whoever removes a dead registration.
     `directory_changed` says that this id had another data directory before: what it held is gone.
+    `records_lost` says that a log was found shorter than what was committed and durable in it.
     `shutting_down` is set by the controller when the broker asks to leave: it may follow, but is
     not elected and joins no ISR.
     """
@@ -44,6 +45,7 @@ class BrokerRegistration:
     clean: bool
     epoch_version: int
     directory_changed: bool = False
+    records_lost: bool = False
     shutting_down: bool = False
 
 

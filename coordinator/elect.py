@@ -29,7 +29,8 @@ class RollCall:
 
     `steady` brokers are the same incarnation that the controller last acted on, `fresh` ones came
     or came back since. `leaving` ones shut down: they follow, but are not elected. Of the fresh
-    ones, `unclean` were not stopped cleanly and `empty` have lost their data directory.
+    ones, `unclean` were not stopped cleanly, `cut` have found a log shorter than they had promised,
+    and `empty` have lost their data directory.
     """
 
     epochs: Mapping[int, int]
@@ -37,6 +38,7 @@ class RollCall:
     fresh: frozenset[int] = frozenset()
     leaving: frozenset[int] = frozenset()
     unclean: frozenset[int] = frozenset()
+    cut: frozenset[int] = frozenset()
     empty: frozenset[int] = frozenset()
 
     @classmethod
@@ -53,12 +55,14 @@ class RollCall:
             fresh=frozenset(b.broker_id for b in fresh),
             leaving=frozenset(b.broker_id for b in live if b.shutting_down),
             unclean=frozenset(b.broker_id for b in fresh if not b.clean),
+            cut=frozenset(b.broker_id for b in fresh if b.records_lost),
             empty=frozenset(b.broker_id for b in fresh if b.directory_changed),
         )
 
     def damaged(self, rules: ElectionRules) -> frozenset[int]:
         """Name those that may have lost acknowledged records of a topic with these rules."""
-        return self.empty | self.unclean if rules.flush_os else self.empty
+        damaged = self.empty | self.cut
+        return damaged | self.unclean if rules.flush_os else damaged
 
 
 def settle(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> PartitionState:

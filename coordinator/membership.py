@@ -50,6 +50,7 @@ class BrokerFacts:
     rack: str | None
     directory_id: str
     clean: bool
+    records_lost: bool = False
 
 
 async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
@@ -140,6 +141,7 @@ async def _try_register(
         clean=incarnation.clean,
         epoch_version=0 if epoch_stat is None else epoch_stat.version + 1,
         directory_changed=incarnation.directory_changed,
+        records_lost=incarnation.records_lost,
     )
     value = records.encode_registration(registration)
     await store.multi([*operations, Create(path, value, ephemeral=True)])
@@ -152,7 +154,12 @@ async def _next_incarnation(
 ) -> Incarnation:
     """Say how this incarnation starts, carrying on what no controller has acted on yet."""
     if last is None or epoch_stat is None:
-        return Incarnation(facts.directory_id, facts.clean, directory_changed=False)
+        return Incarnation(
+            facts.directory_id,
+            facts.clean,
+            directory_changed=False,
+            records_lost=facts.records_lost,
+        )
     value, _ = await store.get(paths.ACKNOWLEDGED)
     acknowledged = records.decode_acknowledged(value).get(facts.broker_id)
     acted_on = acknowledged == epoch_stat.version
@@ -161,6 +168,7 @@ async def _next_incarnation(
         facts.directory_id,
         clean=facts.clean and (acted_on or last.clean),
         directory_changed=changed or (last.directory_changed and not acted_on),
+        records_lost=facts.records_lost or (last.records_lost and not acted_on),
     )
 
 

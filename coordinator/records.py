@@ -48,6 +48,7 @@ class Incarnation:
     directory_id: str
     clean: bool
     directory_changed: bool
+    records_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ def encode_registration(registration: BrokerRegistration) -> bytes:
             "clean": registration.clean,
             "epoch_version": registration.epoch_version,
             "directory_changed": registration.directory_changed,
+            "records_lost": registration.records_lost,
             "shutting_down": registration.shutting_down,
         }
     )
@@ -108,6 +110,7 @@ def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegis
         clean=fields.take("clean", bool),
         epoch_version=fields.take("epoch_version", int),
         directory_changed=fields.take("directory_changed", bool),
+        records_lost=fields.take("records_lost", bool),
         shutting_down=fields.take("shutting_down", bool),
     )
 
@@ -130,6 +133,7 @@ def encode_incarnation(incarnation: Incarnation) -> bytes:
             "directory_id": incarnation.directory_id,
             "clean": incarnation.clean,
             "directory_changed": incarnation.directory_changed,
+            "records_lost": incarnation.records_lost,
         }
     )
 
@@ -141,6 +145,7 @@ def decode_incarnation(broker_id: int, value: bytes) -> Incarnation:
         fields.take("directory_id", str),
         fields.take("clean", bool),
         fields.take("directory_changed", bool),
+        fields.take("records_lost", bool),
     )
 
 

@@ -132,3 +132,23 @@ async def test_a_broker_with_a_full_disk_leaves_leadership_to_others(autojump_cl
         await victim.start()
         await produce(cluster, [b"after"])
         assert await consume(cluster, 4) == [*numbered(3), b"after"]
+
+
+async def test_a_replica_that_has_lost_committed_records_does_not_lead_those_who_have_them(
+    autojump_clock,
+):
+    async with cluster_of(3) as cluster:
+        await create(cluster)
+        await produce(cluster, numbered(30))
+        await trio.sleep(10)
+        first = cluster.brokers[replicas(cluster)[0].state.replicas[0]]
+        for machine in cluster.brokers.values():
+            await machine.kill()
+        await trio.sleep(10)  # all sessions are over, and nobody was there to see it
+        first.disk.flip_bit(f"data/{TOPIC}-0/{0:020d}.log", 1000)
+        await first.start()
+        for machine in cluster.brokers.values():
+            if machine is not first:
+                await machine.start()
+
+        assert await consume(cluster, 30) == numbered(30)

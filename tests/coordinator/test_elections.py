@@ -3,8 +3,8 @@
 brokers 1 2 3                      these are live, and the controller has acted on them
 topic replicas=1,2,3 key=value     a topic of one partition with a config
 die 1 2                            these registrations go, together
-return 1 [unclean] [empty]         a broker registers again
-bounce 1 [unclean] [empty]         the same, but nobody saw it go
+return 1 [unclean] [cut] [empty]   a broker registers again
+bounce 1 [unclean] [cut] [empty]   the same, but nobody saw it go
 isr 1,2 [refused]                  the leader proposes an ISR
 shutdown 1                         a broker asks to leave
 prefer                             preferred leaders are due
@@ -57,7 +57,7 @@ class Script:
         self.refused = dict(changes.refused)
         self.state = changes.apply_to(before)
 
-    def live(self, *broker_ids: str, unclean: bool = False, empty: bool = False) -> None:
+    def live(self, *broker_ids: str, how: tuple[str, ...] = ()) -> None:
         for broker_id in map(int, broker_ids):
             self.registrations += 1
             registration = BrokerRegistration(
@@ -66,9 +66,10 @@ class Script:
                 endpoints=(Endpoint("localhost", 9091 + broker_id),),
                 rack=None,
                 directory_id="",
-                clean=not unclean,
+                clean="unclean" not in how,
                 epoch_version=self.registrations,
-                directory_changed=empty,
+                directory_changed="empty" in how,
+                records_lost="cut" in how,
             )
             brokers = {**self.state.brokers, broker_id: registration}
             self.state = replace(self.state, brokers=brokers)
@@ -91,7 +92,7 @@ class Script:
         self.happen(BrokersChanged())
 
     def bounce(self, broker_id: str, *how: str) -> None:
-        self.live(broker_id, unclean="unclean" in how, empty="empty" in how)
+        self.live(broker_id, how=how)
         self.happen(BrokersChanged())
         settled = self.state
         self.happen(BrokersChanged())

@@ -65,6 +65,7 @@ def test_a_partition_takes_about_25_bytes():
         clean=st.booleans(),
         epoch_version=ids,
         directory_changed=st.booleans(),
+        records_lost=st.booleans(),
         shutting_down=st.booleans(),
     )
 )
