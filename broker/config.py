@@ -145,8 +145,8 @@ class TopicDefaults:
     log_cleanup_policy: str = setting(
         "log.cleanup.policy",
         "delete",
-        choices=("delete", "compact", "compact,delete", "delete,compact"),
-        doc="What becomes of old records: delete, compact (the last of each key stays) or both.",
+        choices=("delete",),
+        doc="What becomes of old records; compaction is not served yet.",
     )
     log_message_timestamp_type: str = setting(
         "log.message.timestamp.type",

@@ -48,6 +48,7 @@ WITHOUT_EFFECT: Final = frozenset(
 """Kafka's settings that tune what is done otherwise here: kept and shown, so that tools that set
 them can create their topics."""
 
+CLEANUP_POLICY: Final = "cleanup.policy"
 COMPRESSION_TYPE: Final = "compression.type"
 PRODUCER: Final = "producer"
 
@@ -93,7 +94,11 @@ def check_topic_config(config: Mapping[str, str]) -> None:
             f"{COMPRESSION_TYPE}={compression}: only {PRODUCER} is served, brokers do not "
             "recompress; choose the compression in the producer"
         )
-    LogConfig.of(config)
+    if "compact" in LogConfig.of(config).cleanup_policy:
+        raise InvalidConfig(
+            f"{CLEANUP_POLICY}={config[CLEANUP_POLICY]}: only delete is served, logs are not "
+            "compacted yet; with retention.ms=-1 a topic keeps everything"
+        )
     check_config(config)
 
 

@@ -38,7 +38,7 @@ def test_broker_and_log_agree_on_defaults():
     "config",
     [
         {},
-        {"retention.ms": "-1", "cleanup.policy": "compact"},
+        {"retention.ms": "-1", "cleanup.policy": "delete"},
         {"min.insync.replicas": "2", "unclean.leader.election.enable": "true"},
         {"compression.type": "producer"},
         dict.fromkeys(WITHOUT_EFFECT, "1"),
@@ -54,6 +54,8 @@ def test_valid_configs_pass(config):
         ({"retention.msec": "1"}, "retention.ms"),
         ({"retention.ms": "soon"}, "soon"),
         ({"cleanup.policy": "burn"}, "burn"),
+        ({"cleanup.policy": "compact"}, "not compacted yet"),
+        ({"cleanup.policy": "compact,delete"}, "not compacted yet"),
         ({"min.insync.replicas": "0"}, "min.insync.replicas"),
         ({"compression.type": "zstd"}, "producer"),
     ],

@@ -102,7 +102,7 @@ async def test_single_settings_are_changed(ask, topic, autojump_clock):
         topic,
         ("max.message.bytes", ConfigOperation.SET, "5000"),
         ("retention.ms", ConfigOperation.DELETE, None),
-        ("cleanup.policy", ConfigOperation.APPEND, "compact"),
+        ("cleanup.policy", ConfigOperation.APPEND, "delete"),
     )
 
     assert result.error_code == ErrorCode.NONE
@@ -118,6 +118,7 @@ async def test_single_settings_are_changed(ask, topic, autojump_clock):
         ([("retention.ms", ConfigOperation.SET, "soon")], ErrorCode.INVALID_CONFIG),
         ([("retention.ms", ConfigOperation.SET, None)], ErrorCode.INVALID_CONFIG),
         ([("no.such.key", ConfigOperation.SET, "1")], ErrorCode.INVALID_CONFIG),
+        ([("cleanup.policy", ConfigOperation.APPEND, "compact")], ErrorCode.INVALID_CONFIG),
         ([("retention.ms", 9, "1")], ErrorCode.INVALID_REQUEST),
     ],
 )
