@@ -1,8 +1,9 @@
 """One replica of one partition: the sole owner of its mutable state.
 
 Role, leader epoch, log and watermarks change here and nowhere else, always between two
-checkpoints: nothing can run between the lines. Must never know: requests, replies, connections.
-Source: KIP-101, KIP-207, KIP-320, KIP-497, KIP-966.
+checkpoints: nothing can run between the lines. What a leader alone knows is in its `Leadership`.
+Must never know: requests, replies, connections, how the ISR and what is committed are decided.
+Source: KIP-101, KIP-207, KIP-320, KIP-966.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
-import trio
 
 from broker.errors import (
     FencedLeaderEpoch,
@@ -20,10 +20,9 @@ from broker.errors import (
     NotLeader,
     OffsetNotAvailable,
     PartitionOffline,
-    StaleBrokerEpoch,
     UnknownLeaderEpoch,
 )
-from broker.replication.progress import FollowerProgress, Progress
+from broker.leadership import Leadership
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
@@ -56,7 +55,7 @@ class PartitionContext:
 
 
 class Partition:
-    """One replica: follows a leader, or leads and decides what is committed."""
+    """One replica: follows a leader, or leads and commits."""
 
     def __init__(
         self, topic: str, index: int, *, topic_id: bytes, log: Log, context: PartitionContext
@@ -69,16 +68,14 @@ class Partition:
         self.min_isr = 1
         self.offline: StorageError | None = None
         self.needs_reconciling = False
-        self.handing_over = False
+        self.leadership: Leadership | None = None
+        """What this replica knows as leader, while it leads."""
         self.high_watermark = Watermark(0)
         self.durable = Watermark(log.durable_end_offset)
-        self.pending_isr: Mapping[int, int] | None = None
-        """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
         # In the order of arrival, so that a run can be repeated.
         self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
         self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
         self._context = context
-        self._leading: Progress | None = None
 
     def __repr__(self) -> str:
         return f"<Partition {self.name}>"
@@ -106,7 +103,12 @@ class Partition:
     @property
     def is_leader(self) -> bool:
         """Whether this replica leads. It may be fenced all the same, see `require_leader`."""
-        return self._leading is not None
+        return self.leadership is not None
+
+    @property
+    def pending_isr(self) -> Mapping[int, int] | None:
+        """What this leader has proposed for an ISR, see `Leadership`; None without a proposal."""
+        return self.leadership.pending_isr if self.leadership is not None else None
 
     # Roles.
 
@@ -129,7 +131,7 @@ class Partition:
         ):
             self._apply_isr(state)
             return False
-        self._resign(state)
+        self._step_down(NotLeader(leader_id=state.leader_id, leader_epoch=state.leader_epoch))
         self.state = state
         self.needs_reconciling = True
         if lead and self.offline is None:
@@ -138,10 +140,8 @@ class Partition:
         return True
 
     def _apply_isr(self, state: PartitionState) -> None:
-        if self.state is not None and state.partition_epoch > self.state.partition_epoch:
-            self.pending_isr = None
-            if self.is_leader and state.isr != self.isr:
-                log_events.info("isr_changed", partition=self.name, isr=state.isr)
+        if self.leadership is not None and self.leadership.obey(state):
+            log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
         self.advance_high_watermark()
 
@@ -150,37 +150,26 @@ class Partition:
             self.log.start_epoch(state.leader_epoch)
         self.needs_reconciling = False
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
-        self._leading = Progress(
-            broker_id=self._context.broker_id,
-            epoch_start_offset=self.log.log_end_offset,
-            led_since=trio.current_time(),
-        )
+        self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         # What was appended as a follower may still wait for its fsync.
         self._context.flusher.schedule(self)
         self.advance_high_watermark()
 
-    def _resign(self, state: PartitionState) -> None:
-        self._leading = None
-        self.pending_isr = None
-        self.handing_over = False
-        moved = NotLeader(leader_id=state.leader_id, leader_epoch=state.leader_epoch)
-        self.high_watermark.abort(moved)
-        self.durable.abort(moved)
-        self._wake(self.fetchers_waiting)
-        self._wake(self.consumers_waiting)
-
     def close(self, error: StorageError | None = None) -> None:
         """Stop serving: the partition leaves this broker or its disk failed."""
-        self._leading = None
-        gone = NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         self.offline = error
-        self.high_watermark.abort(gone)
-        self.durable.abort(gone)
+        self._step_down(NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch))
+
+    def _step_down(self, reason: NotLeader) -> None:
+        """End the leader epoch here: whoever waits for something under it is told `reason`."""
+        self.leadership = None
+        self.high_watermark.abort(reason)
+        self.durable.abort(reason)
         self._wake(self.fetchers_waiting)
         self._wake(self.consumers_waiting)
 
-    def require_leader(self, *, leader_epoch: int = ANY_EPOCH) -> Progress:
-        """Give the leader's book, or refuse.
+    def require_leader(self, *, leader_epoch: int = ANY_EPOCH) -> Leadership:
+        """Give what the leader knows, or refuse.
 
         `leader_epoch` is the epoch that the asker believes in (-1: does not say).
         Raises: PartitionOffline, NotLeader, FencedLeaderEpoch, UnknownLeaderEpoch.
@@ -192,9 +181,9 @@ class Partition:
                 raise FencedLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
             if leader_epoch > self.leader_epoch:
                 raise UnknownLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
-        if self._leading is None or not self._context.lease_held():
+        if self.leadership is None or not self._context.lease_held():
             raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
-        return self._leading
+        return self.leadership
 
     # The leader: producing.
 
@@ -203,8 +192,7 @@ class Partition:
 
         Raises: NotEnoughReplicas (acks=all with too small an ISR), NotLeader, what the log raises.
         """
-        self.require_leader()
-        if self.handing_over:
+        if self.require_leader().handing_over:
             raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
@@ -214,6 +202,11 @@ class Partition:
             self._context.flusher.schedule(self)
             self._wake(self.fetchers_waiting)
         return appended
+
+    def hand_over(self) -> None:
+        """Append nothing more as this leader: another one is about to be elected."""
+        if self.leadership is not None:
+            self.leadership.handing_over = True
 
     async def wait_committed(self, end_offset: int, *, leader_epoch: int) -> None:
         """Return once all below `end_offset`, appended under `leader_epoch`, is committed.
@@ -233,8 +226,33 @@ class Partition:
 
     def _require_epoch(self, leader_epoch: int) -> None:
         # Under another epoch the same offset may hold another record.
-        if self._leading is None or self.leader_epoch != leader_epoch:
+        if self.leadership is None or self.leader_epoch != leader_epoch:
             raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
+
+    # The leader: replication.
+
+    def advance_high_watermark(self) -> None:
+        """Raise the high watermark as far as ISR and min.insync.replicas allow (KIP-966)."""
+        if self.leadership is None or len(self.isr) < self.min_isr:
+            return
+        if self.high_watermark.advance(self.leadership.committed_end_offset):
+            self._wake(self.consumers_waiting)
+
+    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> None:
+        """Count a follower's fetch: all below `offset` is durable there under our epoch.
+
+        Raises: what `require_leader` and `Leadership.follower_fetched` raise.
+        """
+        if self.require_leader().follower_fetched(follower_id, offset, broker_epoch=broker_epoch):
+            self.advance_high_watermark()
+
+    def isr_refused(self) -> None:
+        """Drop a proposal that the controller is sure not to have taken."""
+        if self.leadership is not None:
+            self.leadership.pending_isr = None
+            self.advance_high_watermark()
+
+    # The disk.
 
     def flushed(self) -> None:
         """Take note that the log's durable end has moved (called by the flusher)."""
@@ -256,92 +274,6 @@ class Partition:
             if self.log.failed is not None:
                 self.storage_failed(error)
             raise
-
-    # The leader: replication.
-
-    def advance_high_watermark(self) -> None:
-        """Raise the high watermark as far as ISR and min.insync.replicas allow (KIP-966)."""
-        if self._leading is None or len(self.isr) < self.min_isr:
-            return
-        members = frozenset(self.isr).union(self.pending_isr or ())
-        committed = self._leading.high_watermark(
-            durable_end_offset=self.log.durable_end_offset, members=members
-        )
-        if self.high_watermark.advance(committed):
-            self._wake(self.consumers_waiting)
-
-    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> None:
-        """Count a follower's fetch: all below `offset` is durable there under our epoch.
-
-        An offset beyond our log is of another history and acknowledges nothing.
-        Raises: NotLeader (it is no replica of ours), StaleBrokerEpoch (an earlier incarnation).
-        """
-        leading = self.require_leader()
-        if self.state is None or follower_id not in self.state.replicas:
-            raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
-        progress = leading.followers.get(follower_id)
-        if progress is None or progress.broker_epoch < broker_epoch:
-            progress = leading.followers[follower_id] = FollowerProgress(broker_epoch=broker_epoch)
-        elif progress.broker_epoch > broker_epoch:
-            raise StaleBrokerEpoch(
-                f"broker {follower_id} fetched with broker epoch {broker_epoch}, "
-                f"{progress.broker_epoch} is known"
-            )
-        if offset > self.log.log_end_offset:
-            return
-        progress.fetched(offset, log_end_offset=self.log.log_end_offset, now=trio.current_time())
-        self.advance_high_watermark()
-
-    def propose_isr(
-        self, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]
-    ) -> Mapping[int, int] | None:
-        """Begin to change the ISR where that is due: it is pending until newer news has come.
-
-        `eligible` says of a follower and its broker epoch whether the controller would take it.
-        Returns: the broker epochs of the members wanted, in assignment order; None for no change
-        or no say. They are those that made the followers eligible: a later incarnation may lack
-        what an earlier one held.
-        """
-        if self._leading is None or self.state is None or self.pending_isr is not None:
-            return None
-        isr = set(self.isr)
-        isr -= self._leading.lagging(
-            self.isr,
-            log_end_offset=self.log.log_end_offset,
-            lag_time_max_s=lag_time_max_s,
-            now=trio.current_time(),
-        )
-        for follower in self.state.replicas:
-            if follower not in self.isr and self.may_join_isr(follower, eligible=eligible):
-                isr.add(follower)
-        if isr == set(self.isr):
-            return None
-        self.pending_isr = {r: self._member_epoch(r) for r in self.state.replicas if r in isr}
-        return self.pending_isr
-
-    def _member_epoch(self, member: int) -> int:
-        if self.state is not None and member == self.state.leader_id:
-            return self.state.leader_broker_epoch
-        return self.follower_epoch(member)
-
-    def isr_refused(self) -> None:
-        """Drop a proposal that the controller is sure not to have taken."""
-        self.pending_isr = None
-        self.advance_high_watermark()
-
-    def may_join_isr(self, follower_id: int, *, eligible: Callable[[int, int], bool]) -> bool:
-        """Say whether a follower has come far enough to be counted on."""
-        return (
-            self._leading is not None
-            and self._leading.is_caught_up(follower_id, high_watermark=self.high_watermark.value)
-            and eligible(follower_id, self.follower_epoch(follower_id))
-        )
-
-    def follower_epoch(self, follower_id: int) -> int:
-        """Give the broker epoch that a follower last fetched with; -1 where it did not."""
-        if self._leading is None or follower_id not in self._leading.followers:
-            return -1
-        return self._leading.followers[follower_id].broker_epoch
 
     # Reading.
 
@@ -380,10 +312,10 @@ class Partition:
 
         Raises: OffsetNotAvailable while a new leader does not know how far was committed (KIP-207).
         """
-        leading = self.require_leader()
+        leadership = self.require_leader()
         if for_replica:
             return self.log.log_end_offset
-        if self.high_watermark.value < leading.epoch_start_offset:
+        if not leadership.knows_committed:
             raise OffsetNotAvailable(
                 f"{self.name} has a new leader that does not know yet how far was committed"
             )
@@ -405,7 +337,9 @@ class Partition:
 
     def follows(self, leader_epoch: int) -> bool:
         """Say whether this replica still follows the leader of `leader_epoch`."""
-        return self._leading is None and self.offline is None and self.leader_epoch == leader_epoch
+        return (
+            self.leadership is None and self.offline is None and self.leader_epoch == leader_epoch
+        )
 
     def follow_leader(self, *, high_watermark: int, log_start_offset: int) -> None:
         """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""

@@ -37,7 +37,7 @@ async def hand_over(
     """
     leaving = [partition for partition in partitions.led() if len(partition.isr) > 1]
     for partition in leaving:
-        partition.handing_over = True
+        partition.hand_over()
     with trio.move_on_after(DRAIN_S):
         for partition in leaving:
             with suppress(NotLeader):  # Somebody else leads it already: just as good.
@@ -47,7 +47,7 @@ async def hand_over(
     await view.wait_for(lambda _: not any(p.is_leader for p in moving), timeout_s=HAND_OVER_S)
     left = [partition.name for partition in leaving if partition.is_leader]
     if left:
-        log_events.warning("left_without_hand_over", count=len(left), first=left[0])
+        log_events.info("left_without_hand_over", count=len(left), first=left[0])
     return not left
 
 

@@ -247,12 +247,13 @@ class LeaderFetcher:
         if data.diverging_epoch is not None:
             partition.needs_reconciling = True
             return
-        followed.pause_s = 0.0
         if data.records:
             partition.append_from_leader(data.records, leader_epoch=followed.leader_epoch)
         partition.follow_leader(
             high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
         )
+        # Only now: an append that the disk refuses is to be tried less and less often.
+        followed.pause_s = 0.0
 
 
 async def _wait_durable(ready: Iterable[Followed]) -> None:

@@ -63,9 +63,9 @@ class IsrKeeper:
 
     def follower_fetched(self, partition: Partition, follower_id: int) -> None:
         """Have a follower that has caught up join the ISR soon."""
-        if follower_id not in partition.isr and partition.may_join_isr(
-            follower_id, eligible=self._eligible
-        ):
+        if partition.leadership is None or follower_id in partition.isr:
+            return
+        if partition.leadership.may_join_isr(follower_id, eligible=self._eligible):
             self.look_at(partition)
 
     def look_at(self, partition: Partition) -> None:
@@ -84,8 +84,8 @@ class IsrKeeper:
             if trio.current_time() >= next_full_look:
                 looked_at = list(self._led())
                 next_full_look = trio.current_time() + self._lag_time_max_s / 2
-            for partition in looked_at:
-                partition.propose_isr(lag_time_max_s=self._lag_time_max_s, eligible=self._eligible)
+            for leadership in (p.leadership for p in looked_at if p.leadership is not None):
+                leadership.propose_isr(lag_time_max_s=self._lag_time_max_s, eligible=self._eligible)
             unsettled = [p for p in looked_at if p.pending_isr is not None]
             if unsettled:
                 await self._settle(unsettled)

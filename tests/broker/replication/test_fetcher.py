@@ -216,3 +216,22 @@ async def test_an_empty_log_that_begins_beyond_the_leaders_begins_anew(
     await trio.sleep(1)
 
     assert partition.log.log_end_offset == 100
+
+
+async def test_what_a_full_disk_refuses_is_asked_for_less_and_less_often(
+    leader, fetcher, follower, disk, nursery, autojump_clock
+):
+    partition = follower()
+    await partition.durable.wait_reached(0)
+    leader.delay_s = 0.0
+    leader.answer = lambda **asked: PartitionData(
+        records=batch(1, base_offset=0, leader_epoch=3), **asked
+    )
+    disk.capacity_bytes = 0
+    fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(60)
+
+    # A second apart in the end (replica.fetch.backoff.ms), after some quicker tries.
+    assert 50 < len(leader.asked) < 75
+    assert partition.log.log_end_offset == 0

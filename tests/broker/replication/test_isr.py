@@ -147,4 +147,6 @@ async def test_an_isr_is_obeyed_together_with_the_minimum_that_it_was_decided_by
 async def test_an_offset_beyond_the_leaders_log_acknowledges_nothing(leader):
     leader.follower_fetched(OTHER, 500, broker_epoch=OTHER_EPOCH)
 
-    assert not leader.may_join_isr(OTHER, eligible=lambda _broker_id, _broker_epoch: True)
+    assert not leader.leadership.may_join_isr(
+        OTHER, eligible=lambda _broker_id, _broker_epoch: True
+    )

@@ -1,0 +1,133 @@
+"""What a replica knows and decides as leader, under one leader epoch: begun by it, gone with it.
+
+It sees the log and the high watermark and moves neither; its partition does, by what is decided
+here. Must never know: roles, who waits, how records are written or read.
+Source: KIP-207, KIP-497, KIP-841, KIP-966.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.errors import NotLeader, StaleBrokerEpoch
+from broker.replication.progress import FollowerProgress, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from broker.log.log import Log
+    from broker.watermark import Watermark
+    from coordinator.cluster import PartitionState
+
+
+class Leadership:
+    """Counts what followers acknowledge: from that follow the high watermark and the ISR."""
+
+    def __init__(self, state: PartitionState, *, log: Log, high_watermark: Watermark) -> None:
+        self.pending_isr: Mapping[int, int] | None = None
+        """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
+        self.handing_over = False
+        """Whether another leader is about to be elected, at the end that the log has now."""
+        self._state = state
+        self._log = log
+        self._high_watermark = high_watermark
+        self._progress = Progress(
+            broker_id=state.leader_id,
+            epoch_start_offset=log.log_end_offset,
+            led_since=trio.current_time(),
+        )
+
+    def obey(self, state: PartitionState) -> bool:
+        """Take over a state of the same leader epoch that is not older: it settles a proposal.
+
+        Returns: whether the ISR changed.
+        """
+        known, self._state = self._state, state
+        if state.partition_epoch == known.partition_epoch:
+            return False
+        self.pending_isr = None
+        return state.isr != known.isr
+
+    # The high watermark.
+
+    @property
+    def committed_end_offset(self) -> int:
+        """The offset below which every member of the ISR, and of a pending one, holds all durably.
+
+        -1 while one of them is unheard. Whether the ISR is large enough is not asked here.
+        """
+        return self._progress.high_watermark(
+            durable_end_offset=self._log.durable_end_offset,
+            members=frozenset(self._state.isr).union(self.pending_isr or ()),
+        )
+
+    @property
+    def knows_committed(self) -> bool:
+        """Whether nothing that an earlier leader committed can lie above the high watermark."""
+        return self._high_watermark.value >= self._progress.epoch_start_offset
+
+    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> bool:
+        """Count a follower's fetch: all below `offset` is durable there under our epoch.
+
+        Returns: whether it acknowledges anything; an offset beyond our log is of another history.
+        Raises: NotLeader (it is no replica of ours), StaleBrokerEpoch (an earlier incarnation).
+        """
+        if follower_id not in self._state.replicas:
+            raise NotLeader(leader_id=self._state.leader_id, leader_epoch=self._state.leader_epoch)
+        followers = self._progress.followers
+        follower = followers.get(follower_id)
+        if follower is None or follower.broker_epoch < broker_epoch:
+            follower = followers[follower_id] = FollowerProgress(broker_epoch=broker_epoch)
+        elif follower.broker_epoch > broker_epoch:
+            raise StaleBrokerEpoch(
+                f"broker {follower_id} fetched with broker epoch {broker_epoch}, "
+                f"{follower.broker_epoch} is known"
+            )
+        log_end_offset = self._log.log_end_offset
+        if offset > log_end_offset:
+            return False
+        follower.fetched(offset, log_end_offset=log_end_offset, now=trio.current_time())
+        return True
+
+    # The ISR.
+
+    def propose_isr(self, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]) -> None:
+        """Begin to change the ISR where that is due: it is pending until newer news has come.
+
+        `eligible` says of a follower and its broker epoch whether the controller would take it.
+        The broker epochs proposed are those that made the followers eligible: a later incarnation
+        may lack what an earlier one held.
+        """
+        if self.pending_isr is not None:
+            return
+        replicas, isr = self._state.replicas, self._state.isr
+        lagging = self._progress.lagging(
+            isr,
+            log_end_offset=self._log.log_end_offset,
+            lag_time_max_s=lag_time_max_s,
+            now=trio.current_time(),
+        )
+        wanted = set(isr) - lagging
+        for follower in replicas:
+            if follower not in isr and self.may_join_isr(follower, eligible=eligible):
+                wanted.add(follower)
+        if wanted != set(isr):
+            self.pending_isr = {r: self._broker_epoch(r) for r in replicas if r in wanted}
+
+    def may_join_isr(self, follower_id: int, *, eligible: Callable[[int, int], bool]) -> bool:
+        """Say whether a follower has come far enough to be counted on."""
+        return self._progress.is_caught_up(
+            follower_id, high_watermark=self._high_watermark.value
+        ) and eligible(follower_id, self._broker_epoch(follower_id))
+
+    def _broker_epoch(self, member: int) -> int:
+        """Give the incarnation that counts: ours that was elected, a follower's that last fetched.
+
+        -1 where a follower has not.
+        """
+        if member == self._state.leader_id:
+            return self._state.leader_broker_epoch
+        follower = self._progress.followers.get(member)
+        return follower.broker_epoch if follower is not None else -1
