@@ -202,6 +202,9 @@ class Partitions:
         the directory that cannot be used.
         """
         self._directory.finish_deletes()
+        if not clean:
+            # Thousands of recoveries each sync some files: after this there is little left to do.
+            self._disk.write_back()
         self._checkpoints = self._directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
         for topic, index in self._directory.partitions():

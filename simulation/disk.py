@@ -308,6 +308,9 @@ class MemoryDisk:
             raise FileMissing(f"cannot sync {path}: there is no such directory")
         node.sync()
 
+    def write_back(self) -> None:
+        """Do nothing: nothing may rely on it."""
+
     def free_bytes(self, path: str) -> int:  # noqa: ARG002 - one file system for all paths
         """Space left for us."""
         if self.capacity_bytes is None:

@@ -106,6 +106,12 @@ class Disk(Protocol):
     def sync_directory(self, path: str) -> None:
         """Make creations and removals in a directory durable."""
 
+    def write_back(self) -> None:
+        """Have all that waits in memory written at once, so that single syncs find little to do.
+
+        It promises nothing: what must last is synced by itself.
+        """
+
     def free_bytes(self, path: str) -> int:
         """Space left for us on the file system that holds `path`."""
 
