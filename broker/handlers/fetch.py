@@ -113,20 +113,23 @@ class _Fetch:
                 try:
                     name = self._partitions.topic_name(topic.topic_id) if by_id else topic.topic
                     wanted.partition = self._partitions.get(name, asked.partition)
-                    self._count_follower(wanted.partition, asked)
+                    self._begin(wanted, wanted.partition)
                 except OttlaError as error:
                     self._refuse(wanted, error)
 
-    def _count_follower(self, partition: Partition, asked: FetchPartition) -> None:
+    def _begin(self, wanted: Wanted, partition: Partition) -> None:
+        """Compare the reader's log with ours, once; a follower that agrees has acknowledged."""
+        asked = wanted.asked
         partition.require_leader(leader_epoch=asked.current_leader_epoch)
-        if not self._is_follower:
-            return
-        if partition.diverges(asked.fetch_offset, asked.last_fetched_epoch) is not None:
-            return
-        partition.follower_fetched(
-            self._replica_id, asked.fetch_offset, broker_epoch=self._replica_epoch
-        )
-        self._on_follower_fetch(partition, self._replica_id)
+        diverging = partition.diverges(asked.fetch_offset, asked.last_fetched_epoch)
+        if diverging is not None:
+            epoch, end_offset = diverging
+            wanted.found.diverging_epoch = EpochEndOffset(epoch=epoch, end_offset=end_offset)
+        elif self._is_follower:
+            partition.follower_fetched(
+                self._replica_id, asked.fetch_offset, broker_epoch=self._replica_epoch
+            )
+            self._on_follower_fetch(partition, self._replica_id)
 
     def read(self, wanted: list[Wanted]) -> None:
         """Read again what `wanted` names, within the bytes that are left."""
@@ -154,11 +157,7 @@ class _Fetch:
         found.log_start_offset = partition.log.log_start_offset
         found.records = b""
         found.aborted_transactions = [] if self._request.isolation_level == READ_COMMITTED else None
-        diverging = partition.diverges(asked.fetch_offset, asked.last_fetched_epoch)
-        if diverging is not None:
-            found.diverging_epoch = EpochEndOffset(epoch=diverging[0], end_offset=diverging[1])
-            return
-        if left <= 0 and not at_least_one:
+        if found.diverging_epoch is not None or (left <= 0 and not at_least_one):
             return
         read = partition.read_uncommitted if self._is_follower else partition.read_committed
         found.records = read(
