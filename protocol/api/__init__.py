@@ -13,13 +13,26 @@ from typing import Final
 
 from protocol.api.alter_configs import AlterConfigsRequest, AlterConfigsResponse
 from protocol.api.alter_partition import AlterPartitionRequest, AlterPartitionResponse
+from protocol.api.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse,
+)
 from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.api.controlled_shutdown import ControlledShutdownRequest, ControlledShutdownResponse
 from protocol.api.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
 from protocol.api.create_topics import CreateTopicsRequest, CreateTopicsResponse
+from protocol.api.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
+from protocol.api.delete_records import DeleteRecordsRequest, DeleteRecordsResponse
 from protocol.api.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse
 from protocol.api.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
 from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
+from protocol.api.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
+from protocol.api.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
+from protocol.api.describe_topic_partitions import (
+    DescribeTopicPartitionsRequest,
+    DescribeTopicPartitionsResponse,
+)
+from protocol.api.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
 from protocol.api.fetch import FetchRequest, FetchResponse
 from protocol.api.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from protocol.api.heartbeat import HeartbeatRequest, HeartbeatResponse
@@ -30,9 +43,15 @@ from protocol.api.incremental_alter_configs import (
 from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.api.join_group import JoinGroupRequest, JoinGroupResponse
 from protocol.api.leave_group import LeaveGroupRequest, LeaveGroupResponse
+from protocol.api.list_groups import ListGroupsRequest, ListGroupsResponse
 from protocol.api.list_offsets import ListOffsetsRequest, ListOffsetsResponse
+from protocol.api.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse,
+)
 from protocol.api.metadata import MetadataRequest, MetadataResponse
 from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitResponse
+from protocol.api.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
 from protocol.api.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
 from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
@@ -58,17 +77,27 @@ class ApiKey(IntEnum):
     HEARTBEAT = 12
     LEAVE_GROUP = 13
     SYNC_GROUP = 14
+    DESCRIBE_GROUPS = 15
+    LIST_GROUPS = 16
     API_VERSIONS = 18
     CREATE_TOPICS = 19
     DELETE_TOPICS = 20
+    DELETE_RECORDS = 21
     INIT_PRODUCER_ID = 22
     OFFSET_FOR_LEADER_EPOCH = 23
     DESCRIBE_CONFIGS = 32
     ALTER_CONFIGS = 33
+    DESCRIBE_LOG_DIRS = 35
     CREATE_PARTITIONS = 37
+    DELETE_GROUPS = 42
+    ELECT_LEADERS = 43
     INCREMENTAL_ALTER_CONFIGS = 44
+    ALTER_PARTITION_REASSIGNMENTS = 45
+    LIST_PARTITION_REASSIGNMENTS = 46
+    OFFSET_DELETE = 47
     ALTER_PARTITION = 56
     DESCRIBE_CLUSTER = 60
+    DESCRIBE_TOPIC_PARTITIONS = 75
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +139,26 @@ API: Final[Mapping[int, Api]] = {
         _api(HeartbeatRequest, HeartbeatResponse),
         _api(LeaveGroupRequest, LeaveGroupResponse),
         _api(SyncGroupRequest, SyncGroupResponse),
+        _api(DescribeGroupsRequest, DescribeGroupsResponse),
+        _api(ListGroupsRequest, ListGroupsResponse),
         _api(ApiVersionsRequest, ApiVersionsResponse),
         _api(CreateTopicsRequest, CreateTopicsResponse),
         _api(DeleteTopicsRequest, DeleteTopicsResponse),
+        _api(DeleteRecordsRequest, DeleteRecordsResponse),
         _api(InitProducerIdRequest, InitProducerIdResponse),
         _api(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse),
         _api(DescribeConfigsRequest, DescribeConfigsResponse),
         _api(AlterConfigsRequest, AlterConfigsResponse),
+        _api(DescribeLogDirsRequest, DescribeLogDirsResponse),
         _api(CreatePartitionsRequest, CreatePartitionsResponse),
+        _api(DeleteGroupsRequest, DeleteGroupsResponse),
+        _api(ElectLeadersRequest, ElectLeadersResponse),
         _api(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse),
+        _api(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse),
+        _api(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse),
+        _api(OffsetDeleteRequest, OffsetDeleteResponse),
         _api(AlterPartitionRequest, AlterPartitionResponse),
         _api(DescribeClusterRequest, DescribeClusterResponse),
+        _api(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse),
     )
 }
