@@ -50,8 +50,8 @@ class Partitions:
         topic_defaults: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
+        self.directory = directory
         self._disk = disk
-        self._directory = directory
         self._context = context
         self._fetchers = fetchers
         self._topic_defaults = topic_defaults
@@ -92,6 +92,10 @@ class Partitions:
         if topic is None:
             raise UnknownTopicId(f"no topic has the id {topic_id.hex()}")
         return topic.name
+
+    def offline(self) -> Iterator[tuple[tuple[str, int], OfflineLog]]:
+        """Iterate over the replicas whose logs could not be opened, by topic and number."""
+        return iter(tuple(self._offline.items()))
 
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
@@ -160,7 +164,7 @@ class Partitions:
         if (topic.name, index) in self._checkpoints:
             # What is noted of the log that was here would be believed of the new one.
             await self.write_checkpoints()
-        path = self._directory.partition_path(topic.name, index)
+        path = self.directory.partition_path(topic.name, index)
         log = Log.create(self._disk, path, config, topic_id=topic.topic_id, wall_ms=self._wall_ms)
         return self._host(topic.name, index, log)
 
@@ -201,17 +205,17 @@ class Partitions:
         A log that cannot be opened takes its replica offline. Raises: StorageError where it is
         the directory that cannot be used.
         """
-        self._directory.finish_deletes()
+        self.directory.finish_deletes()
         if not clean:
             # Thousands of recoveries each sync some files: after this there is little left to do.
             self._disk.write_back()
-        self._checkpoints = self._directory.read_checkpoints()
+        self._checkpoints = self.directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
-        for topic, index in self._directory.partitions():
+        for topic, index in self.directory.partitions():
             self._load_log(topic, index, config, clean=clean)
 
     def _load_log(self, topic: str, index: int, config: LogConfig, *, clean: bool) -> None:
-        path = self._directory.partition_path(topic, index)
+        path = self.directory.partition_path(topic, index)
         checkpoint = self._checkpoints.get((topic, index), Checkpoint())
         try:
             log = Log.open(
@@ -245,7 +249,7 @@ class Partitions:
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
             checkpoints |= {(p.topic, p.index): _checkpoint_of(p) for p in self}
             if checkpoints != self._checkpoints:
-                await self._directory.write_checkpoints(checkpoints)
+                await self.directory.write_checkpoints(checkpoints)
                 self._checkpoints = checkpoints
 
     def apply_retention(self) -> None:
@@ -265,7 +269,7 @@ class Partitions:
             partition.log.close()
         await self.write_checkpoints()
         if not self._offline:  # how an offline log was left, its next opening has to find out
-            self._directory.write_clean_marker()
+            self.directory.write_clean_marker()
 
 
 def _checkpoint_of(partition: Partition) -> Checkpoint:

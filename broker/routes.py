@@ -18,6 +18,8 @@ from broker.handlers import (
     delete_topics,
     describe_cluster,
     describe_configs,
+    describe_log_dirs,
+    describe_topic_partitions,
     fetch,
     find_coordinator,
     init_producer_id,
@@ -118,6 +120,9 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
+        ApiKey.DESCRIBE_LOG_DIRS: Route(
+            describe_log_dirs.DescribeLogDirsHandler(partitions), 1, 4, describe_log_dirs.refuse
+        ),
         ApiKey.INIT_PRODUCER_ID: Route(
             init_producer_id.InitProducerIdHandler(
                 lambda count: allocate_producer_ids(broker.store, count=count)
@@ -153,8 +158,14 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.DESCRIBE_CLUSTER: Route(
             describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster),
             0,
-            1,
+            2,
             describe_cluster.refuse,
+        ),
+        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Route(
+            describe_topic_partitions.DescribeTopicPartitionsHandler(cluster),
+            0,
+            0,
+            describe_topic_partitions.refuse,
         ),
         ApiKey.DESCRIBE_CONFIGS: Route(
             describe_configs.DescribeConfigsHandler(
