@@ -241,6 +241,7 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
+            log_start_moved=self._log_start_moved,
         )
         return Partitions(
             disk=self._disk,
@@ -259,12 +260,16 @@ class Broker:
             log_events.error("data_directory_failed", error=str(error))
             self.stop()
 
+    def _log_start_moved(self) -> None:
+        self.partitions.log_start_moved()
+
     async def _keep_house(self) -> None:
         """Write checkpoints and apply retention, from time to time."""
         retention_s = self.config.replication.log_retention_check_interval_ms / 1000
         next_retention = trio.current_time() + retention_s
         while True:
-            await trio.sleep(CHECKPOINT_INTERVAL_S)
+            with trio.move_on_after(CHECKPOINT_INTERVAL_S):
+                await self.partitions.wait_log_start_moved()
             try:
                 await self.partitions.write_checkpoints()
                 if trio.current_time() >= next_retention:

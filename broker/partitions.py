@@ -23,7 +23,7 @@ from coordinator.topic_config import min_insync_replicas
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from broker.log.directory import DataDirectory
     from broker.log.disk import Disk
@@ -62,6 +62,7 @@ class Partitions:
         self._obeyed: dict[str, tuple[TopicState, int]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
+        self._log_starts_moved = trio.Event()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -97,6 +98,10 @@ class Partitions:
         """Iterate over the replicas whose logs could not be opened, by topic and number."""
         return iter(tuple(self._offline.items()))
 
+    def live_brokers(self) -> Collection[int]:
+        """Give the ids of the brokers that are there."""
+        return self._cluster.brokers.keys()
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
@@ -108,7 +113,7 @@ class Partitions:
 
         Raises: StorageError.
         """
-        self._cluster = cluster
+        before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
             if self._obeyed.get(name) != (topic, broker_epoch):
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
@@ -119,6 +124,9 @@ class Partitions:
                 if partition.topic == name:
                     self._fetchers.forget(partition)
                     partition.close()
+        if cluster.brokers is not before.brokers:
+            for partition in self.led():
+                partition.live_brokers_changed()
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
         config = LogConfig.of({**self._topic_defaults, **topic.config})
@@ -245,12 +253,24 @@ class Partitions:
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:
+            self._log_starts_moved = trio.Event()
             known = self._checkpoints.items()
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
-            checkpoints |= {(p.topic, p.index): _checkpoint_of(p) for p in self}
+            hosted = {partition: _checkpoint_of(partition) for partition in self}
+            checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
             if checkpoints != self._checkpoints:
                 await self.directory.write_checkpoints(checkpoints)
                 self._checkpoints = checkpoints
+            for partition, checkpoint in hosted.items():
+                partition.log_start_noted(checkpoint.log_start_offset)
+
+    def log_start_moved(self) -> None:
+        """Have checkpoints written soon: a log starts elsewhere."""
+        self._log_starts_moved.set()
+
+    async def wait_log_start_moved(self) -> None:
+        """Return once a log starts elsewhere than the checkpoints say."""
+        await self._log_starts_moved.wait()
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""

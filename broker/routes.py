@@ -15,6 +15,7 @@ from broker.handlers import (
     controlled_shutdown,
     create_partitions,
     create_topics,
+    delete_records,
     delete_topics,
     describe_cluster,
     describe_configs,
@@ -120,6 +121,9 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
+        ApiKey.DELETE_RECORDS: Route(
+            delete_records.DeleteRecordsHandler(partitions), 0, 2, delete_records.refuse
+        ),
         ApiKey.DESCRIBE_LOG_DIRS: Route(
             describe_log_dirs.DescribeLogDirsHandler(partitions), 1, 4, describe_log_dirs.refuse
         ),
