@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from broker.dispatch import Dispatch
+from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
 from broker.lease import Lease
 from broker.log.directory import DataDirectory, DirectoryId
@@ -33,6 +34,7 @@ from coordinator.bootstrap import new_cluster_id
 from coordinator.cluster import Endpoint
 from coordinator.controller import Controller
 from coordinator.errors import BrokerIdInUse, NotController
+from coordinator.events import ConfigChecks
 from coordinator.membership import BrokerFacts
 from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, StorageError
@@ -69,6 +71,7 @@ class Broker:
         self.config = config
         self.broker_id = config.node.node_id
         self.view = ClusterView()
+        self.settings = DynamicConfig(config, cluster=lambda: self.view.latest)
         self._environment = environment
         self._disk = disk
         self._connect_store = connect_store
@@ -199,8 +202,14 @@ class Broker:
             lease=self._lease,
             make_controller=self._make_controller,
             new_cluster_id=lambda: new_cluster_id(self._environment.random.randbytes),
+            adopt_settings=self._adopt_settings,
             adopt_cluster=self._adopt_cluster,
         )
+
+    def _adopt_settings(self, cluster: ClusterState) -> None:
+        """Have what does not look for itself follow what we are given at run time."""
+        self.partitions.set_topic_defaults(self.settings.topic_defaults(cluster))
+        self._server.limit_connections(self.settings.as_of(cluster).network.max_connections)
 
     def _adopt_cluster(self, cluster_id: str) -> None:
         """Note which cluster our data belongs to, and refuse to join another with it."""
@@ -221,7 +230,7 @@ class Broker:
             self.broker_id,
             watcher,
             random_bytes=self._environment.random.randbytes,
-            validate_config=check_topic_config,
+            checks=ConfigChecks(topic=check_topic_config, broker=check_broker_config),
         )
 
     # Parts.

@@ -59,7 +59,7 @@ class Partitions:
         self._hosted: dict[tuple[str, int], Partition] = {}
         self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
-        self._obeyed: dict[str, tuple[TopicState, int]] = {}
+        self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
         self._log_starts_moved = trio.Event()
@@ -108,6 +108,11 @@ class Partitions:
 
     # Obeying the controller.
 
+    def set_topic_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Take over what topics get that do not say it themselves, with the next `obey`."""
+        if defaults != self._topic_defaults:
+            self._topic_defaults = defaults
+
     async def obey(self, cluster: ClusterState, *, broker_epoch: int) -> None:
         """Open, lead, follow or give up partitions as the cluster's state says.
 
@@ -115,9 +120,10 @@ class Partitions:
         """
         before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
-            if self._obeyed.get(name) != (topic, broker_epoch):
+            wanted = (topic, broker_epoch, self._topic_defaults)
+            if self._obeyed.get(name) != wanted:
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
-                self._obeyed[name] = (topic, broker_epoch)
+                self._obeyed[name] = wanted
         for name in [name for name in self._obeyed if name not in cluster.topics]:
             del self._obeyed[name]
             for partition in self:
@@ -129,7 +135,7 @@ class Partitions:
                 partition.live_brokers_changed()
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
-        config = LogConfig.of({**self._topic_defaults, **topic.config})
+        config = LogConfig.of({**self._topic_defaults, **topic.settings})
         for index, state in enumerate(topic.partitions):
             if self._context.broker_id not in state.replicas or self._is_offline(topic, index):
                 continue
@@ -154,7 +160,7 @@ class Partitions:
         self, partition: Partition, state: PartitionState, *, broker_epoch: int, topic: TopicState
     ) -> None:
         min_isr = min_insync_replicas(
-            {**self._topic_defaults, **topic.config}, replication_factor=len(state.replicas)
+            {**self._topic_defaults, **topic.settings}, replication_factor=len(state.replicas)
         )
         if not partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr):
             return

@@ -36,6 +36,7 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.dynamic_config import DynamicConfig
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.replication.isr import IsrKeeper
@@ -54,7 +55,11 @@ class Services(Protocol):
 
     @property
     def config(self) -> BrokerConfig:
-        """Its configuration."""
+        """Its configuration as it was started."""
+
+    @property
+    def settings(self) -> DynamicConfig:
+        """Its configuration as it is now."""
 
     @property
     def partitions(self) -> Partitions:
@@ -140,7 +145,7 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
 
 def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
     cluster = broker.cluster_for_clients
-    creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
+    creating = create_topics.CreateTopicsHandler(_control(broker), broker.settings)
     auto_create = (
         creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None
     )
@@ -173,7 +178,7 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
         ),
         ApiKey.DESCRIBE_CONFIGS: Route(
             describe_configs.DescribeConfigsHandler(
-                broker_id=broker.broker_id, cluster=cluster, config=broker.config
+                broker_id=broker.broker_id, cluster=cluster, settings=broker.settings
             ),
             1,
             4,
