@@ -446,11 +446,13 @@ class Partition:
         with self._storage_watched():
             self.log.reset_to(offset)
         self._log_was_cut()
+        self._context.log_start_moved()
 
     def _log_was_cut(self) -> None:
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
+        self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
 
     def _wake(self, waiting: Iterable[Callable[[Partition], None]]) -> None:
         for wake in tuple(waiting):
