@@ -2,7 +2,7 @@
 
 It sees the log and the high watermark and moves neither; its partition does, by what is decided
 here. Must never know: roles, who waits, how records are written or read.
-Source: KIP-207, KIP-497, KIP-841, KIP-966.
+Source: KIP-107, KIP-207, KIP-497, KIP-841, KIP-966.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from broker.errors import NotLeader, StaleBrokerEpoch
 from broker.replication.progress import FollowerProgress, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from broker.log.log import Log
     from broker.watermark import Watermark
@@ -68,7 +68,19 @@ class Leadership:
         """Whether nothing that an earlier leader committed can lie above the high watermark."""
         return self._high_watermark.value >= self._progress.epoch_start_offset
 
-    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> bool:
+    def low_watermark(self, *, log_start_offset: int, live: Container[int]) -> int:
+        """Give the offset below which no live replica holds a record; -1 while one is unheard.
+
+        `log_start_offset` is ours, as far as it survives a crash.
+        """
+        return self._progress.low_watermark(
+            log_start_offset=log_start_offset,
+            members=[replica for replica in self._state.replicas if replica in live],
+        )
+
+    def follower_fetched(
+        self, follower_id: int, offset: int, *, broker_epoch: int, log_start_offset: int
+    ) -> bool:
         """Count a follower's fetch: all below `offset` is durable there under our epoch.
 
         Returns: whether it acknowledges anything; an offset beyond our log is of another history.
@@ -89,6 +101,7 @@ class Leadership:
         if offset > log_end_offset:
             return False
         follower.fetched(offset, log_end_offset=log_end_offset, now=trio.current_time())
+        follower.log_start_offset = log_start_offset
         return True
 
     # The ISR.

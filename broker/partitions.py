@@ -23,7 +23,7 @@ from coordinator.topic_config import min_insync_replicas
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from broker.log.directory import DataDirectory
     from broker.log.disk import Disk
@@ -50,8 +50,8 @@ class Partitions:
         topic_defaults: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
+        self.directory = directory
         self._disk = disk
-        self._directory = directory
         self._context = context
         self._fetchers = fetchers
         self._topic_defaults = topic_defaults
@@ -59,9 +59,10 @@ class Partitions:
         self._hosted: dict[tuple[str, int], Partition] = {}
         self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
-        self._obeyed: dict[str, tuple[TopicState, int]] = {}
+        self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
+        self._log_starts_moved = trio.Event()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -93,31 +94,48 @@ class Partitions:
             raise UnknownTopicId(f"no topic has the id {topic_id.hex()}")
         return topic.name
 
+    def offline(self) -> Iterator[tuple[tuple[str, int], OfflineLog]]:
+        """Iterate over the replicas whose logs could not be opened, by topic and number."""
+        return iter(tuple(self._offline.items()))
+
+    def live_brokers(self) -> Collection[int]:
+        """Give the ids of the brokers that are there."""
+        return self._cluster.brokers.keys()
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
 
     # Obeying the controller.
 
+    def set_topic_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Take over what topics get that do not say it themselves, with the next `obey`."""
+        if defaults != self._topic_defaults:
+            self._topic_defaults = defaults
+
     async def obey(self, cluster: ClusterState, *, broker_epoch: int) -> None:
         """Open, lead, follow or give up partitions as the cluster's state says.
 
         Raises: StorageError.
         """
-        self._cluster = cluster
+        before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
-            if self._obeyed.get(name) != (topic, broker_epoch):
+            wanted = (topic, broker_epoch, self._topic_defaults)
+            if self._obeyed.get(name) != wanted:
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
-                self._obeyed[name] = (topic, broker_epoch)
+                self._obeyed[name] = wanted
         for name in [name for name in self._obeyed if name not in cluster.topics]:
             del self._obeyed[name]
             for partition in self:
                 if partition.topic == name:
                     self._fetchers.forget(partition)
                     partition.close()
+        if cluster.brokers is not before.brokers:
+            for partition in self.led():
+                partition.live_brokers_changed()
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
-        config = LogConfig.of({**self._topic_defaults, **topic.config})
+        config = LogConfig.of({**self._topic_defaults, **topic.settings})
         for index, state in enumerate(topic.partitions):
             if self._context.broker_id not in state.replicas or self._is_offline(topic, index):
                 continue
@@ -142,7 +160,7 @@ class Partitions:
         self, partition: Partition, state: PartitionState, *, broker_epoch: int, topic: TopicState
     ) -> None:
         min_isr = min_insync_replicas(
-            {**self._topic_defaults, **topic.config}, replication_factor=len(state.replicas)
+            {**self._topic_defaults, **topic.settings}, replication_factor=len(state.replicas)
         )
         if not partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr):
             return
@@ -160,7 +178,7 @@ class Partitions:
         if (topic.name, index) in self._checkpoints:
             # What is noted of the log that was here would be believed of the new one.
             await self.write_checkpoints()
-        path = self._directory.partition_path(topic.name, index)
+        path = self.directory.partition_path(topic.name, index)
         log = Log.create(self._disk, path, config, topic_id=topic.topic_id, wall_ms=self._wall_ms)
         return self._host(topic.name, index, log)
 
@@ -201,17 +219,17 @@ class Partitions:
         A log that cannot be opened takes its replica offline. Raises: StorageError where it is
         the directory that cannot be used.
         """
-        self._directory.finish_deletes()
+        self.directory.finish_deletes()
         if not clean:
             # Thousands of recoveries each sync some files: after this there is little left to do.
             self._disk.write_back()
-        self._checkpoints = self._directory.read_checkpoints()
+        self._checkpoints = self.directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
-        for topic, index in self._directory.partitions():
+        for topic, index in self.directory.partitions():
             self._load_log(topic, index, config, clean=clean)
 
     def _load_log(self, topic: str, index: int, config: LogConfig, *, clean: bool) -> None:
-        path = self._directory.partition_path(topic, index)
+        path = self.directory.partition_path(topic, index)
         checkpoint = self._checkpoints.get((topic, index), Checkpoint())
         try:
             log = Log.open(
@@ -241,12 +259,24 @@ class Partitions:
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:
+            self._log_starts_moved = trio.Event()
             known = self._checkpoints.items()
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
-            checkpoints |= {(p.topic, p.index): _checkpoint_of(p) for p in self}
+            hosted = {partition: _checkpoint_of(partition) for partition in self}
+            checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
             if checkpoints != self._checkpoints:
-                await self._directory.write_checkpoints(checkpoints)
+                await self.directory.write_checkpoints(checkpoints)
                 self._checkpoints = checkpoints
+            for partition, checkpoint in hosted.items():
+                partition.log_start_noted(checkpoint.log_start_offset)
+
+    def log_start_moved(self) -> None:
+        """Have checkpoints written soon: a log starts elsewhere."""
+        self._log_starts_moved.set()
+
+    async def wait_log_start_moved(self) -> None:
+        """Return once a log starts elsewhere than the checkpoints say."""
+        await self._log_starts_moved.wait()
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
@@ -265,7 +295,7 @@ class Partitions:
             partition.log.close()
         await self.write_checkpoints()
         if not self._offline:  # how an offline log was left, its next opening has to find out
-            self._directory.write_clean_marker()
+            self.directory.write_clean_marker()
 
 
 def _checkpoint_of(partition: Partition) -> Checkpoint:

@@ -16,10 +16,13 @@ from broker.handlers import (
     create_partitions,
     create_topics,
     delete_groups,
+    delete_records,
     delete_topics,
     describe_cluster,
     describe_configs,
     describe_groups,
+    describe_log_dirs,
+    describe_topic_partitions,
     fetch,
     find_coordinator,
     heartbeat,
@@ -43,6 +46,7 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.dynamic_config import DynamicConfig
     from broker.groups.manager import Groups
     from broker.partitions import Partitions
     from broker.peers import Peers
@@ -62,7 +66,11 @@ class Services(Protocol):
 
     @property
     def config(self) -> BrokerConfig:
-        """Its configuration."""
+        """Its configuration as it was started."""
+
+    @property
+    def settings(self) -> DynamicConfig:
+        """Its configuration as it is now."""
 
     @property
     def partitions(self) -> Partitions:
@@ -138,6 +146,12 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
+        ApiKey.DELETE_RECORDS: Route(
+            delete_records.DeleteRecordsHandler(partitions), 0, 2, delete_records.refuse
+        ),
+        ApiKey.DESCRIBE_LOG_DIRS: Route(
+            describe_log_dirs.DescribeLogDirsHandler(partitions), 1, 4, describe_log_dirs.refuse
+        ),
         ApiKey.INIT_PRODUCER_ID: Route(
             init_producer_id.InitProducerIdHandler(
                 lambda count: allocate_producer_ids(broker.store, count=count)
@@ -151,7 +165,7 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
 
 def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
     cluster = broker.cluster_for_clients
-    creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
+    creating = create_topics.CreateTopicsHandler(_control(broker), broker.settings)
     auto_create = (
         creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None
     )
@@ -173,12 +187,18 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.DESCRIBE_CLUSTER: Route(
             describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster),
             0,
-            1,
+            2,
             describe_cluster.refuse,
+        ),
+        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Route(
+            describe_topic_partitions.DescribeTopicPartitionsHandler(cluster),
+            0,
+            0,
+            describe_topic_partitions.refuse,
         ),
         ApiKey.DESCRIBE_CONFIGS: Route(
             describe_configs.DescribeConfigsHandler(
-                broker_id=broker.broker_id, cluster=cluster, config=broker.config
+                broker_id=broker.broker_id, cluster=cluster, settings=broker.settings
             ),
             1,
             4,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.view import ClusterView
-    from coordinator.cluster import BrokerRegistration
+    from coordinator.cluster import BrokerRegistration, ClusterState
     from coordinator.controller import Controller
     from coordinator.membership import BrokerFacts
     from coordinator.store import Store
@@ -48,6 +48,8 @@ class Household:
     lease: Lease
     make_controller: Callable[[Store, ClusterWatcher], Controller]
     new_cluster_id: Callable[[], str]
+    adopt_settings: Callable[[ClusterState], None]
+    """Called with every state of the cluster, before the partitions obey it."""
     adopt_cluster: Callable[[str], None]
     """Called with the id of the cluster found; raises where the data belongs to another one."""
 
@@ -109,6 +111,7 @@ class BrokerSession:
             household.view.latest = state
             for topic_id in state.deleted_topics:
                 household.partitions.delete_topic(topic_id)
+            household.adopt_settings(state)
             await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
             household.view.publish(state)
             task_status.started()

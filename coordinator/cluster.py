@@ -76,13 +76,24 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One topic: the value of `/ottla/topics/<name>`; `version` is the znode's."""
+    """One topic: the value of `/ottla/topics/<name>`; `version` is the znode's.
+
+    `inherited` is what the cluster's defaults say about elections (`INHERITED_KEYS`), as the
+    controller last decided by them: it stands beside the partitions, so that leaders never follow
+    another rule than the one by which their ISR was decided. `config` wins over it.
+    """
 
     name: str
     topic_id: bytes
     config: Mapping[str, str]
     partitions: tuple[PartitionState, ...]
     version: int
+    inherited: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The topic's own config, and what it inherits from the cluster where it has no own."""
+        return {**self.inherited, **self.config} if self.inherited else self.config
 
     def with_partitions(self, changed: Mapping[int, PartitionState]) -> TopicState:
         """Give the topic with some partitions replaced or, past the end, added."""
@@ -99,6 +110,7 @@ class ClusterState:
     replica has confirmed the deletion. Only an id in here allows a broker to delete data.
     `acknowledged` maps a broker id to the `epoch_version` of the last registration that the
     controller has acted on; while it differs from the live one the broker counts as restarted.
+    `config` is what all brokers were given at run time, `broker_configs` what single ones were.
     A value that did not change between two states is the same object in both.
     """
 
@@ -108,6 +120,7 @@ class ClusterState:
     brokers: Mapping[int, BrokerRegistration] = field(default_factory=dict)
     topics: Mapping[str, TopicState] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
+    broker_configs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     deleted_topics: Mapping[bytes, str] = field(default_factory=dict)
     acknowledged: Mapping[int, int] = field(default_factory=dict)
 

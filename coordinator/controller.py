@@ -17,8 +17,10 @@ from coordinator.cluster import NO_CONTROLLER
 from coordinator.decide import partitions_led
 from coordinator.errors import NotController
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    ConfigChecks,
     ConfigEdit,
     CreatePartitions,
     CreateTopics,
@@ -28,7 +30,6 @@ from coordinator.events import (
     NewTopic,
     ShutDownBroker,
     TopicGrowth,
-    accept_config,
 )
 from coordinator.office import REBALANCE_DELAY_S, Office
 from coordinator.requests import Request, Round
@@ -40,12 +41,13 @@ if TYPE_CHECKING:
 
     from coordinator.campaign import Term
     from coordinator.cluster import PartitionState, TopicState
-    from coordinator.events import ConfigCheck
     from coordinator.requests import Itemised
     from coordinator.store import Store
     from coordinator.watcher import ClusterWatcher
 
 log_events = structlog.get_logger()
+
+NO_CHECKS = ConfigChecks()
 
 
 class Controller:
@@ -58,14 +60,14 @@ class Controller:
         watcher: ClusterWatcher,
         *,
         random_bytes: Callable[[int], bytes],
-        validate_config: ConfigCheck = accept_config,
+        checks: ConfigChecks = NO_CHECKS,
         rebalance_delay_s: float = REBALANCE_DELAY_S,
     ) -> None:
         self._store = store
         self._broker_id = broker_id
         self._watcher = watcher
         self._random_bytes = random_bytes
-        self._validate_config = validate_config
+        self._checks = checks
         self._rebalance_delay_s = rebalance_delay_s
         self._office: Office | None = None
 
@@ -101,7 +103,7 @@ class Controller:
             replace(new, topic_id=self._new_topic_id(), start=self._random_start())
             for new in topics
         )
-        event = CreateTopics(items, self._validate_config)
+        event = CreateTopics(items, self._checks.topic)
         results = await self._ask(event, validate_only=validate_only)
         return {new.name: result for new, result in zip(topics, results, strict=True)}
 
@@ -122,9 +124,18 @@ class Controller:
         self, edits: Sequence[ConfigEdit], *, validate_only: bool = False
     ) -> dict[str, TopicState | RequestError]:
         """Change topics' configs. Returns: for each name the topic, or why it is refused."""
-        event = AlterConfigs(tuple(edits), self._validate_config)
+        event = AlterConfigs(tuple(edits), self._checks.topic)
         results = await self._ask(event, validate_only=validate_only)
         return {edit.name: result for edit, result in zip(edits, results, strict=True)}
+
+    async def alter_broker_configs(
+        self, edits: Sequence[ConfigEdit], *, validate_only: bool = False
+    ) -> dict[str, RequestError | None]:
+        """Change what brokers are given at run time. Returns: for each name None or a refusal."""
+        event = AlterBrokerConfigs(tuple(edits), self._checks.broker)
+        results = await self._decide(event, validate_only=validate_only)
+        outcomes = (result if isinstance(result, RequestError) else None for result in results)
+        return {edit.name: outcome for edit, outcome in zip(edits, outcomes, strict=True)}
 
     async def alter_partitions(
         self, broker_id: int, broker_epoch: int, changes: Sequence[IsrChange]
@@ -173,6 +184,13 @@ class Controller:
     async def _ask(
         self, event: Itemised, *, validate_only: bool = False
     ) -> list[TopicState | RequestError]:
+        results = await self._decide(event, validate_only=validate_only)
+        assert None not in results, "every item has a result"
+        return [result for result in results if result is not None]
+
+    async def _decide(
+        self, event: Itemised, *, validate_only: bool
+    ) -> list[TopicState | RequestError | None]:
         request = Request(event)
         if validate_only:
             self._office_held()
@@ -181,8 +199,7 @@ class Controller:
             request.finish(trial, failed=())
         else:
             await self._submit(request)
-        assert None not in request.results, "every item has a result"
-        return [result for result in request.results if result is not None]
+        return request.results
 
     async def _submit(self, request: Request) -> None:
         self._office_held().submit(request)
@@ -210,7 +227,7 @@ class Controller:
 
     async def _serve(self, term: Term) -> None:
         """Hold the office until the term is over. Raises: SessionLost."""
-        await self._watcher.reread([paths.CONTROLLER])
+        await self._watcher.reread([paths.CONTROLLER, paths.CONFIG])
         log = log_events.bind(broker_id=self._broker_id, controller_epoch=term.controller_epoch)
         log.info("controller_elected", topics=len(self._watcher.state.topics))
         self._office = Office(

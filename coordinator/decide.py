@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from coordinator import elect
 from coordinator.cluster import ClusterState
+from coordinator.decide_configs import alter_broker_configs, pass_on_defaults
 from coordinator.decide_topics import (
     alter_configs,
     create_partitions,
@@ -23,12 +24,14 @@ from coordinator.decide_topics import (
 )
 from coordinator.errors import StaleBrokerEpoch, UnknownTopic
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
     BrokersChanged,
     Changes,
     CreatePartitions,
     CreateTopics,
+    DefaultsChanged,
     DeleteTopics,
     ElectPreferred,
     Event,
@@ -263,4 +266,6 @@ _DECISIONS: Final[Mapping[type, Callable[[ClusterState, Any], Changes]]] = {
     DeleteTopics: delete_topics,
     CreatePartitions: create_partitions,
     AlterConfigs: alter_configs,
+    AlterBrokerConfigs: alter_broker_configs,
+    DefaultsChanged: pass_on_defaults,
 }

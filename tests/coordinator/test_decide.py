@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.cluster import NO_LEADER, BrokerRegistration, ClusterState
 from coordinator.decide import decide, partitions_led
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
     BrokersChanged,
@@ -19,6 +20,7 @@ from coordinator.events import (
     ConfigOperation,
     CreatePartitions,
     CreateTopics,
+    DefaultsChanged,
     DeleteTopics,
     ElectPreferred,
     IsrChange,
@@ -130,7 +132,7 @@ class Elections(RuleBasedStateMachine):
         """Records arrive; the high watermark moves if the ISR is large enough."""
         partition = self.partition
         leads = partition.leader_broker_epoch == self.epoch_of(partition.leader_id) != -1
-        minimum = min_insync_replicas(self.state.topics["t"].config, replication_factor=3)
+        minimum = min_insync_replicas(self.state.topics["t"].settings, replication_factor=3)
         if leads and len(partition.isr) >= minimum:
             assert partition.leader_id in self.holders or self.may_lose or self.flush_os
             self.holders = set(partition.isr)
@@ -204,6 +206,22 @@ class Elections(RuleBasedStateMachine):
         edit = ConfigEdit("t", (("min.insync.replicas", ConfigOperation.SET, minimum),))
         self.happen(AlterConfigs((edit,)))
 
+    @rule()
+    def leave_minimum_to_the_cluster(self):
+        edit = ConfigEdit("t", (("min.insync.replicas", ConfigOperation.DELETE, ""),))
+        self.happen(AlterConfigs((edit,)))
+
+    @rule(minimum=st.sampled_from(["", "1", "2", "3"]))
+    def give_default(self, minimum):
+        """The default is written; what topics make of it comes later, with anything between."""
+        operation = ConfigOperation.SET if minimum else ConfigOperation.DELETE
+        edit = ConfigEdit("", (("min.insync.replicas", operation, minimum),))
+        self.happen(AlterBrokerConfigs((edit,)))
+
+    @rule()
+    def pass_on_defaults(self):
+        self.happen(DefaultsChanged())
+
     @rule(allowed=st.booleans())
     def allow_unclean(self, allowed):
         self.may_lose = self.may_lose or allowed
@@ -219,7 +237,7 @@ class Elections(RuleBasedStateMachine):
         assert set(partition.isr).isdisjoint(partition.elr)
         assert {*partition.isr, *partition.elr} <= {*partition.replicas}
         assert not (partition.lost and partition.leader_id != NO_LEADER)
-        minimum = min_insync_replicas(self.state.topics["t"].config, replication_factor=3)
+        minimum = min_insync_replicas(self.state.topics["t"].settings, replication_factor=3)
         assert not partition.elr or len(partition.isr) < minimum
 
     @invariant()
