@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from broker.config import BrokerConfig
     from broker.log.disk import Disk
+    from broker.partition import Partition
     from client.environment import Environment, NetworkListener
     from coordinator.cluster import ClusterState
     from coordinator.store import Store, StoreFactory
@@ -241,6 +242,7 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
+            isr_due=self._propose_isr_soon,
         )
         return Partitions(
             disk=self._disk,
@@ -250,6 +252,9 @@ class Broker:
             topic_defaults=self.config.topic_defaults(),
             wall_ms=self._environment.wall_ms,
         )
+
+    def _propose_isr_soon(self, partition: Partition) -> None:
+        self.isr_keeper.look_at(partition)
 
     def _fail(self, error: StorageError) -> None:
         # One data directory: when it fails the broker has nothing left to serve with, and leaves

@@ -18,10 +18,11 @@ from coordinator.decide import decide
 from coordinator.events import (
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     ShutDownBroker,
 )
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
     from protocol.errors import RequestError
 
 Itemised: TypeAlias = (
-    CreateTopics | DeleteTopics | CreatePartitions | AlterConfigs | AlterPartitions | ElectPreferred
+    CreateTopics
+    | DeleteTopics
+    | CreatePartitions
+    | AlterConfigs
+    | AlterPartitions
+    | AlterReassignments
+    | ElectLeaders
 )
 """Events that consist of items about one topic each."""
 
