@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from broker.config import BrokerConfig
     from broker.log.disk import Disk
+    from broker.partition import Partition
     from client.environment import Environment, NetworkListener
     from coordinator.cluster import ClusterState
     from coordinator.store import Store, StoreFactory
@@ -264,6 +265,7 @@ class Broker:
             lease_held=self._lease.held,
             storage_failed=self._fail,
             log_start_moved=self._log_start_moved,
+            isr_due=self._propose_isr_soon,
         )
         return Partitions(
             disk=self._disk,
@@ -273,6 +275,9 @@ class Broker:
             topic_defaults=self.config.topic_defaults(),
             wall_ms=self._environment.wall_ms,
         )
+
+    def _propose_isr_soon(self, partition: Partition) -> None:
+        self.isr_keeper.look_at(partition)
 
     def _fail(self, error: StorageError) -> None:
         # One data directory: when it fails the broker has nothing left to serve with, and leaves

@@ -56,6 +56,8 @@ class PartitionContext:
     """Whether the coordinator still counts on us; without it nobody leads."""
     storage_failed: Callable[[StorageError], None]
     """Called when a disk has failed under a partition."""
+    isr_due: Callable[[Partition], None]
+    """Called when a leader may have to propose an ISR, also one without itself."""
     log_start_moved: Callable[[], None] = lambda: None
     """Called when a log starts elsewhere: until that is noted a crash would undo it."""
 
@@ -152,6 +154,12 @@ class Partition:
         if self.leadership is not None and self.leadership.obey(state):
             log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
+        self._follow_state()
+
+    def _follow_state(self) -> None:
+        """Draw what a leader must from a state that it has taken over."""
+        if self.leadership is not None and self.leadership.is_handing_over:
+            self._context.isr_due(self)
         self.advance_high_watermark()
 
     def _lead(self, state: PartitionState) -> None:
@@ -162,7 +170,7 @@ class Partition:
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         # What was appended as a follower may still wait for its fsync.
         self._context.flusher.schedule(self)
-        self.advance_high_watermark()
+        self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:
         """Stop serving: the partition leaves this broker or its disk failed."""
@@ -202,7 +210,7 @@ class Partition:
 
         Raises: NotEnoughReplicas (acks=all with too small an ISR), NotLeader, what the log raises.
         """
-        if self.require_leader().handing_over:
+        if self.require_leader().is_handing_over:
             raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
@@ -216,7 +224,7 @@ class Partition:
     def hand_over(self) -> None:
         """Append nothing more as this leader: another one is about to be elected."""
         if self.leadership is not None:
-            self.leadership.handing_over = True
+            self.leadership.hand_over()
 
     async def wait_committed(self, end_offset: int, *, leader_epoch: int) -> None:
         """Return once all below `end_offset`, appended under `leader_epoch`, is committed.

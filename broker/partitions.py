@@ -60,6 +60,7 @@ class Partitions:
         self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
         self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
+        self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
         self._log_starts_moved = trio.Event()
@@ -136,15 +137,35 @@ class Partitions:
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
         config = LogConfig.of({**self._topic_defaults, **topic.settings})
+        left = self._unlisted.pop(topic.name, {})
         for index, state in enumerate(topic.partitions):
-            if self._context.broker_id not in state.replicas or self._is_offline(topic, index):
+            if self._context.broker_id not in state.replicas:
+                self._leave(topic, index, broker_epoch=broker_epoch)
+                continue
+            if self._is_offline(topic, index):
                 continue
             partition = self._hosted.get((topic.name, index))
             if partition is None or partition.topic_id != topic.topic_id:
                 partition = await self._open(topic, index, config)
             if partition.log.config != config:
                 partition.log.reconfigure(config)
-            self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
+            is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
+            if is_new or index in left:
+                self._fetch_if_following(partition)
+
+    def _leave(self, topic: TopicState, index: int, *, broker_epoch: int) -> None:
+        """Take no more part in a partition that does not list us; its log stays for now."""
+        key = (topic.name, index)
+        found: Partition | OfflineLog | None = self._hosted.get(key) or self._offline.get(key)
+        if found is None or found.topic_id != topic.topic_id:
+            return
+        if isinstance(found, Partition):
+            state = topic.partitions[index]
+            self._fetchers.forget(found)
+            found.apply(state, broker_epoch=broker_epoch, min_isr=1)
+            if found.state is not state:  # that was old news
+                return
+        self._unlisted.setdefault(topic.name, {})[index] = found
 
     def _is_offline(self, topic: TopicState, index: int) -> bool:
         """Say whether the replica has no log here; what is left of another topic's is set aside."""
@@ -158,13 +179,16 @@ class Partitions:
 
     def _hand_role(
         self, partition: Partition, state: PartitionState, *, broker_epoch: int, topic: TopicState
-    ) -> None:
+    ) -> bool:
+        """Tell a replica what it is now. Returns: whether it has another leader or role."""
         min_isr = min_insync_replicas(
-            {**self._topic_defaults, **topic.settings}, replication_factor=len(state.replicas)
+            {**self._topic_defaults, **topic.settings},
+            replication_factor=state.replication_factor,
         )
-        if not partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr):
-            return
-        if partition.is_leader or state.leader_id in (NO_LEADER, self._context.broker_id):
+        return partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr)
+
+    def _fetch_if_following(self, partition: Partition) -> None:
+        if partition.is_leader or partition.leader_id in (NO_LEADER, self._context.broker_id):
             self._fetchers.forget(partition)
         else:
             self._fetchers.follow(partition)
@@ -210,6 +234,30 @@ class Partitions:
             self._offline.pop((topic, index)).delete()
             log_events.info("replica_deleted", partition=f"{topic}-{index}")
         return len(doomed) + len(lost)
+
+    @property
+    def unlisted(self) -> list[TopicState]:
+        """The topics, as last obeyed, of which we hold replicas that they do not list."""
+        return [
+            self._cluster.topics[name] for name in self._unlisted if name in self._cluster.topics
+        ]
+
+    def drop_unlisted(self, topic: TopicState) -> None:
+        """Delete our replicas that a topic does not list, where that is still what was obeyed.
+
+        Only for one who knows that nobody counts on them: see `BrokerSession`.
+        """
+        if self._cluster.topics.get(topic.name) is not topic:
+            return
+        for index, found in self._unlisted.pop(topic.name, {}).items():
+            if isinstance(found, Partition):
+                found.close()
+                found.log.delete()
+                del self._hosted[topic.name, index]
+            else:
+                found.delete()
+                del self._offline[topic.name, index]
+            log_events.info("replica_removed", partition=f"{topic.name}-{index}")
 
     # The data directory.
 

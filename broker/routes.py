@@ -11,6 +11,7 @@ from broker.dispatch import Route
 from broker.handlers import (
     alter_configs,
     alter_partition,
+    alter_partition_reassignments,
     api_versions,
     controlled_shutdown,
     create_partitions,
@@ -23,6 +24,7 @@ from broker.handlers import (
     describe_groups,
     describe_log_dirs,
     describe_topic_partitions,
+    elect_leaders,
     fetch,
     find_coordinator,
     heartbeat,
@@ -31,6 +33,7 @@ from broker.handlers import (
     leave_group,
     list_groups,
     list_offsets,
+    list_partition_reassignments,
     metadata,
     offset_commit,
     offset_delete,
@@ -215,11 +218,23 @@ def _controller_routes(broker: Services) -> dict[ApiKey, Route]:
         control, is_enabled=broker.config.topics.delete_topic_enable
     )
     widening = create_partitions.CreatePartitionsHandler(control)
+    moving = alter_partition_reassignments.AlterPartitionReassignmentsHandler(control)
+    listing = list_partition_reassignments.ListPartitionReassignmentsHandler(
+        broker.cluster_for_clients
+    )
+    electing = elect_leaders.ElectLeadersHandler(control, cluster=lambda: broker.view.obeyed)
     return {
         ApiKey.DELETE_TOPICS: Route(deleting, 1, 6, delete_topics.refuse),
         ApiKey.CREATE_PARTITIONS: Route(widening, 0, 3, create_partitions.refuse),
         ApiKey.INCREMENTAL_ALTER_CONFIGS: Route(incremental, 0, 1, incremental.refuse),
         ApiKey.ALTER_CONFIGS: Route(replacing, 0, 2, replacing.refuse),
+        ApiKey.ALTER_PARTITION_REASSIGNMENTS: Route(
+            moving, 0, 0, alter_partition_reassignments.refuse
+        ),
+        ApiKey.LIST_PARTITION_REASSIGNMENTS: Route(
+            listing, 0, 0, list_partition_reassignments.refuse
+        ),
+        ApiKey.ELECT_LEADERS: Route(electing, 0, 2, elect_leaders.refuse),
     }
 
 

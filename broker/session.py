@@ -15,6 +15,7 @@ import trio
 
 from broker.detector import FailureDetector
 from coordinator.bootstrap import prepare
+from coordinator.freshness import is_current
 from coordinator.membership import register, remove_dead, wait_deregistered
 from coordinator.store import ConnectionLost, SessionLost
 from coordinator.tombstones import confirm_deleted
@@ -118,7 +119,19 @@ class BrokerSession:
             task_status = trio.TASK_STATUS_IGNORED
             for topic_id in state.deleted_topics:
                 await confirm_deleted(self.store, topic_id, registration.broker_id)
+            await self._drop_unlisted()
             state = await self._watcher.wait_changed(state)
+
+    async def _drop_unlisted(self) -> None:
+        """Delete replicas that were reassigned to others, where that is certain.
+
+        What we have read may be old: we may be listed again, and counted on. Once the store has
+        confirmed it nobody counts on these replicas; and nobody will, before we have fetched anew
+        what a later state gives us, which is obeyed after this.
+        """
+        for topic in self._household.partitions.unlisted:
+            if await is_current(self.store, topic):
+                self._household.partitions.drop_unlisted(topic)
 
     async def _watch_peers(self) -> None:
         detector = FailureDetector(

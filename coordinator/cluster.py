@@ -62,6 +62,9 @@ class PartitionState:
     elects anew, also when it never saw the broker go.
     `lost` says that every in-sync replica came back with an empty data directory: there is nobody
     left whom a clean election could choose, only an unclean one, asked for, ends this.
+    `adding` and `removing` (KIP-455) are subsets of `replicas`, empty unless a reassignment is
+    under way; who is in both has been called off while it was being added.
+    `successor_id` is the in-sync replica to which the leader is to hand over (-1: none).
     """
 
     replicas: tuple[int, ...]
@@ -72,6 +75,14 @@ class PartitionState:
     partition_epoch: int = 0
     leader_broker_epoch: int = -1
     lost: bool = False
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+    successor_id: int = NO_LEADER
+
+    @property
+    def replication_factor(self) -> int:
+        """How many replicas there are, without those that a reassignment adds: it may fail yet."""
+        return len(self.replicas) - len(self.adding)
 
 
 @dataclass(frozen=True, slots=True)

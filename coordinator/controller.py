@@ -13,21 +13,23 @@ import trio
 
 from coordinator import paths
 from coordinator.campaign import campaign
-from coordinator.cluster import NO_CONTROLLER
+from coordinator.cluster import NO_CONTROLLER, NO_LEADER
 from coordinator.decide import partitions_led
 from coordinator.errors import NotController
 from coordinator.events import (
     AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     ConfigChecks,
     ConfigEdit,
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     NewTopic,
+    Reassignment,
     ShutDownBroker,
     TopicGrowth,
 )
@@ -153,19 +155,37 @@ class Controller:
             for change, result in zip(changes, results, strict=True)
         ]
 
-    async def elect_preferred(
-        self, partitions: Iterable[tuple[str, int]] | None
+    async def alter_reassignments(
+        self, reassignments: Sequence[Reassignment]
+    ) -> list[PartitionState | RequestError]:
+        """Send partitions to other replicas, or back; the results are in the order asked."""
+        results = await self._ask(AlterReassignments(tuple(reassignments)))
+        return [
+            result if isinstance(result, RequestError) else result.partitions[item.partition]
+            for item, result in zip(reassignments, results, strict=True)
+        ]
+
+    async def elect_leaders(
+        self, partitions: Iterable[tuple[str, int]] | None, *, unclean: bool = False
     ) -> dict[tuple[str, int], PartitionState | RequestError]:
-        """Elect preferred leaders for these partitions, or (None) wherever another one leads."""
+        """Have leaders elected: the preferred ones, or with `unclean` any where there is none.
+
+        None asks for all partitions that are not led as wanted. A leader that is there hands over
+        first: the state returned names its successor. See `ElectLeaders`.
+        """
         if partitions is None:
             partitions = [
                 (topic.name, index)
                 for topic in self._watcher.state.topics.values()
                 for index, partition in enumerate(topic.partitions)
-                if partition.leader_id != partition.replicas[0]
+                if (
+                    partition.leader_id == NO_LEADER
+                    if unclean
+                    else partition.leader_id != partition.replicas[0]
+                )
             ]
-        items = tuple(partitions)
-        results = await self._ask(ElectPreferred(items))
+        items = tuple(dict.fromkeys(partitions))
+        results = await self._ask(ElectLeaders(items, unclean=unclean))
         return {
             item: result if isinstance(result, RequestError) else result.partitions[item[1]]
             for item, result in zip(items, results, strict=True)

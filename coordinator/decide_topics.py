@@ -48,7 +48,7 @@ _DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
 
 def rules_of(topic: TopicState, partition: PartitionState) -> ElectionRules:
     """Read what a topic's config says about the elections of one of its partitions."""
-    return ElectionRules.of(topic.settings, replication_factor=len(partition.replicas))
+    return ElectionRules.of(topic.settings, replication_factor=partition.replication_factor)
 
 
 def inherited_by_topics(state: ClusterState) -> dict[str, str]:
@@ -164,7 +164,7 @@ def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> Topic
         spread = assign(
             _racks(state),
             partition_count=added,
-            replication_factor=len(topic.partitions[0].replicas),
+            replication_factor=topic.partitions[0].replication_factor,
             start=growth.start,
             first_partition=present,
         )

@@ -171,10 +171,33 @@ class AlterPartitions:
 
 
 @dataclass(frozen=True, slots=True)
-class ElectPreferred:
-    """Preferred leaders are wanted for these (topic, partition)."""
+class ElectLeaders:
+    """Leaders are wanted for these (topic, partition): the preferred ones.
+
+    With `unclean` any leader where there is none, and one that may lack records if it must be so.
+    """
 
     items: tuple[tuple[str, int], ...]
+    unclean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """The replicas that a partition is to have, the preferred leader first.
+
+    None ends the reassignment that is under way, and brings back the replicas there were.
+    """
+
+    name: str
+    partition: int
+    replicas: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterReassignments:
+    """Partitions are wanted on other replicas (KIP-455)."""
+
+    items: tuple[Reassignment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +224,8 @@ Event: TypeAlias = (
     | AlterBrokerConfigs
     | DefaultsChanged
     | AlterPartitions
-    | ElectPreferred
+    | AlterReassignments
+    | ElectLeaders
     | Rebalance
     | ShutDownBroker
 )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgpack
 
 from coordinator import paths
-from coordinator.cluster import BrokerRegistration, Endpoint, PartitionState, TopicState
+from coordinator.cluster import NO_LEADER, BrokerRegistration, Endpoint, PartitionState, TopicState
 from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def _texts(path: str, name: str, texts: dict[Any, Any]) -> dict[str, str]:
 
 
 def _partition_row(partition: PartitionState) -> list[Any]:
-    return [
+    row = [
         partition.replicas,
         partition.leader_id,
         partition.leader_epoch,
@@ -291,13 +291,18 @@ def _partition_row(partition: PartitionState) -> list[Any]:
         partition.leader_broker_epoch,
         partition.lost,
     ]
+    moves = [partition.adding, partition.removing, partition.successor_id]
+    return row if moves == [(), (), NO_LEADER] else row + moves
 
 
-_ROW_TYPES: Final = (list, int, int, list, list, int, int, bool)
+_ROW_TYPES: Final = (list, int, int, list, list, int, int, bool, list, list, int)
 
 
 def _partition(path: str, row: Any) -> PartitionState:
-    if not isinstance(row, list) or tuple(type(each) for each in row[:8]) != _ROW_TYPES:
+    """Read a partition's row; where nothing moves, and before reassignments, it ends sooner."""
+    if isinstance(row, list) and len(row) == 8:
+        row = [*row, [], [], NO_LEADER]
+    if not isinstance(row, list) or tuple(type(each) for each in row[:11]) != _ROW_TYPES:
         raise RecordUnreadable(f"{path}: {row!r:.80} describes no partition")
     return PartitionState(
         replicas=_integers(path, row[0]),
@@ -308,6 +313,9 @@ def _partition(path: str, row: Any) -> PartitionState:
         partition_epoch=row[5],
         leader_broker_epoch=row[6],
         lost=row[7],
+        adding=_integers(path, row[8]),
+        removing=_integers(path, row[9]),
+        successor_id=row[10],
     )
 
 

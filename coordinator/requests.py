@@ -19,10 +19,11 @@ from coordinator.events import (
     AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     ShutDownBroker,
 )
@@ -41,7 +42,8 @@ Itemised: TypeAlias = (
     | AlterConfigs
     | AlterBrokerConfigs
     | AlterPartitions
-    | ElectPreferred
+    | AlterReassignments
+    | ElectLeaders
 )
 """Events that consist of items about one topic each, or about what brokers are given."""
 

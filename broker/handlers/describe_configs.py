@@ -95,7 +95,7 @@ class DescribeConfigsHandler:
         topic = self._cluster().topics.get(name)
         if topic is None:
             raise UnknownTopic(f"there is no topic {name}")
-        factor = len(topic.partitions[0].replicas)
+        factor = topic.partitions[0].replication_factor
         entries = []
         for key, places in origins(topic.config, self._settings, replication_factor=factor).items():
             entry = _entry(key, places, type_of_setting(key))
