@@ -24,6 +24,7 @@ from broker.handlers import (
     fetch,
     find_coordinator,
     init_producer_id,
+    list_config_resources,
     list_offsets,
     metadata,
     offset_for_leader_epoch,
@@ -183,6 +184,12 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
             1,
             4,
             describe_configs.refuse,
+        ),
+        ApiKey.LIST_CONFIG_RESOURCES: Route(
+            list_config_resources.ListConfigResourcesHandler(cluster),
+            0,
+            1,
+            list_config_resources.refuse,
         ),
         ApiKey.FIND_COORDINATOR: Route(
             find_coordinator.handle_find_coordinator, 0, 6, find_coordinator.refuse
