@@ -88,6 +88,7 @@ async def test_a_broker_shows_its_own_settings_and_no_other_ones(ask, autojump_c
     ("kind", "name", "code"),
     [
         (ResourceType.TOPIC, "never-was", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (ResourceType.TOPIC, "no good", ErrorCode.INVALID_TOPIC_EXCEPTION),
         (77, "t", ErrorCode.INVALID_REQUEST),
     ],
 )
@@ -261,6 +262,16 @@ async def test_topics_and_brokers_are_altered_in_one_request(ask, topic, autojum
         (ResourceType.TOPIC, ErrorCode.NONE),
         (ResourceType.BROKER, ErrorCode.INVALID_REQUEST),
     ]
+
+
+async def test_the_older_request_gives_no_setting_without_a_value(ask, topic, autojump_clock):
+    settings = [alter_configs.AlterableConfig("segment.ms", None)]
+    resource = alter_configs.AlterConfigsResource(ResourceType.TOPIC, topic, settings)
+    (result,) = (await ask(alter_configs.AlterConfigsRequest(resources=[resource]))).responses
+
+    assert result.error_code == ErrorCode.INVALID_REQUEST
+    (entry,) = (await describe(ask, ResourceType.TOPIC, topic, "retention.ms")).configs
+    assert entry.value == "1000"
 
 
 async def test_a_setting_that_is_named_twice_is_refused(ask, topic, autojump_clock):
