@@ -72,7 +72,8 @@ class Origin:
 def check_broker_config(config: Mapping[str, str], *, per_broker: bool) -> None:
     """Refuse what cannot be given at run time, to one broker or to all.
 
-    Raises: RequestError INVALID_REQUEST (as Kafka, also for values), naming key and next step.
+    Raises: RequestError, naming key and next step. The codes are Kafka's: INVALID_REQUEST, also for
+    values, and INVALID_CONFIG for what all brokers must agree on.
     """
     for key in config:
         if key not in KEYS:
@@ -85,7 +86,7 @@ def check_broker_config(config: Mapping[str, str], *, per_broker: bool) -> None:
             )
         if per_broker and key in CLUSTER_KEYS:
             raise RequestError.of(
-                ErrorCode.INVALID_REQUEST,
+                ErrorCode.INVALID_CONFIG,
                 f"{key} must be the same on all brokers: set it as the default of all of them"
                 " (--entity-default), or on single topics",
             )

@@ -31,6 +31,7 @@ from broker.handlers import (
     init_producer_id,
     join_group,
     leave_group,
+    list_config_resources,
     list_groups,
     list_offsets,
     list_partition_reassignments,
@@ -206,6 +207,12 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
             1,
             4,
             describe_configs.refuse,
+        ),
+        ApiKey.LIST_CONFIG_RESOURCES: Route(
+            list_config_resources.ListConfigResourcesHandler(cluster),
+            0,
+            1,
+            list_config_resources.refuse,
         ),
     }
 

@@ -158,19 +158,21 @@ def _edit_of_changes(asked: incremental.AlterConfigsResource) -> ConfigEdit:
                 f"operation {config.config_operation} on {config.name} is unknown: "
                 "0 sets, 1 deletes, 2 appends, 3 subtracts",
             ) from None
-        if config.value is None and operation is not ConfigOperation.DELETE:
-            raise RequestError.of(ErrorCode.INVALID_REQUEST, f"{config.name} is given no value")
-        changes.append((config.name, operation, config.value or ""))
+        value = "" if operation is ConfigOperation.DELETE else _value_of(config)
+        changes.append((config.name, operation, value))
     return ConfigEdit(asked.resource_name, tuple(changes))
 
 
 def _edit_of_whole(asked: legacy.AlterConfigsResource) -> ConfigEdit:
-    changes = [
-        (config.name, ConfigOperation.SET, config.value)
-        for config in asked.configs
-        if config.value is not None
-    ]
+    changes = [(each.name, ConfigOperation.SET, _value_of(each)) for each in asked.configs]
     return ConfigEdit(asked.resource_name, tuple(changes), from_scratch=True)
+
+
+def _value_of(config: legacy.AlterableConfig | incremental.AlterableConfig) -> str:
+    """Read a value that must be there. Raises: RequestError."""
+    if config.value is None:
+        raise RequestError.of(ErrorCode.INVALID_REQUEST, f"{config.name} is given no value")
+    return config.value
 
 
 INCREMENTAL: Final = Dialect(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from broker.config import TOPIC_DEFAULT_KEYS
 from broker.dynamic_config import DYNAMIC_KEYS, Source
+from broker.handlers.metadata import why_unknown
 from broker.handlers.resources import ResourceType, why_without_settings
 from broker.settings import INT32_MAX, ValueType, type_of
 from broker.topic_config import origins, type_of_setting
-from coordinator.errors import UnknownTopic
 from protocol.api.describe_configs import (
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,
@@ -94,7 +94,7 @@ class DescribeConfigsHandler:
     def _topic_entries(self, name: str) -> list[DescribeConfigsResourceResult]:
         topic = self._cluster().topics.get(name)
         if topic is None:
-            raise UnknownTopic(f"there is no topic {name}")
+            raise RequestError.of(why_unknown(name), f"there is no topic {name}")
         factor = topic.partitions[0].replication_factor
         entries = []
         for key, places in origins(topic.config, self._settings, replication_factor=factor).items():

@@ -152,5 +152,6 @@ def test_what_all_must_agree_on_is_given_to_all_only(key):
     valid = {"unclean.leader.election.enable": "true", "ottla.flush": "os"}.get(key, "1")
     check_broker_config({key: valid}, per_broker=False)
 
-    with pytest.raises(RequestError, match="--entity-default"):
+    with pytest.raises(RequestError, match="--entity-default") as refused:
         check_broker_config({key: valid}, per_broker=True)
+    assert refused.value.code is ErrorCode.INVALID_CONFIG

@@ -13,6 +13,7 @@ from coordinator.events import ConfigOperation
 from protocol.api import alter_configs, incremental_alter_configs
 from protocol.api.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from protocol.api.list_config_resources import ListConfigResourcesRequest
 from protocol.errors import ErrorCode
 
 
@@ -87,6 +88,7 @@ async def test_a_broker_shows_its_own_settings_and_no_other_ones(ask, autojump_c
     ("kind", "name", "code"),
     [
         (ResourceType.TOPIC, "never-was", ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (ResourceType.TOPIC, "no good", ErrorCode.INVALID_TOPIC_EXCEPTION),
         (77, "t", ErrorCode.INVALID_REQUEST),
     ],
 )
@@ -262,6 +264,16 @@ async def test_topics_and_brokers_are_altered_in_one_request(ask, topic, autojum
     ]
 
 
+async def test_the_older_request_gives_no_setting_without_a_value(ask, topic, autojump_clock):
+    settings = [alter_configs.AlterableConfig("segment.ms", None)]
+    resource = alter_configs.AlterConfigsResource(ResourceType.TOPIC, topic, settings)
+    (result,) = (await ask(alter_configs.AlterConfigsRequest(resources=[resource]))).responses
+
+    assert result.error_code == ErrorCode.INVALID_REQUEST
+    (entry,) = (await describe(ask, ResourceType.TOPIC, topic, "retention.ms")).configs
+    assert entry.value == "1000"
+
+
 async def test_a_setting_that_is_named_twice_is_refused(ask, topic, autojump_clock):
     change = ("retention.ms", ConfigOperation.SET, "5")
     result = await incrementally(ask, topic, change, change)
@@ -288,3 +300,18 @@ async def test_a_broker_has_no_loggers_that_could_be_altered(ask, autojump_clock
 
     assert (result.error_code, result.configs) == (ErrorCode.NONE, [])
     assert elsewhere.error_code == ErrorCode.INVALID_REQUEST
+
+
+async def test_topics_and_brokers_are_listed_as_what_has_settings(ask, topic, autojump_clock):
+    async def listed(*kinds: int, version: int = 1) -> list[tuple[int, str]]:
+        response = await ask(ListConfigResourcesRequest(list(kinds)), version=version)
+        assert response.error_code == ErrorCode.NONE
+        return [(r.resource_type, r.resource_name) for r in response.config_resources]
+
+    brokers = [(ResourceType.BROKER, str(broker_id)) for broker_id in (1, 2, 3)]
+    assert await listed(ResourceType.TOPIC) == [(ResourceType.TOPIC, topic)]
+    assert await listed(ResourceType.BROKER, ResourceType.GROUP) == brokers
+    assert {(ResourceType.TOPIC, topic), *brokers} < set(await listed())
+    assert await listed(version=0) == []
+    unknown = await ask(ListConfigResourcesRequest([77]))
+    assert unknown.error_code == ErrorCode.UNSUPPORTED_VERSION

@@ -2,75 +2,41 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
+import trio
 
-from broker.dispatch import RequestContext
-from broker.handlers.describe_log_dirs import DescribeLogDirsHandler
-from broker.log.config import LogConfig
-from broker.log.directory import DataDirectory
-from broker.log.flush import Flusher
-from broker.log.log import Log
-from broker.partition import PartitionContext
-from broker.partitions import Partitions
-from broker.replication.fetchers import Fetchers
-from protocol.api import ApiKey
+from client import Admin, NewTopic, Producer
 from protocol.api.describe_log_dirs import (
     DescribableLogDirTopic,
     DescribeLogDirsRequest,
     DescribeLogDirsResponse,
 )
 from protocol.errors import ErrorCode
-from protocol.records import Record, encode_batch
-from simulation.disk import MemoryDisk
 
-DATA = "/data"
-BATCH = encode_batch([Record(0, 0, None, b"value", ())])
-CONTEXT = RequestContext(ApiKey.DESCRIBE_LOG_DIRS, 4, 1, "tests", "peer", "PLAINTEXT")
+TOPIC = "orders"
+SEGMENT_BYTES = 300
+US = 1
 
 
 @pytest.fixture
-def disk():
-    """Holds `orders-0` with three batches, `orders-1` with four, each in a segment of its own."""
-    disk = MemoryDisk(random.Random(3))
-    disk.make_directory(DATA)
-    for index in range(2):
-        log = Log.create(
-            disk,
-            f"{DATA}/orders-{index}",
-            LogConfig(segment_bytes=len(BATCH)),
-            topic_id=bytes(16),
-            wall_ms=lambda: 0,
+async def describe(ask):
+    """Asks broker 1, which holds `orders-0` in several segments and `orders-1` in one."""
+    cluster, environment = ask.cluster, ask.cluster.environment("client")
+    configs = {"segment.bytes": str(SEGMENT_BYTES)}
+    async with Admin(cluster.bootstrap, environment=environment) as admin:
+        await admin.create_topic(
+            NewTopic(TOPIC, partitions=2, replication_factor=3, configs=configs)
         )
-        for _ in range(index + 3):
-            log.append_as_leader(bytearray(BATCH), leader_epoch=0)
-        log.close()
-    return disk
+    async with Producer(cluster.bootstrap, environment=environment) as producer:
+        for number in range(10):
+            await producer.send(TOPIC, b"%02d" % number + bytes(100), partition=0)
+        await producer.send(TOPIC, b"one", partition=1)
+    await trio.sleep(5)  # until the followers have it
 
+    async def describe_now(*topics: DescribableLogDirTopic) -> DescribeLogDirsResponse:
+        return await ask(DescribeLogDirsRequest(topics=list(topics) or None), broker_id=US)
 
-@pytest.fixture
-def describe(disk):
-    def ask(*topics: DescribableLogDirTopic) -> DescribeLogDirsResponse:
-        context = PartitionContext(
-            broker_id=1,
-            flusher=Flusher(disk),
-            lease_held=lambda: True,
-            storage_failed=lambda error: pytest.fail(str(error)),
-        )
-        partitions = Partitions(
-            disk=disk,
-            directory=DataDirectory(disk, DATA),
-            context=context,
-            fetchers=Fetchers(lambda _: pytest.fail("nobody follows here")),
-            topic_defaults={},
-            wall_ms=lambda: 0,
-        )
-        partitions.load(clean=True)
-        request = DescribeLogDirsRequest(topics=list(topics) or None)
-        return DescribeLogDirsHandler(partitions)(request, CONTEXT)
-
-    return ask
+    return describe_now
 
 
 def sizes(response: DescribeLogDirsResponse) -> dict[int, int]:
@@ -78,37 +44,52 @@ def sizes(response: DescribeLogDirsResponse) -> dict[int, int]:
     return {p.partition_index: p.partition_size for p in topic.partitions}
 
 
-def test_every_replica_is_told_with_its_size_and_the_volume_with_its_own(disk, describe):
-    disk.capacity_bytes = 1_000_000
-    response = describe()
+async def test_every_replica_is_told_with_its_size_and_the_volume_with_its_own(
+    ask, describe, autojump_clock
+):
+    machine = ask.cluster.brokers[US]
+    machine.disk.capacity_bytes = 1_000_000
+    response = await describe()
 
     (found,) = response.results
-    assert (found.error_code, found.log_dir) == (ErrorCode.NONE, DATA)
-    assert sizes(response) == {0: 3 * len(BATCH), 1: 4 * len(BATCH)}
+    assert (found.error_code, found.log_dir) == (ErrorCode.NONE, "data")
+    logs = [machine.broker.partitions.get(TOPIC, index).log for index in (0, 1)]
+    assert len(logs[0].segments) > 1
+    assert sizes(response) == {0: logs[0].size_bytes, 1: logs[1].size_bytes}
+    assert sizes(response)[0] > 10 * 100
     assert found.total_bytes == 1_000_000
     assert 0 < found.usable_bytes < 1_000_000
     assert [p.offset_lag for p in found.topics[0].partitions] == [0, 0]
 
 
-def test_only_the_replicas_asked_for_are_told_and_none_that_is_not_here(describe):
-    response = describe(
-        DescribableLogDirTopic("orders", [1, 7]), DescribableLogDirTopic("never-was", [0])
+async def test_only_the_replicas_asked_for_are_told_and_none_that_is_not_here(
+    describe, autojump_clock
+):
+    response = await describe(
+        DescribableLogDirTopic(TOPIC, [1, 7]), DescribableLogDirTopic("never-was", [0])
     )
 
-    assert sizes(response) == {1: 4 * len(BATCH)}
+    assert sizes(response).keys() == {1}
 
 
-def test_a_log_that_cannot_be_opened_is_a_directory_with_an_error(disk, describe):
-    disk.flip_bit(f"{DATA}/orders-0/{0:020d}.log", 8, 4)
-    disk.flip_bit(f"{DATA}/orders-0/leader-epoch-checkpoint", 0, 7)
+async def test_a_log_that_cannot_be_opened_is_a_directory_with_an_error(
+    ask, describe, autojump_clock
+):
+    machine = ask.cluster.brokers[US]
+    await machine.stop()
+    machine.disk.flip_bit(f"data/{TOPIC}-0/{0:020d}.log", 8, 4)
+    machine.disk.flip_bit(f"data/{TOPIC}-0/leader-epoch-checkpoint", 0, 7)
+    await machine.start()
 
-    sound, broken = describe().results
+    sound, broken = (await describe()).results
 
     assert [p.partition_index for t in sound.topics for p in t.partitions] == [1]
     assert (broken.error_code, broken.log_dir) == (
         ErrorCode.KAFKA_STORAGE_ERROR,
-        f"{DATA}/orders-0",
+        f"data/{TOPIC}-0",
     )
     assert [(t.name, p.partition_index) for t in broken.topics for p in t.partitions] == [
-        ("orders", 0)
+        (TOPIC, 0)
     ]
+    asked = await describe(DescribableLogDirTopic(TOPIC, [1]))
+    assert len(asked.results) == 1
