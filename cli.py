@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "Show what runs, who leads, and what is wrong.",
     "node": "Kill, stop, start, pause and resume single processes.",
     "topic": "Create, list, describe, alter and delete topics.",
+    "group": "List, describe, reset and delete groups; see why they rebalanced.",
     "produce": "Write lines from stdin or files to a topic.",
     "consume": "Read records of a topic.",
     "log": "Look into the segments of a partition.",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import select
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -19,7 +18,7 @@ from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
 from commands.columns import count_of
 from commands.failure import CommandFailed
-from commands.options import INT32_MAX, INT64_MAX, cluster_options
+from commands.options import INT32_MAX, INT64_MAX, Timestamp, cluster_options
 from commands.record_format import FORMATS, Shown, formatter
 from commands.session import run_client
 
@@ -33,28 +32,6 @@ POLL_RECORDS: Final = 5_000
 POLL_TIMEOUT_S: Final = 0.1
 """How often it is looked at whether the end has been reached, where no records come."""
 _STDOUT: Final = 1
-
-
-class Timestamp(click.ParamType[int]):
-    """A moment: milliseconds since 1970, or ISO 8601 (local time where no zone is given)."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Give milliseconds since 1970."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        try:
-            if text.isdecimal():
-                moment_ms = int(text)
-            else:
-                moment_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            self.fail(f"'{text}' is neither milliseconds nor like 2026-05-01T12:00:00Z", param, ctx)
-        if not 0 <= moment_ms <= INT64_MAX:
-            self.fail(f"'{text}' is out of range: give a time from 1970 on", param, ctx)
-        return moment_ms
 
 
 @dataclass(frozen=True, slots=True)

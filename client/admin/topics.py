@@ -12,8 +12,8 @@ from client.admin.rounds import LeaderRouter, Rounds
 from client.descriptions import CreatedTopic, NewTopic
 from client.errors import UnknownTopic, refusal
 from client.metadata import TopicInfo, topic_info
-from client.offsets import BEGINNING, END, find_offsets
-from client.records import TopicPartition
+from client.offsets import BEGINNING, END, READ_COMMITTED, READ_UNCOMMITTED, find_offsets
+from client.records import OffsetAndTimestamp, TopicPartition
 from protocol.api.create_partitions import CreatePartitionsRequest, CreatePartitionsTopic
 from protocol.api.create_topics import (
     CreatableReplicaAssignment,
@@ -170,12 +170,25 @@ class TopicAdmin(AdminBase):
         """
         return await self._ends(topic, END)
 
+    async def list_offsets(
+        self, timestamps: Mapping[TopicPartition, int], *, stable_only: bool = False
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """Look up an offset for each partition: at a time in ms since 1970, or BEGINNING, or END.
+
+        None stands for "no record that late". With `stable_only` the end is the last stable offset,
+        else the high watermark. Raises: UnknownTopic, RequestError, WaitTimedOut.
+        """
+        return await find_offsets(
+            self._cluster,
+            timestamps,
+            isolation_level=READ_COMMITTED if stable_only else READ_UNCOMMITTED,
+            timeout_s=self.config.timeout_s,
+        )
+
     async def _ends(self, topic: str, end: int) -> dict[int, int]:
         info = await self._cluster.topic(topic, timeout_s=self.config.timeout_s)
-        found = await find_offsets(
-            self._cluster,
-            {TopicPartition(topic, partition): end for partition in info.partitions},
-            timeout_s=self.config.timeout_s,
+        found = await self.list_offsets(
+            {TopicPartition(topic, partition): end for partition in info.partitions}
         )
         return {place.partition: at.offset for place, at in found.items() if at is not None}
 
