@@ -81,6 +81,9 @@ class ConfigSource(IntEnum):
         return cls.UNKNOWN
 
 
+_DYNAMIC: Final = (ConfigSource.TOPIC, ConfigSource.BROKER, ConfigSource.ALL_BROKERS)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigEntry:
     """One setting; `value` is None where it is secret."""
@@ -95,6 +98,11 @@ class ConfigEntry:
     def is_default(self) -> bool:
         """Say whether nobody has set it."""
         return self.source is ConfigSource.DEFAULT
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Say whether it was set in the running cluster, and can be unset there."""
+        return self.source in _DYNAMIC
 
 
 @dataclass(frozen=True, slots=True)

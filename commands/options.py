@@ -101,6 +101,26 @@ class Timestamp(click.ParamType[int]):
         return moment_ms
 
 
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Different numbers with commas between them, e.g. of brokers."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Cut at the commas."""
+        if isinstance(value, tuple):
+            return value
+        listed = str(value).split(",")
+        if not all(one.isdecimal() and int(one) <= INT32_MAX for one in listed):
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        numbers = tuple(map(int, listed))
+        if len(set(numbers)) < len(numbers):
+            self.fail(f"'{value}' names one twice", param, ctx)
+        return numbers
+
+
 class TopicPartitions(click.ParamType[tuple[str, tuple[int, ...]]]):
     """A topic, and some of its partitions after a colon; none stand for all."""
 
