@@ -6,13 +6,10 @@ Must never know: requests, connections, where offsets are kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client.records import TopicPartition
-
-CONSUMER_PROTOCOL: Final = "consumer"
-"""The protocol type of groups that share out partitions; others share out what they like."""
 
 
 @dataclass(frozen=True, slots=True)

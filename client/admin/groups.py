@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from client.admin.base import AdminBase, refused
 from client.admin.rounds import BrokerRouter, GroupRouter, Rounds
 from client.group_descriptions import (
-    CONSUMER_PROTOCOL,
     GroupDescription,
     GroupHistory,
     GroupMember,
@@ -24,8 +23,8 @@ from client.records import TopicPartition
 from protocol.api.delete_groups import DeleteGroupsRequest
 from protocol.api.describe_groups import DescribeGroupsRequest
 from protocol.api.list_groups import ListGroupsRequest
-from protocol.consumer_protocol import decode_assignment
-from protocol.errors import ErrorCode, RequestError
+from protocol.consumer_protocol import PROTOCOL_TYPE, decode_assignment
+from protocol.errors import ErrorCode, ProtocolError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -135,7 +134,18 @@ def _refusal_of(group: wire.DescribedGroup) -> RequestError | None:
     return refused(group, what)
 
 
-def _description(group: wire.DescribedGroup, coordinator_id: int) -> GroupDescription:
+def _description(
+    group: wire.DescribedGroup, coordinator_id: int
+) -> GroupDescription | RequestError:
+    """Translate a group; its members' assignments are their leader's and may be anything."""
+    try:
+        members = tuple(_member(member, group.protocol_type) for member in group.members)
+    except ProtocolError as error:
+        return RequestError.of(
+            ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+            f"describing group {group.group_id!r}: its leader gave out what no consumer reads:"
+            f" {error}",
+        )
     history = None
     if group.history_since_ms:
         history = GroupHistory(group.history_since_ms, tuple(map(_rebalance, group.history)))
@@ -145,28 +155,30 @@ def _description(group: wire.DescribedGroup, coordinator_id: int) -> GroupDescri
         group.protocol_type,
         group.protocol_data,
         coordinator_id,
-        tuple(_member(member, group.protocol_type) for member in group.members),
+        members,
         history,
     )
 
 
 def _member(member: wire.DescribedGroupMember, protocol_type: str) -> GroupMember:
-    assignment: tuple[TopicPartition, ...] = ()
-    if protocol_type == CONSUMER_PROTOCOL:
-        decoded = decode_assignment(member.member_assignment)
-        assignment = tuple(
-            sorted(
-                TopicPartition(topic.topic, partition)
-                for topic in decoded.assigned_partitions
-                for partition in topic.partitions
-            )
-        )
+    is_consumer = protocol_type == PROTOCOL_TYPE
     return GroupMember(
         member.member_id,
         member.group_instance_id,
         member.client_id,
         member.client_host.removeprefix("/"),
-        assignment,
+        _assignment(member.member_assignment) if is_consumer else (),
+    )
+
+
+def _assignment(data: bytes) -> tuple[TopicPartition, ...]:
+    """Read what a member was assigned. Raises: ProtocolError."""
+    return tuple(
+        sorted(
+            TopicPartition(topic.topic, partition)
+            for topic in decode_assignment(data).assigned_partitions
+            for partition in topic.partitions
+        )
     )
 
 
