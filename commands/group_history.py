@@ -30,6 +30,9 @@ SENTENCES: Final = {
 }
 """What became of a member, where the broker's word for it is not a sentence of its own."""
 
+WILLING: Final = ("joined", "rejoined", "left")
+"""What members do of their own accord: how long they had been silent says nothing then."""
+
 MOVES_SHOWN: Final = 12
 """So many moves are named in a line; `--json` has all."""
 
@@ -114,7 +117,7 @@ def _cause(cause: RebalanceCause, names: MemberNames) -> str:
     if cause.member_id:
         where = ", ".join(filter(None, (_client(cause), cause.client_host)))
         sentence = f"member {names.of(cause.member_id)} ({where}) {sentence}"
-    if cause.heartbeat_age_ms >= 0:
+    if cause.heartbeat_age_ms >= 0 and cause.kind not in WILLING:
         sentence += f": no heartbeat for {cause.heartbeat_age_ms / 1000:.1f} s"
         if cause.session_timeout_ms >= 0:
             sentence += f", session timeout {cause.session_timeout_ms / 1000:g} s"

@@ -178,9 +178,11 @@ async def _commit(admin: Admin, name: str, moves: tuple[Move, ...]) -> None:
 
 def _require_no_members(name: str, members: tuple[GroupMember, ...]) -> None:
     if members:
+        is_static = any(member.group_instance_id for member in members)
         raise CommandFailed(
             f"group {name!r} has {count_of(len(members), 'member')}: {_who(members)}",
-            next_step="stop them first",
+            next_step="stop them first"
+            + ("; static ones stay until their session times out" if is_static else ""),
         )
 
 

@@ -199,6 +199,8 @@ class _Reassigning:
         outcomes = await admin.alter_partition_reassignments(
             {TopicPartition(self._topic, p): replicas for p, replicas in changed.items()}
         )
+        if rate is not None and all(outcomes.values()):
+            await self._lift(admin)  # nothing moves after all
         require_none_refused(outcomes.values(), NEXT_STEPS)
         self.told += [
             f"{self._topic}-{p}: {_numbers(current[p])} -> {_numbers(replicas)}"

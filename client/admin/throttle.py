@@ -31,15 +31,14 @@ async def set_throttle(
     Raises: RequestError, ConnectionBroken, WaitTimedOut.
     """
     coming = {p: [b for b in after[p] if b not in before[p]] for p in after}
-    brokers = {b for p in after for b in (*before[p], *after[p])}
-    for broker_id in sorted(brokers):
-        rates: dict[str, str | None] = {LEADER_RATE: str(rate), FOLLOWER_RATE: str(rate)}
-        await admin.alter_configs(ResourceType.BROKER, str(broker_id), rates)
     replicas: dict[str, str | None] = {
         LEADER_REPLICAS: _replicas((p, before[p]) for p in after),
         FOLLOWER_REPLICAS: _replicas(coming.items()),
     }
     await admin.alter_configs(ResourceType.TOPIC, topic, replicas)
+    rates: dict[str, str | None] = {LEADER_RATE: str(rate), FOLLOWER_RATE: str(rate)}
+    for broker_id in sorted({b for p in after for b in (*before[p], *after[p])}):
+        await admin.alter_configs(ResourceType.BROKER, str(broker_id), rates)
 
 
 async def lift_throttle(admin: ConfigAdmin, topic: str, brokers: Iterable[int]) -> bool:

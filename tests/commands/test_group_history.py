@@ -50,7 +50,9 @@ def test_an_eviction_says_how_long_the_member_was_silent_and_who_has_its_partiti
 
 
 def test_a_member_that_leaves_says_why():
-    assert lines(rebalance(cause("left", reason="the consumer is being closed"))) == [
+    assert lines(
+        rebalance(cause("left", reason="the consumer is being closed", heartbeat_age_ms=1_700))
+    ) == [
         "2026-05-01 12:00:00 generation 5 -> 6: member aio-1 (client aio, 127.0.0.1) left:"
         " the consumer is being closed; nothing moved; 2 members after 1.5 s"
     ]
