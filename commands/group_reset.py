@@ -141,11 +141,10 @@ async def _plan(
     admin: Admin, name: str, target: Target, topics: tuple[tuple[str, tuple[int, ...]], ...]
 ) -> Plan:
     described = (await admin.describe_groups([name]))[name]
-    is_new = isinstance(described, RequestError)
     if isinstance(described, RequestError) and described.code is not ErrorCode.GROUP_ID_NOT_FOUND:
         raise described
     members = () if isinstance(described, RequestError) else described.members
-    committed = {} if is_new else (await admin.list_consumer_group_offsets([name]))[name]
+    committed = (await admin.list_consumer_group_offsets([name]))[name]
     if isinstance(committed, RequestError):
         raise committed
     places = await choose_partitions(admin, topics) if topics else tuple(sorted(committed))
@@ -158,6 +157,7 @@ async def _plan(
         PartitionLag(place, ends.get(place, UNKNOWN_ENDS), committed.get(place)) for place in places
     )
     at_time = await _at_time(admin, target, tuple(ends))
+    is_new = isinstance(described, RequestError) and not committed
     return Plan(plan_moves(target, lags, at_time), members, is_new)
 
 

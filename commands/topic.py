@@ -128,6 +128,8 @@ def create(
 def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
     """List topics; FLUSH is when records reach the disk: commit (before acks=all) or os.
 
+    Other brokers than Ottla's do not say it.
+
     \b
     Example:
       $ ottla topic list
@@ -137,7 +139,7 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"topics": found}))
     elif found:
-        rows = [[str(cell) for cell in one.values()] for one in found]
+        rows = [["-" if cell is None else str(cell) for cell in one.values()] for one in found]
         click.echo(columns(("TOPIC", "PARTITIONS", "REPLICAS", "FLUSH"), rows))
     else:
         click.echo(NO_TOPICS, err=True)
