@@ -26,8 +26,7 @@ def spread(
     assert 1 <= replicas <= len(set(brokers)), "a broker holds one replica of a partition at most"
     placed = _resize(current, brokers, replicas)
     _even_out_replicas(placed, brokers)
-    leaders = {partition: at[0] for partition, at in placed.items()}
-    _even_out_leaders(leaders, placed, brokers)
+    leaders = _even_out_leaders(placed, brokers)
     return {
         partition: (leaders[partition], *(b for b in at if b != leaders[partition]))
         for partition, at in placed.items()
@@ -68,43 +67,58 @@ def _even_out_replicas(placed: Placement, brokers: Sequence[int]) -> None:
         held[least] += 1
 
 
-def _even_out_leaders(leaders: dict[int, int], placed: Placement, brokers: Sequence[int]) -> None:
-    """Hand leaderships on, along chains of brokers that share partitions, until they are even."""
-    while True:
-        led = Counter(dict.fromkeys(brokers, 0))
-        led.update(leaders.values())
-        chains = (_chain(broker, led, leaders, placed) for broker in brokers)
-        chain = next((found for found in chains if found), None)
-        if chain is None:
-            return
-        leaders.update(chain)
+def _even_out_leaders(placed: Placement, brokers: Sequence[int]) -> dict[int, int]:
+    """Choose leaders: the first replicas at first, then hand on what makes the numbers even."""
+    led: dict[int, dict[int, None]] = {broker: {} for broker in brokers}
+    for partition, at in placed.items():
+        led[at[0]][partition] = None
+    while links := _first_chain(led, placed):
+        for partition, giver, taker in links:
+            del led[giver][partition]
+            led[taker][partition] = None
+    return {partition: broker for broker, those in led.items() for partition in those}
+
+
+def _first_chain(
+    led: Mapping[int, Mapping[int, None]], placed: Placement
+) -> list[tuple[int, int, int]]:
+    """Find a chain from the broker that leads most, or from one that leads less; empty: none."""
+    by_most = sorted(led, key=lambda broker: -len(led[broker]))
+    chains = (_chain(broker, led, placed) for broker in by_most)
+    return next(filter(None, chains), [])
 
 
 def _chain(
-    start: int, led: Counter[int], leaders: dict[int, int], placed: Placement
-) -> list[tuple[int, int]]:
+    start: int, led: Mapping[int, Mapping[int, None]], placed: Placement
+) -> list[tuple[int, int, int]]:
     """Find the shortest chain from a broker to one that leads at least two fewer; empty: none.
 
-    Each link hands a partition on to another of its replicas.
+    Each link hands a partition on from its leader to another of its replicas.
     """
     came_by: dict[int, tuple[int, int]] = {start: (-1, -1)}
     waiting = deque([start])
     while waiting:
-        broker = waiting.popleft()
-        if led[start] - led[broker] >= 2:
-            chain = []
-            while broker != start:
-                partition, giver = came_by[broker]
-                chain.append((partition, broker))
-                broker = giver
-            return chain
-        for partition, leader in leaders.items():
-            if leader == broker:
-                for successor in placed[partition]:
-                    if successor not in came_by:
-                        came_by[successor] = partition, broker
-                        waiting.append(successor)
+        giver = waiting.popleft()
+        for partition in led[giver]:
+            for taker in placed[partition]:
+                if taker in came_by:
+                    continue
+                came_by[taker] = partition, giver
+                if len(led[start]) - len(led[taker]) >= 2:
+                    return _links(start, taker, came_by)
+                waiting.append(taker)
     return []
+
+
+def _links(
+    start: int, end: int, came_by: Mapping[int, tuple[int, int]]
+) -> list[tuple[int, int, int]]:
+    links = []
+    while end != start:
+        partition, giver = came_by[end]
+        links.append((partition, giver, end))
+        end = giver
+    return links
 
 
 def _count_held(placed: Placement, brokers: Sequence[int]) -> Counter[int]:
