@@ -14,9 +14,8 @@ from client.admin import Admin
 from client.descriptions import ALL_BROKERS, ConfigSource, ResourceType
 from commands.columns import columns
 from commands.options import Pair, cluster_options, json_option
-from commands.refusals import require_none_refused
-from commands.session import run_client
-from protocol.errors import ErrorCode, RequestError
+from commands.refusals import run_explaining
+from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +80,7 @@ def describe(kind: str, name: str | None, *, bootstrap: str, show_all: bool, as_
         async with Admin(bootstrap) as admin:
             return await admin.describe_configs(*whose)
 
-    entries = sorted(_refusing(lambda: run_client(main)), key=lambda entry: entry.name)
+    entries = sorted(run_explaining(main, NEXT_STEPS), key=lambda entry: entry.name)
     chosen = [entry for entry in entries if show_all or not entry.is_default]
     if as_json:
         click.echo(json.dumps({"settings": [_describe(entry) for entry in chosen]}, indent=2))
@@ -138,7 +137,7 @@ def alter(
         async with Admin(bootstrap) as admin:
             await admin.alter_configs(*whose, wanted, validate_only=validate_only)
 
-    _refusing(lambda: run_client(main))
+    run_explaining(main, NEXT_STEPS)
     click.echo(
         f"{'would alter' if validate_only else 'altered'} {' '.join(filter(None, (kind, name)))}"
     )
@@ -153,15 +152,6 @@ def choose_resource(kind: str, name: str | None) -> tuple[ResourceType, str]:
     if name is None:
         raise click.UsageError(f"name the {kind}" + (", or give 'brokers'" * (kind == "broker")))
     return (ResourceType.TOPIC if kind == "topic" else ResourceType.BROKER), name
-
-
-def _refusing(act: Callable[[], Any]) -> Any:
-    """Run it; a refusal gets its next step. Raises: CommandFailed."""
-    try:
-        return act()
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
-        raise
 
 
 def _row(entry: ConfigEntry) -> list[str]:

@@ -20,8 +20,7 @@ from commands.group_tables import describe_history, describe_listed, describe_vi
 from commands.group_view import GroupView, look_at_groups
 from commands.options import TopicPartitions, cluster_options, json_option
 from commands.partitions import choose_partitions
-from commands.refusals import require_none_refused
-from commands.session import run_client
+from commands.refusals import require_none_refused, run_explaining
 from protocol.errors import RequestError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def list_groups(
         }
         return found, members
 
-    found, members = run_client(main)
+    found, members = run_explaining(main, NEXT_STEPS)
     if as_json:
         groups = [describe_listed(one) | {"members": members.get(one.group_id)} for one in found]
         click.echo(json.dumps({"groups": groups}))
@@ -102,7 +101,7 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
             chosen = names or [one.group_id for one in await admin.list_groups()]
             return await look_at_groups(admin, chosen)
 
-    found = run_client(main)
+    found = run_explaining(main, NEXT_STEPS)
     views = [view for view in found.values() if isinstance(view, GroupView)]
     if as_json:
         click.echo(json.dumps({"groups": [describe_view(view) for view in views]}, indent=2))
@@ -130,14 +129,14 @@ def history(name: str, *, bootstrap: str, last: int | None, as_json: bool) -> No
       $ ottla group history billing --last 5
     """
 
-    async def main() -> GroupDescription | RequestError:
+    async def main() -> GroupDescription:
         async with Admin(bootstrap) as admin:
-            return (await admin.describe_groups([name], with_history=True))[name]
+            found = (await admin.describe_groups([name], with_history=True))[name]
+        if isinstance(found, RequestError):
+            raise found
+        return found
 
-    found = run_client(main)
-    if isinstance(found, RequestError):
-        require_none_refused([found], NEXT_STEPS)
-        return
+    found = run_explaining(main, NEXT_STEPS)
     if found.history is None:
         raise CommandFailed(
             f"the broker of group {name!r} keeps no history",
@@ -192,11 +191,7 @@ def delete(
                 ).items()
             }
 
-    try:
-        results = run_client(main)
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
-        raise
+    results = run_explaining(main, NEXT_STEPS)
     deleted = [what for what, refused in results.items() if refused is None]
     if as_json:
         click.echo(json.dumps({"deleted": deleted}))

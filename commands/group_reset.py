@@ -27,8 +27,7 @@ from commands.options import (
     json_option,
 )
 from commands.partitions import choose_partitions
-from commands.refusals import require_none_refused
-from commands.session import run_client
+from commands.refusals import require_none_refused, run_explaining
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -105,11 +104,7 @@ def reset(
                 await _commit(admin, name, plan.moves)
             return plan
 
-    try:
-        plan = run_client(main)
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
-        raise
+    plan = run_explaining(main, NEXT_STEPS)
     if as_json:
         moves = [describe_move(move) for move in plan.moves]
         click.echo(json.dumps({"group": name, "applied": apply, "partitions": moves}, indent=2))

@@ -5,14 +5,27 @@ Must never know: any particular command.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from commands.failure import CommandFailed
+from commands.session import run_client
+from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-    from protocol.errors import ErrorCode, RequestError
+T = TypeVar("T")
+
+
+def run_explaining(main: Callable[[], Awaitable[T]], next_steps: Mapping[ErrorCode, str]) -> T:
+    """Run an async function to its end; a refusal gets its next step.
+
+    Raises: what `run_client` raises, CommandFailed.
+    """
+    try:
+        return run_client(main)
+    except RequestError as error:
+        raise CommandFailed(str(error), next_step=next_steps.get(error.code, "")) from error
 
 
 def require_none_refused(

@@ -14,7 +14,7 @@ from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
 from commands.columns import columns, count_of
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
-from commands.refusals import require_none_refused
+from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
 from commands.topic_elect import elect
 from commands.topic_reassign import reassign
@@ -207,10 +207,7 @@ def alter(
             if partitions is not None:
                 await admin.create_partitions(name, partitions)
 
-    try:
-        run_client(main)
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
+    run_explaining(main, NEXT_STEPS)
     click.echo(f"altered {name}")
 
 

@@ -14,8 +14,7 @@ from client.admin import Admin, ElectionType
 from commands.columns import count_of
 from commands.options import TopicPartitions, cluster_options, json_option
 from commands.partitions import choose_partitions
-from commands.refusals import require_none_refused
-from commands.session import run_client
+from commands.refusals import require_none_refused, run_explaining
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -65,11 +64,7 @@ def elect(
             places = await choose_partitions(admin, topics) if topics else None
             return await admin.elect_leaders(kind, places)
 
-    try:
-        outcomes = run_client(main)
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
-        raise
+    outcomes = run_explaining(main, NEXT_STEPS)
     elected = sorted(place for place, error in outcomes.items() if error is None)
     needless = sum(_needless(error) for error in outcomes.values())
     if as_json:

@@ -25,10 +25,9 @@ from commands.options import (
     cluster_options,
     json_option,
 )
-from commands.refusals import require_none_refused
-from commands.session import run_client
+from commands.refusals import require_none_refused, run_explaining
 from commands.spread import spread
-from protocol.errors import ErrorCode, RequestError
+from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
     from client.descriptions import Reassignment
@@ -40,6 +39,7 @@ LOOK_EVERY_S: Final = 0.5
 NEXT_STEPS: Final = {
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
     ErrorCode.INVALID_REPLICA_ASSIGNMENT: "see the brokers with 'ottla cluster describe'",
+    ErrorCode.INVALID_CONFIG: "these brokers cannot throttle a move: leave out --throttle",
     ErrorCode.NO_REASSIGNMENT_IN_PROGRESS: "see what moves with 'ottla cluster describe'",
 }
 """What to do about refusals to which the broker does not say it."""
@@ -87,11 +87,7 @@ def reassign(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> No
     """
     _check(options)
     work = _Reassigning(topic, options)
-    try:
-        run_client(lambda: work.run(bootstrap))
-    except RequestError as error:
-        require_none_refused([error], NEXT_STEPS)
-        raise
+    run_explaining(lambda: work.run(bootstrap), NEXT_STEPS)
     if as_json:
         click.echo(json.dumps({"topic": topic, "moving": describe_moving(work.moving)}))
         return
@@ -217,9 +213,11 @@ class _Reassigning:
     async def _wait(self, admin: Admin, chosen: Placement, wanted: Placement) -> None:
         """Wait until nothing chosen moves. Raises: CommandFailed where the move was undone."""
         places = self._places(chosen)
-        while True:
-            if not await admin.list_partition_reassignments(places):
-                break
+        told = 0
+        while moving := len(await admin.list_partition_reassignments(places)):
+            if moving != told:
+                click.echo(f"{count_of(moving, 'partition')} on the move", err=True)
+                told = moving
             await trio.sleep(LOOK_EVERY_S)
         await self._lift(admin)
         info = (await admin.describe_topics([self._topic]))[self._topic]
