@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from client.admin import Admin
+from client.records import TopicPartition
 from commands.columns import columns, count_of, mebibytes
 from commands.options import cluster_options, json_option
 from commands.session import run_client
@@ -19,11 +20,10 @@ from commands.topic_reassign import describe_moving, moving_table
 from protocol.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterator, Mapping
 
     from client.descriptions import ClusterDescription, LogDir, Reassignment
     from client.metadata import PartitionInfo, TopicInfo
-    from client.records import TopicPartition
 
 NAMED_MAX: Final = 20
 """So many partitions are named in a line; `--json` has all."""
@@ -80,7 +80,7 @@ def describe(*, bootstrap: str, as_json: bool) -> None:
         f" controller {_controller(facts.cluster)}"
     )
     click.echo(brokers_table(facts))
-    for line in troubles(facts.topics):
+    for line in troubles(facts):
         click.echo(line)
     if facts.moving:
         click.echo(f"{count_of(len(facts.moving), 'partition')} on the move")
@@ -108,7 +108,7 @@ def brokers_table(facts: Facts) -> str:
 
 def map_brokers(facts: Facts) -> list[dict[str, Any]]:
     """Give each live broker's share as plain values."""
-    partitions = [p for topic in facts.topics.values() for p in topic.partitions.values()]
+    partitions = [partition for _, partition in _partitions(facts)]
     return [
         {
             "broker": broker.broker_id,
@@ -123,12 +123,11 @@ def map_brokers(facts: Facts) -> list[dict[str, Any]]:
     ]
 
 
-def troubles(topics: Mapping[str, TopicInfo]) -> list[str]:
+def troubles(facts: Facts) -> list[str]:
     """Say in a line each how many partitions there are, have no leader, lack replicas in sync."""
-    without = _named(topics, lambda p: p.leader_id < 0)
-    behind = _named(topics, lambda p: len(p.isr) < len(p.replicas))
-    count = sum(len(topic.partitions) for topic in topics.values())
-    lines = [f"{count_of(len(topics), 'topic')}, {count_of(count, 'partition')}"]
+    without, behind = _without_leader(facts), _under_replicated(facts)
+    count = sum(len(topic.partitions) for topic in facts.topics.values())
+    lines = [f"{count_of(len(facts.topics), 'topic')}, {count_of(count, 'partition')}"]
     if without:
         lines.append(f"{len(without)} WITHOUT A LEADER: {_shorten(without)}")
     if behind:
@@ -144,10 +143,31 @@ def describe_facts(facts: Facts) -> dict[str, Any]:
         "brokers": map_brokers(facts),
         "topics": len(facts.topics),
         "partitions": sum(len(topic.partitions) for topic in facts.topics.values()),
-        "partitions_without_leader": _named(facts.topics, lambda p: p.leader_id < 0),
-        "under_replicated_partitions": _named(facts.topics, lambda p: len(p.isr) < len(p.replicas)),
+        "partitions_without_leader": _without_leader(facts),
+        "under_replicated_partitions": _under_replicated(facts),
         "moving": describe_moving(facts.moving),
     }
+
+
+def _without_leader(facts: Facts) -> list[str]:
+    return [str(place) for place, partition in _partitions(facts) if partition.leader_id < 0]
+
+
+def _under_replicated(facts: Facts) -> list[str]:
+    """Name partitions that lack replicas in sync; those on their way are not missed yet."""
+    found = []
+    for place, partition in _partitions(facts):
+        move = facts.moving.get(place)
+        missed = {*partition.replicas} - {*partition.isr} - {*(move.adding if move else ())}
+        if missed:
+            found.append(str(place))
+    return found
+
+
+def _partitions(facts: Facts) -> Iterator[tuple[TopicPartition, PartitionInfo]]:
+    for name, topic in sorted(facts.topics.items()):
+        for partition in topic.partitions.values():
+            yield TopicPartition(name, partition.partition), partition
 
 
 def _disk(found: tuple[LogDir, ...] | RequestError) -> dict[str, Any]:
@@ -165,15 +185,6 @@ def _disk(found: tuple[LogDir, ...] | RequestError) -> dict[str, Any]:
 
 def _controller(found: ClusterDescription) -> str:
     return f"broker {found.controller_id}" if found.controller_id >= 0 else "NONE"
-
-
-def _named(topics: Mapping[str, TopicInfo], is_meant: Callable[[PartitionInfo], bool]) -> list[str]:
-    return [
-        f"{name}-{partition.partition}"
-        for name, topic in sorted(topics.items())
-        for partition in topic.partitions.values()
-        if is_meant(partition)
-    ]
 
 
 def _shorten(names: list[str]) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from client.descriptions import ClusterDescription, LogDir, Reassignment, ReplicaSize
 from client.metadata import Address, Broker, PartitionInfo, TopicInfo
 from client.records import TopicPartition
@@ -57,17 +59,29 @@ def test_an_old_broker_does_not_say_how_much_is_free():
     assert map_brokers(facts)[0]["free_bytes"] is None
 
 
+def only(*partitions, moving=()):
+    return replace(FACTS, topics=topics(*partitions), moving=dict(moving))
+
+
 def test_partitions_in_trouble_are_named():
-    assert troubles(FACTS.topics) == [
+    assert troubles(FACTS) == [
         "1 topic, 3 partitions",
         "1 WITHOUT A LEADER: orders-2",
         "2 under-replicated: orders-1, orders-2",
     ]
-    assert troubles(topics(WELL)) == ["1 topic, 1 partition"]
+    assert troubles(only(WELL)) == ["1 topic, 1 partition"]
+
+
+def test_a_replica_that_is_on_its_way_is_not_missed_yet():
+    on_its_way = PartitionInfo(0, 1, 4, (1, 2, 3), (1, 2))
+    move = Reassignment((1, 2, 3), (3,), ())
+
+    assert troubles(only(on_its_way, moving={ORDERS_0: move})) == ["1 topic, 1 partition"]
+    assert troubles(only(on_its_way))[1] == "1 under-replicated: orders-0"
 
 
 def test_of_many_partitions_in_trouble_some_are_named_and_the_others_counted():
-    many = topics(*(PartitionInfo(p, 1, 0, (1, 2), (1,)) for p in range(25)))
+    many = only(*(PartitionInfo(p, 1, 0, (1, 2), (1,)) for p in range(25)))
 
     assert troubles(many)[1].startswith("25 under-replicated: orders-0, orders-1, ")
     assert troubles(many)[1].endswith("orders-19 and 5 more")
