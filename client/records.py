@@ -60,3 +60,16 @@ class OffsetAndTimestamp:
     offset: int
     timestamp_ms: int
     leader_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAndMetadata:
+    """What a group commits for a partition: the next offset to read.
+
+    `leader_epoch` is that of the record before it, -1 where it is not known; `metadata` is the
+    application's own note.
+    """
+
+    offset: int
+    leader_epoch: int = -1
+    metadata: str = ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from client.errors import NoBrokerReachable, WaitTimedOut
+from client.errors import ConnectionBroken, NoBrokerReachable, WaitTimedOut
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
@@ -31,4 +31,8 @@ def run_client(main: Callable[[], Awaitable[T]]) -> T:
     except WaitTimedOut as error:
         raise CommandFailed(
             str(error), next_step="see what is wrong with 'ottla status'"
+        ) from error
+    except ConnectionBroken as error:
+        raise CommandFailed(
+            str(error), next_step="see which brokers live with 'ottla cluster describe'"
         ) from error
