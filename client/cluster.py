@@ -230,15 +230,6 @@ class Cluster:
 
     async def call_any(self, request: object, *, controller_first: bool = False) -> Any:
         """Ask the first broker that answers. Raises: NoBrokerReachable."""
-        return await self.ask_any(lambda _: request, controller_first=controller_first)
-
-    async def ask_any(
-        self, question: Callable[[Connection], object], *, controller_first: bool = False
-    ) -> Any:
-        """Ask the first broker that answers what `question` makes for its versions.
-
-        Raises: NoBrokerReachable.
-        """
         causes: list[OttlaError] = []
         candidates = self._candidates()
         controller = self.metadata.brokers.get(self.metadata.controller_id)
@@ -247,9 +238,7 @@ class Cluster:
         for address in candidates:
             try:
                 connection = await self.pool.get(address, Lane.CONTROL)
-                return await connection.call(
-                    question(connection), timeout_s=self.options.request_timeout_s
-                )
+                return await connection.call(request, timeout_s=self.options.request_timeout_s)
             except (ConnectionBroken, UnsupportedApi) as error:
                 causes.append(error)
         raise NoBrokerReachable(causes)
