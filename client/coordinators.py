@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from client.cluster import Cluster
     from client.connection import Connection
+    from client.metadata import Address
     from protocol.api.find_coordinator import FindCoordinatorResponse
 
 MOVED_CODES: Final = frozenset(
@@ -98,12 +99,13 @@ class _Search:
         """
         missing = len(self.missing)
         try:
-            response: FindCoordinatorResponse = await self._cluster.ask_any(self._question)
+            response: FindCoordinatorResponse = await self._cluster.first_answer(
+                self._question, _fault_of
+            )
         except NoBrokerReachable as error:
-            for cause in error.causes:
-                if isinstance(cause, UnsupportedApi):
-                    raise cause from error
-            self.last_error = error
+            self.last_error = error.causes[-1] if error.causes else error
+            if error.causes and all(isinstance(cause, UnsupportedApi) for cause in error.causes):
+                raise error.causes[-1] from error
             return False
         if response.coordinators:
             for one in response.coordinators:
@@ -138,3 +140,11 @@ class _Search:
             self.missing.pop(group_id, None)
         else:
             self.last_error = OttlaError(f"broker {node_id}, which keeps {group_id!r}, is not live")
+
+
+def _fault_of(answer: FindCoordinatorResponse, asked: Address) -> OttlaError | None:
+    """Say why another broker should be asked: of no group does this one know the keeper, or yet."""
+    codes = [one.error_code for one in answer.coordinators] or [answer.error_code]
+    if not all(code in MOVED_CODES for code in codes):
+        return None
+    return refusal(codes[0], f"{asked} knows no coordinator of what it was asked for")

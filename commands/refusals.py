@@ -5,7 +5,7 @@ Must never know: any particular command.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from commands.failure import CommandFailed
 from commands.session import run_client
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 T = TypeVar("T")
+
+CAUSES_MAX: Final = 3
+"""So many refusals are told; a topic may have thousands of partitions."""
 
 
 def run_explaining(main: Callable[[], Awaitable[T]], next_steps: Mapping[ErrorCode, str]) -> T:
@@ -34,5 +37,7 @@ def require_none_refused(
     """Raise one error for all refusals, with the next step for the first. Raises: CommandFailed."""
     refused = [error for error in errors if error is not None]
     if refused:
-        causes = "; ".join(map(str, refused))
+        causes = "; ".join(map(str, refused[:CAUSES_MAX]))
+        if len(refused) > CAUSES_MAX:
+            causes += f"; and {len(refused) - CAUSES_MAX:,} more"
         raise CommandFailed(causes, next_step=next_steps.get(refused[0].code, ""))
