@@ -34,7 +34,9 @@ class DeleteGroupsHandler:
         self, request: DeleteGroupsRequest, _context: RequestContext
     ) -> DeleteGroupsResponse:
         """Answer group by group, once each is gone for good."""
-        begun = {group_id: self._begin(group_id) for group_id in request.groups_names}
+        begun = {
+            group_id: self._begin(group_id) for group_id in dict.fromkeys(request.groups_names)
+        }
         response = DeleteGroupsResponse()
         give_up_at = trio.current_time() + COMMIT_TIMEOUT_S
         for group_id, outcome in begun.items():
