@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from broker.groups.errors import GroupNotEmpty
 from broker.groups.joining import join
+from broker.groups.living import leave
 from broker.groups.membership import encode_membership
 from broker.groups.state import State
+from broker.groups.syncing import sync
 from broker.groups.waiting import WaitingReply
 from coordinator.groups.change import Change
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from broker.groups.group import Group
-    from broker.groups.member import Joining
+    from broker.groups.member import Joining, Syncing
     from coordinator.groups.change import TopicChange
     from coordinator.groups.image import TopicOffsets
     from coordinator.groups.writer import Write
@@ -71,28 +73,19 @@ class HostedGroup:
             self._moved(self)
         return reply
 
-    def sync(
-        self,
-        member_id: str,
-        group_instance_id: str | None,
-        generation_id: int,
-        assignments: Mapping[str, bytes],
-        *,
-        now: float,
-    ) -> WaitingReply:
+    def sync(self, syncing: Syncing, *, now: float) -> WaitingReply:
         """Give a member its assignment, once it is stored. Raises: RequestError."""
         reply = WaitingReply()
-        self.group.sync(member_id, group_instance_id, generation_id, assignments, reply, now=now)
+        sync(self.group, syncing, reply, now=now)
         self._moved(self)
         return reply
 
     def leave(
         self, member_id: str, group_instance_id: str | None, *, reason: str | None, now: float
-    ) -> str:
-        """Let a member go. Returns: its member id. Raises: RequestError."""
-        gone = self.group.leave(member_id, group_instance_id, reason=reason, now=now)
+    ) -> None:
+        """Let a member go. Raises: RequestError."""
+        leave(self.group, member_id, group_instance_id, reason=reason, now=now)
         self._moved(self)
-        return gone
 
     def expire(self, *, now: float) -> None:
         """Do what is due."""

@@ -235,13 +235,16 @@ class GroupsSession:
 
     def _moved(self, hosted: HostedGroup) -> None:
         group = hosted.group
+        if self.hosted.get(group.group_id) is not hosted:
+            return  # it has been given up, or is being buried
         if hosted.burial is not None:
             loading = self._loading[group.group_id] = _Loading()
             del self.hosted[group.group_id]
             self._deadlines.forget(hosted)
             self._nursery.start_soon(self._bury, group.group_id, hosted.burial, loading)
             return
-        if group.revision != hosted.stored_revision and not hosted.is_storing:
+        is_due = group.is_settled and group.revision != hosted.stored_revision
+        if is_due and not hosted.is_storing:
             hosted.is_storing = True
             write = hosted.store_membership()
             self._nursery.start_soon(self._wait_stored, hosted, write, group.revision)
@@ -266,8 +269,9 @@ class GroupsSession:
         """Let the group go once it is deleted; what was asked meanwhile finds it gone."""
         try:
             await burial.wait()
-        except NotGroupOwner:
-            log_events.info("group_deleted_by_others", group=group_id)
+        except (NotGroupOwner, TooLarge) as error:
+            # Whoever wants it next finds what the store has of it.
+            log_events.info("group_not_deleted", group=group_id, reason=str(error))
         self._writer.remove(group_id)
         if loading.deferred:
             await self._load(group_id, loading)

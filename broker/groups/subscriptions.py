@@ -5,7 +5,7 @@ Other types (Kafka Connect's) are opaque. Must never know: the group's state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from protocol.consumer_protocol import PROTOCOL_TYPE, decode_assignment, decode_subscription
 from protocol.errors import ProtocolError
@@ -13,11 +13,15 @@ from protocol.errors import ProtocolError
 if TYPE_CHECKING:
     from broker.groups.group import Group
 
+ASSIGNMENTS_BYTES_MAX: Final = 256 * 1024
+"""Of one group; 60,000 partitions fit. Reading more would keep the broker from its other work."""
+
 
 def owners(group: Group) -> dict[tuple[str, int], str]:
-    """Say who reads each partition; nothing of what cannot be understood."""
+    """Say who reads each partition; nothing of what cannot be understood, or is too much."""
     found: dict[tuple[str, int], str] = {}
-    if group.protocol_type != PROTOCOL_TYPE:
+    size_bytes = sum(len(member.assignment) for member in group.members)
+    if group.protocol_type != PROTOCOL_TYPE or size_bytes > ASSIGNMENTS_BYTES_MAX:
         return found
     for member in group.members:
         try:
