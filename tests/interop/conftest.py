@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.java_tools import Java
 from tests.support.local_cluster import LocalCluster
 from tests.support.needs import need
 
@@ -50,3 +51,9 @@ def java_class_path():
         "Apache Kafka (jars from Maven)", is_there=JAVA_JARS.is_dir() and bool(shutil.which("java"))
     )
     return f"{JAVA_JARS}/*"
+
+
+@pytest.fixture
+def java(java_class_path):
+    """A Java that knows Apache Kafka."""
+    return Java(java_class_path)
