@@ -55,5 +55,5 @@ def java_class_path():
 
 @pytest.fixture
 def java(java_class_path):
-    """A Java that knows Apache Kafka."""
+    """Runs main classes of Apache Kafka. Returns: Java."""
     return Java(java_class_path)

@@ -1,4 +1,4 @@
-"""Runs main classes of Apache Kafka, from its own jars."""
+"""Runs Apache Kafka's own tools, by the main classes of its jars."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ TOOLS = "org.apache.kafka.tools"
 
 
 class Java:
-    """A Java with Apache Kafka on its class path."""
+    """Runs main classes of Apache Kafka."""
 
     def __init__(self, class_path: str) -> None:
         self._command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path]
 
-    def run(self, main_class: str, *arguments: str, stdin: str = "") -> str:
-        """Run a program to its end, which must be a good one. Returns: its standard output."""
+    def run(self, main_class: str, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+        """Run one to its end. Returns: its output, and its errors where it is to fail."""
         done = subprocess.run(
             [*self._command, main_class, *arguments],
             input=stdin,
@@ -23,5 +23,6 @@ class Java:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, f"{main_class}: {done.stdout}\n{done.stderr}"
-        return done.stdout
+        said = f"{main_class}: {done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) == fails, said
+        return said if fails else done.stdout
