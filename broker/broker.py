@@ -23,6 +23,7 @@ from broker.peers import Peers
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.fetchers import Fetchers
 from broker.replication.isr import IsrKeeper
+from broker.replication.throttle import Throttle, Throttles, unbounded
 from broker.routes import routes
 from broker.server import Server
 from broker.session import BrokerSession, Household
@@ -84,6 +85,7 @@ class Broker:
             view=self.view,
             client_id=f"ottla-broker-{self.broker_id}",
         )
+        self.throttles = Throttles(leader=Throttle(unbounded), follower=Throttle(unbounded))
         self._fetchers = Fetchers(self._make_fetcher)
         self.partitions = self._make_partitions()
         self.isr_keeper = IsrKeeper(
@@ -242,6 +244,7 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
+            throttles=self.throttles,
             isr_due=self._propose_isr_soon,
         )
         return Partitions(
