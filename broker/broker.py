@@ -25,6 +25,7 @@ from broker.peers import Peers
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.fetchers import Fetchers
 from broker.replication.isr import IsrKeeper
+from broker.replication.throttle import Throttle, Throttles
 from broker.routes import routes
 from broker.server import Server
 from broker.session import BrokerSession, Household
@@ -87,6 +88,10 @@ class Broker:
             network=environment.network,
             view=self.view,
             client_id=f"ottla-broker-{self.broker_id}",
+        )
+        self.throttles = Throttles(
+            leader=Throttle(self.settings.leader_throttle_rate),
+            follower=Throttle(self.settings.follower_throttle_rate),
         )
         self._fetchers = Fetchers(self._make_fetcher)
         self.partitions = self._make_partitions()
@@ -265,6 +270,7 @@ class Broker:
             lease_held=self._lease.held,
             storage_failed=self._fail,
             log_start_moved=self._log_start_moved,
+            throttles=self.throttles,
             isr_due=self._propose_isr_soon,
         )
         return Partitions(

@@ -24,6 +24,7 @@ from broker.errors import (
     UnknownLeaderEpoch,
 )
 from broker.leadership import Leadership
+from broker.replication.throttle import Throttles
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
@@ -56,6 +57,8 @@ class PartitionContext:
     """Whether the coordinator still counts on us; without it nobody leads."""
     storage_failed: Callable[[StorageError], None]
     """Called when a disk has failed under a partition."""
+    throttles: Throttles
+    """This broker's, for those of its replicas that are to be held back."""
     isr_due: Callable[[Partition], None]
     """Called when a leader may have to propose an ISR, also one without itself."""
     log_start_moved: Callable[[], None] = lambda: None
@@ -76,6 +79,7 @@ class Partition:
         self.min_isr = 1
         self.offline: StorageError | None = None
         self.needs_reconciling = False
+        self.throttles = Throttles()
         self.leadership: Leadership | None = None
         """What this replica knows as leader, while it leads."""
         self.high_watermark = Watermark(0)

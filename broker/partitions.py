@@ -149,6 +149,9 @@ class Partitions:
                 partition = await self._open(topic, index, config)
             if partition.log.config != config:
                 partition.log.reconfigure(config)
+            partition.throttles = self._context.throttles.of_replica(
+                topic.config, index, self._context.broker_id
+            )
             is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
             if is_new or index in left:
                 self._fetch_if_following(partition)

@@ -7,15 +7,15 @@ Source: KIP-455.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator import reassign
-from coordinator.decide_topics import REPLICAS_PER_TOPIC_MAX
+from coordinator.decide_topics import REPLICAS_PER_TOPIC_MAX, rules_of
 from coordinator.edits import Edits
 from coordinator.elect import RollCall
 from coordinator.errors import InvalidReplicaAssignment, NoReassignment
 from coordinator.events import Changes
-from coordinator.topic_config import ElectionRules
 from protocol.errors import RequestError
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def advanced(
     """Carry on a partition's reassignment after a decision that made `before` into `after`."""
     if not reassign.is_under_way(after):
         return after
-    factor = len(reassign.target_of(after))
-    rules = ElectionRules.of(topic.settings, replication_factor=factor)
-    return reassign.advance(before, after, roll, rules)
+    arrived = replace(after, replicas=reassign.target_of(after), adding=(), removing=())
+    return reassign.advance(before, after, roll, rules_of(topic, arrived))
 
 
 def _begin(

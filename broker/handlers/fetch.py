@@ -1,7 +1,7 @@
 """Fetch: whole batches as they lie in the file, for consumers and followers; a long poll waits.
 
 Must never know: what a batch holds, how it is sent. Source: KIP-227 (sessions are declined),
-KIP-320, KIP-516, KIP-595, KIP-903, KIP-951.
+KIP-73 (throttles), KIP-320, KIP-516, KIP-595, KIP-903, KIP-951.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from broker.dispatch import RequestContext
     from broker.partition import Partition
     from broker.partitions import Partitions
+    from broker.replication.throttle import Throttle
     from protocol.api.fetch import FetchPartition, FetchRequest
 
 CONSUMER_ID = -1
@@ -73,7 +74,7 @@ class FetchHandler:
         fetch.resolve(by_id=context.api_version >= TOPIC_IDS_SINCE)
         fetch.read(fetch.wanted)
         if request.max_wait_ms <= 0 or fetch.is_satisfied():
-            return fetch.response
+            return fetch.finish()
         return fetch.wait()
 
 
@@ -162,6 +163,9 @@ class _Fetch:
         found.aborted_transactions = [] if self._request.isolation_level == READ_COMMITTED else None
         if found.diverging_epoch is not None or (left <= 0 and not at_least_one):
             return
+        throttle = self._throttle_of(partition)
+        if throttle is not None and throttle.wait_s(now=trio.current_time()) > 0:
+            return
         read = partition.read_uncommitted if self._is_follower else partition.read_committed
         found.records = read(
             asked.fetch_offset,
@@ -209,7 +213,21 @@ class _Fetch:
             while not self.is_satisfied():
                 changed = await poll.wait_changed()
                 self.read([served[partition] for partition in changed])
+        return self.finish()
+
+    def finish(self) -> FetchResponse:
+        """Give the answer, and count what it holds for replicas that are held back."""
+        for wanted in self.wanted:
+            throttle = None if wanted.partition is None else self._throttle_of(wanted.partition)
+            if throttle is not None:
+                throttle.count(wanted.size_bytes, now=trio.current_time())
         return self.response
+
+    def _throttle_of(self, partition: Partition) -> Throttle | None:
+        """Give what holds the asker back: a follower that is out of sync."""
+        if not self._is_follower or self._replica_id in partition.isr:
+            return None
+        return partition.throttles.leader
 
 
 def refuse(_request: FetchRequest, code: ErrorCode, _message: str) -> FetchResponse:

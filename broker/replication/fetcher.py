@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from broker.config import ReplicationConfig
     from broker.partition import Partition
+    from broker.replication.throttle import Throttle
     from client.connection import Connection
     from protocol.api.fetch import FetchResponse, PartitionData
     from protocol.api.offset_for_leader_epoch import (
@@ -168,7 +169,16 @@ class LeaderFetcher:
         gone = [k for k, f in self._followed.items() if not f.partition.follows(f.leader_epoch)]
         for key in gone:
             del self._followed[key]
+        for followed in self._followed.values():
+            throttle = self._throttle_of(followed.partition)
+            if throttle is not None:
+                wait_s = throttle.wait_s(now=now)
+                followed.paused_until = max(followed.paused_until, now + wait_s)
         return [f for f in self._followed.values() if f.paused_until <= now]
+
+    def _throttle_of(self, partition: Partition) -> Throttle | None:
+        """Give what holds us back: only while we are out of sync."""
+        return None if self._broker_id in partition.isr else partition.throttles.follower
 
     def _wait_s(self) -> float:
         """Give how long the leader may wait: not past the pause of a partition left out."""
@@ -216,6 +226,9 @@ class LeaderFetcher:
     def _take_partition(self, followed: Followed, data: PartitionData) -> None:
         """Append what came for one partition."""
         partition = followed.partition
+        throttle = self._throttle_of(partition)
+        if throttle is not None:
+            throttle.count(len(data.records or b""), now=trio.current_time())
         asked_offset = followed.asked.fetch_offset
         if not partition.follows(followed.leader_epoch) or (
             partition.log.log_end_offset != asked_offset

@@ -18,6 +18,7 @@ from broker.log.log import Log
 from broker.partition import PartitionContext
 from broker.partitions import Partitions
 from broker.replication.fetchers import Fetchers
+from broker.replication.throttle import Throttles
 from coordinator.cluster import ClusterState, PartitionState, TopicState
 from protocol.batch import assign
 from protocol.records import Record, encode_batch
@@ -87,6 +88,7 @@ def open_partitions(disk, directory, fetcher):
             flusher=Flusher(disk),
             lease_held=lambda: True,
             storage_failed=lambda error: pytest.fail(str(error)),
+            throttles=Throttles(),
             isr_due=lambda _: None,
         )
         partitions = Partitions(

@@ -14,6 +14,7 @@ from broker.log.flush import Flusher
 from broker.log.log import Log
 from broker.partition import Partition, PartitionContext
 from broker.replication.fetcher import LeaderFetcher
+from broker.replication.throttle import Throttles
 from coordinator.cluster import PartitionState
 from protocol.api.fetch import (
     FetchableTopicResponse,
@@ -108,6 +109,7 @@ def follower(disk, flusher):
             flusher=flusher,
             lease_held=lambda: True,
             storage_failed=lambda error: None,
+            throttles=Throttles(),
             isr_due=lambda _: None,
         )
         partition = Partition("orders", index, topic_id=TOPIC_ID, log=log, context=context)

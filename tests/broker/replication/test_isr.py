@@ -15,6 +15,7 @@ from broker.log.flush import Flusher
 from broker.log.log import Log
 from broker.partition import Partition, PartitionContext
 from broker.replication.isr import IsrKeeper
+from broker.replication.throttle import Throttles
 from coordinator.cluster import NO_LEADER, PartitionState
 from protocol.api.alter_partition import (
     AlterPartitionRequest,
@@ -75,6 +76,7 @@ async def leader(nursery):
         flusher=flusher,
         lease_held=lambda: True,
         storage_failed=lambda error: pytest.fail(str(error)),
+        throttles=Throttles(),
         isr_due=lambda _: None,
     )
     partition = Partition("orders", 0, topic_id=TOPIC_ID, log=log, context=context)
