@@ -93,10 +93,7 @@ class LeaderFetcher:
         self._followed[partition.topic_id, partition.index] = Followed(
             partition=partition,
             leader_epoch=partition.leader_epoch,
-            asked=FetchPartition(
-                partition=partition.index,
-                partition_max_bytes=self._config.replica_fetch_max_bytes,
-            ),
+            asked=FetchPartition(partition=partition.index),
         )
         self._interrupt()
 
@@ -194,6 +191,7 @@ class LeaderFetcher:
             asked.fetch_offset = partition.log.log_end_offset
             asked.last_fetched_epoch = partition.log.latest_epoch
             asked.log_start_offset = partition.log.log_start_offset
+            asked.partition_max_bytes = self._bytes_wanted(partition)
             topic = topics.get(partition.topic_id)
             if topic is None:
                 topic = topics[partition.topic_id] = FetchTopic(topic_id=partition.topic_id)
@@ -209,6 +207,14 @@ class LeaderFetcher:
             session_epoch=-1,
             topics=list(topics.values()),
         )
+
+    def _bytes_wanted(self, partition: Partition) -> int:
+        at_most = self._config.replica_fetch_max_bytes
+        throttle = self._throttle_of(partition)
+        if throttle is None:
+            return at_most
+        # Where there is no room left meanwhile a batch is asked for all the same, and counted.
+        return max(throttle.room(now=trio.current_time(), at_most=at_most), 1)
 
     def _take(self, response: FetchResponse, asked: Iterable[Followed]) -> None:
         if response.error_code != ErrorCode.NONE:
