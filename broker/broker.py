@@ -241,10 +241,10 @@ class Broker:
     def _make_partitions(self) -> Partitions:
         context = PartitionContext(
             broker_id=self.broker_id,
+            throttles=self.throttles,
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
-            throttles=self.throttles,
             isr_due=self._propose_isr_soon,
         )
         return Partitions(

@@ -187,11 +187,11 @@ class LeaderFetcher:
         topics: dict[bytes, FetchTopic] = {}
         for followed in to_ask:
             partition, asked = followed.partition, followed.asked
+            asked.partition_max_bytes = self._bytes_wanted(partition)
             asked.current_leader_epoch = followed.leader_epoch
             asked.fetch_offset = partition.log.log_end_offset
             asked.last_fetched_epoch = partition.log.latest_epoch
             asked.log_start_offset = partition.log.log_start_offset
-            asked.partition_max_bytes = self._bytes_wanted(partition)
             topic = topics.get(partition.topic_id)
             if topic is None:
                 topic = topics[partition.topic_id] = FetchTopic(topic_id=partition.topic_id)
