@@ -94,6 +94,10 @@ class Partitions:
             raise UnknownTopicId(f"no topic has the id {topic_id.hex()}")
         return topic.name
 
+    def offline(self) -> Iterator[tuple[tuple[str, int], OfflineLog]]:
+        """Iterate over the replicas whose logs could not be opened, by topic and number."""
+        return iter(tuple(self._offline.items()))
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
