@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 def alter_reassignments(state: ClusterState, event: AlterReassignments) -> Changes:
     """Decide on partitions to send to other replicas, or back to those that they had."""
     edits = Edits(state)
-    roll = RollCall.of(state)
+    everybody = RollCall.of(state)
     refused: dict[int, RequestError] = {}
     replica_counts: dict[str, int] = {}
     for number, item in enumerate(event.items):
         try:
             before = edits.partition(item.name, item.partition)
             topic = edits.topic(item.name)
+            roll = everybody.of_partition(topic.topic_id, item.partition)
             begun = _begin(before, item, live=state.brokers.keys())
             after = advanced(topic, before, begun, roll)
             count = replica_counts.get(item.name) or sum(len(p.replicas) for p in topic.partitions)

@@ -51,6 +51,7 @@ class BrokerFacts:
     directory_id: str
     clean: bool
     records_lost: bool = False
+    offline: frozenset[tuple[bytes, int]] = frozenset()
 
 
 async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
@@ -142,6 +143,7 @@ async def _try_register(
         epoch_version=0 if epoch_stat is None else epoch_stat.version + 1,
         directory_changed=incarnation.directory_changed,
         records_lost=incarnation.records_lost,
+        offline=facts.offline,
     )
     value = records.encode_registration(registration)
     await store.multi([*operations, Create(path, value, ephemeral=True)])

@@ -163,13 +163,16 @@ class _Fetch:
         found.aborted_transactions = [] if self._request.isolation_level == READ_COMMITTED else None
         if found.diverging_epoch is not None or (left <= 0 and not at_least_one):
             return
+        bytes_max = min(asked.partition_max_bytes, left)
         throttle = self._throttle_of(partition)
-        if throttle is not None and throttle.wait_s(now=trio.current_time()) > 0:
-            return
+        if throttle is not None:
+            bytes_max = throttle.room(now=trio.current_time(), at_most=bytes_max)
+            if bytes_max == 0:
+                return
         read = partition.read_uncommitted if self._is_follower else partition.read_committed
         found.records = read(
             asked.fetch_offset,
-            bytes_max=min(asked.partition_max_bytes, left),
+            bytes_max=bytes_max,
             at_least_one=at_least_one,
         )
 

@@ -93,10 +93,7 @@ class LeaderFetcher:
         self._followed[partition.topic_id, partition.index] = Followed(
             partition=partition,
             leader_epoch=partition.leader_epoch,
-            asked=FetchPartition(
-                partition=partition.index,
-                partition_max_bytes=self._config.replica_fetch_max_bytes,
-            ),
+            asked=FetchPartition(partition=partition.index),
         )
         self._interrupt()
 
@@ -190,6 +187,7 @@ class LeaderFetcher:
         topics: dict[bytes, FetchTopic] = {}
         for followed in to_ask:
             partition, asked = followed.partition, followed.asked
+            asked.partition_max_bytes = self._bytes_wanted(partition)
             asked.current_leader_epoch = followed.leader_epoch
             asked.fetch_offset = partition.log.log_end_offset
             asked.last_fetched_epoch = partition.log.latest_epoch
@@ -209,6 +207,14 @@ class LeaderFetcher:
             session_epoch=-1,
             topics=list(topics.values()),
         )
+
+    def _bytes_wanted(self, partition: Partition) -> int:
+        at_most = self._config.replica_fetch_max_bytes
+        throttle = self._throttle_of(partition)
+        if throttle is None:
+            return at_most
+        # Where there is no room left meanwhile a batch is asked for all the same, and counted.
+        return max(throttle.room(now=trio.current_time(), at_most=at_most), 1)
 
     def _take(self, response: FetchResponse, asked: Iterable[Followed]) -> None:
         if response.error_code != ErrorCode.NONE:

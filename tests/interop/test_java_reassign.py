@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import pytest
@@ -65,6 +66,11 @@ def create(java, cluster, topic: str, *replicas: str) -> None:
     )
 
 
+def fill(cluster, topic: str) -> None:
+    """Write a megabyte."""
+    Confluent().produce(cluster.bootstrap, topic, [Message(None, bytes(10_000))] * 100)
+
+
 def describe(java, cluster, topic: str) -> str:
     return java.run(
         f"{TOOLS}.TopicCommand",
@@ -116,25 +122,22 @@ def test_a_plan_with_an_unknown_broker_is_refused(java, cluster, topic, reassign
 
 def test_a_reassignment_under_way_is_listed_and_called_off(java, cluster, topic, reassigner):
     create(java, cluster, topic, "1:2")
-    cluster.pause("3")
-    try:
-        file = reassigner.plan([3, 1])
-        reassigner.run("--execute", "--reassignment-json-file", file)
-        listed = reassigner.run("--list")
-        cancelled = reassigner.run("--cancel", "--reassignment-json-file", file)
-    finally:
-        cluster.resume("3")
+    fill(cluster, topic)
+    file = reassigner.plan([3, 1])
 
+    reassigner.run("--execute", "--reassignment-json-file", file, "--throttle", "20000")
+
+    listed = reassigner.run("--list")
     assert f"{topic}-0: replicas: 3,1,2. adding: 3. removing: 2." in listed
-    assert f"Successfully cancelled partition reassignments for: {topic}-0" in cancelled
+    cancelled = reassigner.run("--cancel", "--reassignment-json-file", file)
+    assert f"Successfully cancelled partition reassignment for: {topic}-0" in cancelled
     assert "No partition reassignments found." in reassigner.run("--list")
-    assert "3" not in describe(java, cluster, topic).rpartition("Replicas: ")[2].split("Elr")[0]
+    assert re.search(r"Replicas: 1,2\s", describe(java, cluster, topic))
 
 
-@pytest.mark.skip(reason="the tool sets the rates by dynamic configs of brokers")
 def test_a_throttled_plan_sets_its_throttles_and_takes_them_away(java, cluster, topic, reassigner):
     create(java, cluster, topic, "1:2")
-    Confluent().produce(cluster.bootstrap, topic, [Message(None, bytes(10_000))] * 100)
+    fill(cluster, topic)
 
     told = reassigner.run(
         *("--execute", "--reassignment-json-file", reassigner.plan([3, 2])),
@@ -142,11 +145,12 @@ def test_a_throttled_plan_sets_its_throttles_and_takes_them_away(java, cluster, 
     )
 
     assert "The inter-broker throttle limit was set to 200000 B/s" in told
-    assert "leader.replication.throttled.replicas" in describe(java, cluster, topic)
+    assert "leader.replication.throttled.replicas=0:" in describe(java, cluster, topic)
     told = reassigner.verify()
     assert f"Reassignment of partition {topic}-0 is completed." in told
+    assert "Clearing broker-level throttles on brokers 1,2,3" in told
     assert f"Clearing topic-level throttles on topic {topic}" in told
-    assert "throttled" not in describe(java, cluster, topic)
+    assert "throttled.replicas" not in describe(java, cluster, topic)
 
 
 def test_preferred_leaders_are_elected_by_the_tool(java, cluster, topic, reassigner):
@@ -160,7 +164,8 @@ def test_preferred_leaders_are_elected_by_the_tool(java, cluster, topic, reassig
         *("--topic", topic, "--partition", "0"),
     )
 
-    assert f"Successfully completed leader election (PREFERRED) for partitions {topic}-0" in told
+    # It may have come by itself, five seconds after the change.
+    assert re.search(rf"(Successfully completed|already elected).* for partitions {topic}-0", told)
     assert "Leader: 3" in describe(java, cluster, topic)
     told = java.run(
         f"{TOOLS}.LeaderElectionCommand",
