@@ -122,6 +122,8 @@ class Fetcher:
 
     def _note_leaderless(self, state: PartitionState) -> None:
         self._cluster.refresh_soon()
+        if state.of_group:
+            return  # the group's leader notices as well, and the group gives the partition up
         topic, now = state.place.topic, trio.current_time()
         if self._cluster.metadata.topic_errors.get(topic) != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             self._unknown_since.pop(topic, None)
@@ -272,6 +274,8 @@ class Fetcher:
         now = trio.current_time()
         for state in states:
             if state.busy or state.error is not None or state.retry_at > now:
+                continue
+            if state.awaits_committed:
                 continue
             leader = self._cluster.leader_nowait(*state.place)
             if state.fetch_offset is None:
