@@ -270,12 +270,8 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
-<<<<<<< HEAD
-            log_start_moved=self._log_start_moved,
-            throttles=self.throttles,
-=======
->>>>>>> control
             isr_due=self._propose_isr_soon,
+            log_start_moved=self._log_start_moved,
         )
         return Partitions(
             disk=self._disk,

@@ -99,13 +99,10 @@ class Partitions:
         """Iterate over the replicas whose logs could not be opened, by topic and number."""
         return iter(tuple(self._offline.items()))
 
-<<<<<<< HEAD
     def live_brokers(self) -> Collection[int]:
         """Give the ids of the brokers that are there."""
         return self._cluster.brokers.keys()
 
-=======
->>>>>>> control
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)

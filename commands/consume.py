@@ -5,11 +5,13 @@ Must never know: how records are fetched, how they are written out (commands/rea
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
+from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
 from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
@@ -17,7 +19,7 @@ from commands.failure import CommandFailed
 from commands.options import INT32_MAX, INT64_MAX, Timestamp, cluster_options
 from commands.reading import Reading, Stop
 from commands.record_format import FORMATS, Shown, formatter
-from commands.session import run_client
+from commands.session import interrupt_when_told, run_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,7 +185,9 @@ class _Member:
         self._reset: Literal["earliest", "latest"] = "earliest" if from_beginning else "latest"
 
     async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
-        """Read until it is time to stop, then leave. Raises: OttlaError, BrokenPipeError.
+        """Read until it is time to stop or SIGTERM comes, then leave.
+
+        Raises: OttlaError, BrokenPipeError, KeyboardInterrupt.
 
         Auto commit is exact here: all that a poll returns has been written when the next one
         begins, or when the consumer is left in peace.
@@ -191,7 +195,11 @@ class _Member:
         config = ConsumerConfig(
             client_id=CLIENT_ID, group_id=self._group_id, auto_offset_reset=self._reset
         )
-        async with Consumer(bootstrap, config) as consumer:
+        async with (
+            background_tasks() as nursery,
+            Consumer(bootstrap, config) as consumer,
+        ):
+            nursery.start_soon(interrupt_when_told, signal.SIGTERM)
             ends = await consumer.end_offsets(*await consumer.partitions_of(self._topic))
             reading = Reading(consumer, ends, stop=stop, write=write, begun=False)
             consumer.subscribe([self._topic], on_assigned=lambda _: reading.begin())

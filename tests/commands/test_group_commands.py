@@ -46,8 +46,8 @@ def member(ottla, topic, group, *options):
         process.communicate(timeout=TIMEOUT_S)
 
 
-def interrupt(process):
-    process.send_signal(signal.SIGINT)
+def end(process, signum=signal.SIGINT):
+    process.send_signal(signum)
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert (process.returncode, err) == (130, b"")
     return out.decode()
@@ -79,16 +79,18 @@ def test_without_a_commit_a_group_begins_with_what_is_to_come(ottla):
     assert read(ottla, "fresh", "newcomer") == ["after"]
 
 
-def test_an_interrupt_commits_what_was_written_out_and_leaves_the_group(ottla):
-    write(ottla, "broken-off", "one")
-    with member(ottla, "broken-off", "quitter", "--from-beginning") as process:
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_member_told_to_end_commits_what_was_written_out_and_leaves_the_group(ottla, signum):
+    topic, group = f"ended-{signum.name}", f"quitter-{signum.name}"
+    write(ottla, topic, "one")
+    with member(ottla, topic, group, "--from-beginning") as process:
         assert process.stdout.readline() == b"one\n"
-        wait_until(lambda: listed(ottla, "quitter")["state"] == "Stable")
-        interrupt(process)
+        wait_until(lambda: listed(ottla, group)["state"] == "Stable")
+        end(process, signum)
 
-    assert listed(ottla, "quitter")["state"] == "Empty"
-    write(ottla, "broken-off", "two")
-    assert read(ottla, "broken-off", "quitter") == ["two"]
+    assert listed(ottla, group)["state"] == "Empty"
+    write(ottla, topic, "two")
+    assert read(ottla, topic, group) == ["two"]
 
 
 def test_members_share_the_partitions_and_each_lag_has_its_reader(ottla):
@@ -201,7 +203,7 @@ def test_a_history_says_who_came_and_who_left(ottla):
     write(ottla, "eventful", "x")
     with member(ottla, "eventful", "storied", "--from-beginning") as process:
         process.stdout.readline()
-        interrupt(process)
+        end(process)
     told = ottla.out("group", "history", "storied").splitlines()
     kinds = [
         cause["kind"]
