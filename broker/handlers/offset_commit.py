@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitRequestPartition
 
 COMMIT_TIMEOUT_S: Final = 5.0
@@ -59,13 +59,29 @@ class OffsetCommitHandler:
     ) -> Coroutine[Any, Any, OffsetCommitResponse]:
         """Answer partition by partition, once all that can be kept is durable."""
         response = refuse(request, ErrorCode.NONE, "")
-        changes = self._read(request, response)
         # Only who is no member may write to a group that is not there.
         create = request.generation_id_or_member_epoch < 0
         outcome = self._groups.enter(
-            request.group_id, partial(_begin, request, changes), create=create
+            request.group_id, partial(self._begin, request, response), create=create
         )
         return _finish(request, response, outcome)
+
+    def _begin(
+        self,
+        request: OffsetCommitRequest,
+        response: OffsetCommitResponse,
+        hosted: HostedGroup | None,
+    ) -> Write:
+        if hosted is None:
+            raise IllegalGeneration(told=request.generation_id_or_member_epoch, current=-1)
+        hosted.group.check_commit(
+            request.member_id,
+            request.group_instance_id,
+            request.generation_id_or_member_epoch,
+            now=trio.current_time(),
+        )
+        # Not before the group is at hand: this broker then knows every topic of its offsets.
+        return hosted.write_offsets(self._read(request, response))
 
     def _read(
         self, request: OffsetCommitRequest, response: OffsetCommitResponse
@@ -98,20 +114,6 @@ class OffsetCommitHandler:
         if asked.committed_offset < 0:
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         return ErrorCode.NONE
-
-
-def _begin(
-    request: OffsetCommitRequest, changes: dict[str, TopicChange], hosted: HostedGroup | None
-) -> Write:
-    if hosted is None:
-        raise IllegalGeneration(told=request.generation_id_or_member_epoch, current=-1)
-    hosted.group.check_commit(
-        request.member_id,
-        request.group_instance_id,
-        request.generation_id_or_member_epoch,
-        now=trio.current_time(),
-    )
-    return hosted.write_offsets(changes)
 
 
 async def _finish(
