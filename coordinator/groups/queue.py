@@ -113,11 +113,6 @@ class GroupQueue:
         """Whether more than one change is on its way."""
         return len(self._writing) > 1
 
-    @property
-    def is_deletion(self) -> bool:
-        """Whether what is on its way takes the group away."""
-        return bool(self._writing) and self._writing[-1].change.deleted
-
     def close(self, error: CoordinationError | NotGroupOwner) -> None:
         """Take nothing any more; tell everybody who still waits why."""
         self.is_open = False

@@ -151,7 +151,7 @@ class GroupWriter:
             if queue is not culprit:
                 queue.again()
         if is_fence and isinstance(error.cause, BadVersion | NoNode):
-            self._give_up(culprit, is_gone=isinstance(error.cause, NoNode))
+            self._give_up(culprit)
         elif culprit.is_doubtful:
             log_events.warning(
                 "group_write_refused", group=culprit.owned.group_id, reason=str(error)
@@ -183,8 +183,6 @@ class GroupWriter:
         async with self._renewals:
             try:
                 is_ours = await until_answered(partial(renew, self._store, queue.owned))
-            except NoNode:
-                self._give_up(queue, is_gone=True)
             except SessionLost:
                 return  # whoever waits is told at the end of `run`
             except CoordinationError as error:
@@ -196,13 +194,11 @@ class GroupWriter:
                 if is_ours:
                     queue.again()
                 else:
-                    self._give_up(queue, is_gone=False)
+                    self._give_up(queue)
 
-    def _give_up(self, queue: GroupQueue, *, is_gone: bool) -> None:
-        """Write no more for a group that another broker has taken, or that is not there."""
-        if is_gone and queue.is_deletion:
-            queue.finish()
-        log_events.info("group_lost", group=queue.owned.group_id, is_gone=is_gone)
+    def _give_up(self, queue: GroupQueue) -> None:
+        """Write no more for a group that another broker has taken, or that is gone."""
+        log_events.info("group_taken_by_another_broker", group=queue.owned.group_id)
         self._lose(queue, NotGroupOwner(queue.owned.group_id))
 
     def _lose(self, queue: GroupQueue, error: CoordinationError | NotGroupOwner) -> None:

@@ -101,16 +101,18 @@ async def create(
 async def renew(store: Store, owned: OwnedGroup) -> bool:
     """Find out what became of writes without an answer, and fence those still on their way.
 
-    Returns: False where somebody else has taken the group.
-    Raises: NoNode (the group is gone), ConnectionLost, SessionLost, RecordUnreadable.
+    Returns: False where somebody else has taken the group, or it is gone.
+    Raises: ConnectionLost, SessionLost, RecordUnreadable.
     """
     while True:
-        value, stat = await store.get(owned.path)
-        header = decode_header(owned.path, value)
-        if header.owner_epoch != owned.header.owner_epoch:
-            return False
         try:
+            value, stat = await store.get(owned.path)
+            header = decode_header(owned.path, value)
+            if header.owner_epoch != owned.header.owner_epoch:
+                return False
             stat = await store.set(owned.path, value, version=stat.version)
+        except NoNode:
+            return False
         except BadVersion:
             continue
         owned.header, owned.version = header, stat.version

@@ -32,13 +32,13 @@ changes = st.builds(
     st.dictionaries(st.sampled_from(TOPICS), topic_changes),
     st.none() | st.sampled_from([b"", b"x", b"y"]),
 )
-groups = st.builds(
-    lambda offsets: owned(offsets), st.dictionaries(st.sampled_from(TOPICS), topic_offsets)
-)
 
 
 def owned(offsets: dict[str, TopicOffsets], *, membership: bytes = b"m") -> OwnedGroup:
     return OwnedGroup("g", PATH, GroupHeader(1, 1, membership), version=7, offsets=offsets)
+
+
+groups = st.builds(owned, st.dictionaries(st.sampled_from(TOPICS), topic_offsets))
 
 
 def expected(offsets: dict[str, TopicOffsets], asked: list[Change]) -> dict[str, TopicOffsets]:
