@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.groups.hosted import HostedGroup
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.delete_groups import DeleteGroupsRequest
 
 

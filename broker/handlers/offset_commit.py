@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitRequestPartition
 
 GROUP_UNKNOWN_SINCE: Final = 9
@@ -59,17 +59,37 @@ class OffsetCommitHandler:
 
     def __call__(
         self, request: OffsetCommitRequest, context: RequestContext
-    ) -> OffsetCommitResponse | Coroutine[Any, Any, OffsetCommitResponse]:
+    ) -> Coroutine[Any, Any, OffsetCommitResponse]:
         """Answer partition by partition, once all that can be kept is durable."""
         response = refuse(request, ErrorCode.NONE, "")
-        changes = self._read(request, response)
-        if not changes:
-            return response
         # Only who is no member may write to a group that is not there.
         create = request.generation_id_or_member_epoch < 0
-        begin = partial(_begin, request, changes, version=context.api_version)
+        begin = partial(self._begin, request, response, version=context.api_version)
         outcome = self._groups.enter(request.group_id, begin, create=create)
         return _finish(request, response, outcome)
+
+    def _begin(
+        self,
+        request: OffsetCommitRequest,
+        response: OffsetCommitResponse,
+        hosted: HostedGroup | None,
+        *,
+        version: int,
+    ) -> Write:
+        generation_id = request.generation_id_or_member_epoch
+        if hosted is None and version >= GROUP_UNKNOWN_SINCE:
+            raise GroupUnknown(f"there is no group {request.group_id!r}: join it again")
+        if hosted is None:
+            raise IllegalGeneration(told=generation_id, current=-1)
+        check_commit(
+            hosted.group,
+            request.member_id,
+            request.group_instance_id,
+            generation_id,
+            now=trio.current_time(),
+        )
+        # Not before the group is at hand: this broker then knows every topic of its offsets.
+        return hosted.write_offsets(self._read(request, response))
 
     def _read(
         self, request: OffsetCommitRequest, response: OffsetCommitResponse
@@ -99,28 +119,6 @@ class OffsetCommitHandler:
         if asked.committed_offset < 0:
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         return ErrorCode.NONE
-
-
-def _begin(
-    request: OffsetCommitRequest,
-    changes: dict[str, TopicChange],
-    hosted: HostedGroup | None,
-    *,
-    version: int,
-) -> Write:
-    generation_id = request.generation_id_or_member_epoch
-    if hosted is None and version >= GROUP_UNKNOWN_SINCE:
-        raise GroupUnknown(f"there is no group {request.group_id!r}: join it again")
-    if hosted is None:
-        raise IllegalGeneration(told=generation_id, current=-1)
-    check_commit(
-        hosted.group,
-        request.member_id,
-        request.group_instance_id,
-        generation_id,
-        now=trio.current_time(),
-    )
-    return hosted.write_offsets(changes)
 
 
 async def _finish(

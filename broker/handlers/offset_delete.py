@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_delete import OffsetDeleteRequest
 
 

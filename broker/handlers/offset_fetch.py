@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import trio
 
+from broker.groups.incarnations import is_current
 from broker.groups.waiting import settled
 from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
 from protocol.api.offset_fetch import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
     from coordinator.groups.image import CommittedOffset, TopicOffsets
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_fetch import (
         OffsetFetchRequest,
         OffsetFetchRequestTopic,
@@ -139,7 +140,8 @@ class OffsetFetchHandler:
     def _look_up(
         self, topics: Sequence[AskedTopic] | None, offsets: Mapping[str, TopicOffsets]
     ) -> _Found:
-        known = {name: kept for name, kept in offsets.items() if self._is_current(name, kept)}
+        cluster = self._cluster()
+        known = {name: kept for name, kept in offsets.items() if is_current(cluster, name, kept)}
         if topics is None:
             return _Found([(name, list(kept.partitions.items())) for name, kept in known.items()])
         found = []
@@ -149,11 +151,6 @@ class OffsetFetchHandler:
                 (topic.name, [(index, partitions.get(index)) for index in topic.partition_indexes])
             )
         return _Found(found)
-
-    def _is_current(self, name: str, kept: TopicOffsets) -> bool:
-        """Say whether offsets are not those of an earlier topic of the same name."""
-        topic = self._cluster().topics.get(name)
-        return topic is None or topic.topic_id == kept.topic_id
 
 
 _Begun: TypeAlias = "_Settling | RequestError | Deferred[_Settling | None] | None"
