@@ -62,8 +62,8 @@ class OffsetCommitHandler:
     ) -> Coroutine[Any, Any, OffsetCommitResponse]:
         """Answer partition by partition, once all that can be kept is durable."""
         response = refuse(request, ErrorCode.NONE, "")
-        # Only who is no member may write to a group that is not there.
-        create = request.generation_id_or_member_epoch < 0
+        # Only who is no member may write to a group that is not there, and only if there is cause.
+        create = request.generation_id_or_member_epoch < 0 and self._has_known_topic(request)
         begin = partial(self._begin, request, response, version=context.api_version)
         outcome = self._groups.enter(request.group_id, begin, create=create)
         return _finish(request, response, outcome)
@@ -75,8 +75,11 @@ class OffsetCommitHandler:
         hosted: HostedGroup | None,
         *,
         version: int,
-    ) -> Write:
+    ) -> Write | None:
         generation_id = request.generation_id_or_member_epoch
+        changes = self._read(request, response)
+        if hosted is None and generation_id < 0:
+            return None
         if hosted is None and version >= GROUP_UNKNOWN_SINCE:
             raise GroupUnknown(f"there is no group {request.group_id!r}: join it again")
         if hosted is None:
@@ -88,13 +91,18 @@ class OffsetCommitHandler:
             generation_id,
             now=trio.current_time(),
         )
-        # Not before the group is at hand: this broker then knows every topic of its offsets.
-        return hosted.write_offsets(self._read(request, response))
+        return hosted.write_offsets(changes)
+
+    def _has_known_topic(self, request: OffsetCommitRequest) -> bool:
+        return any(topic.name in self._cluster().topics for topic in request.topics)
 
     def _read(
         self, request: OffsetCommitRequest, response: OffsetCommitResponse
     ) -> dict[str, TopicChange]:
-        """Give what can be kept; why the rest cannot goes into the response."""
+        """Give what can be kept; why the rest cannot goes into the response.
+
+        Not before the group is at hand: this broker then knows every topic of its offsets.
+        """
         now_ms = self._wall_ms()
         known = self._cluster().topics
         kept: dict[str, dict[int, CommittedOffset | None]] = {}
@@ -124,11 +132,13 @@ class OffsetCommitHandler:
 async def _finish(
     request: OffsetCommitRequest,
     response: OffsetCommitResponse,
-    outcome: Write | Deferred[Write],
+    outcome: Write | Deferred[Write | None] | None,
 ) -> OffsetCommitResponse:
     with trio.move_on_after(COMMIT_TIMEOUT_S):
         try:
-            await (await settled(outcome)).wait()
+            write = await settled(outcome)
+            if write is not None:
+                await write.wait()
         except TooLarge:
             return refuse(request, ErrorCode.INVALID_COMMIT_OFFSET_SIZE, "")
         except CoordinationError as error:

@@ -15,7 +15,8 @@ import trio
 from broker.groups.config import GroupConfig
 from broker.groups.errors import UnknownMember
 from broker.groups.hosted import HostedGroup
-from broker.groups.member import Joined, Joining
+from broker.groups.living import heartbeat
+from broker.groups.member import Joined, Joining, Syncing
 from broker.groups.membership import encode_membership
 from broker.groups.serving import GroupsHouse, GroupsSession
 from broker.groups.state import State
@@ -30,7 +31,7 @@ from coordinator.groups.change import Change, TopicChange, plan
 from coordinator.groups.image import CommittedOffset
 from coordinator.memory import MemoryCluster
 from coordinator.records import encode_topic
-from protocol.errors import CoordinationError, OttlaError
+from protocol.errors import CoordinationError, ErrorCode, OttlaError, RequestError
 from tests.support.faulty_store import FaultyStore
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ class Serving:
         assert isinstance(joined, Joined)
         member_id, generation = joined.member_id, joined.generation_id
         hosted = self.session.hosted[group_id]
-        synced = hosted.sync(member_id, None, generation, {member_id: b"all"}, now=now)
+        syncing = Syncing(member_id, None, generation, {member_id: b"all"})
+        synced = hosted.sync(syncing, now=now)
         await synced.wait()
         return member_id
 
@@ -289,9 +291,10 @@ async def test_one_unreadable_group_is_refused_and_all_others_are_served(damage,
 
     async with serving(house) as here:
         await here.session.wait_claimed()
-        with pytest.raises(CoordinationError, match="bad"):
+        with pytest.raises(RequestError, match="bad") as refusal:
             await here.host("bad")
 
+        assert refusal.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
         assert set(here.session.hosted) == {"good"}
         await here.submit(commit(6), "good")
 
@@ -586,8 +589,8 @@ async def test_a_member_that_is_silent_is_let_go_on_the_new_owner_too(autojump_c
     async with serving(house) as here:
         hosted = await here.host()
         await trio.sleep(9)
-        hosted.group.heartbeat(member_id, None, 1, now=trio.current_time())
+        heartbeat(hosted.group, member_id, None, 1, now=trio.current_time())
         await trio.sleep(11)
 
         with pytest.raises(UnknownMember):
-            hosted.group.heartbeat(member_id, None, 1, now=trio.current_time())
+            heartbeat(hosted.group, member_id, None, 1, now=trio.current_time())
