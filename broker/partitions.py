@@ -98,6 +98,11 @@ class Partitions:
         """Iterate over the replicas whose logs could not be opened, by topic and number."""
         return iter(tuple(self._offline.items()))
 
+    def offline_replicas(self) -> frozenset[tuple[bytes, int]]:
+        """Name the replicas whose logs could not be opened, where it can be read whose they are."""
+        found = ((log.topic_id, index) for (_, index), log in self._offline.items())
+        return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
