@@ -209,7 +209,9 @@ class Broker:
                 self._lease.give_up()
                 self._session = None
             # What an unclean stop may have lost, this process has not lost since.
-            facts = replace(facts, clean=True, records_lost=False, offline=self._offline_replicas())
+            facts = replace(
+                facts, clean=True, records_lost=False, offline=self.partitions.offline_replicas()
+            )
             await trio.sleep(NEXT_SESSION_PAUSE_S)
 
     def _household(self) -> Household:
@@ -347,13 +349,8 @@ class Broker:
             directory_id=identity.directory_id.hex(),
             clean=clean,
             records_lost=any(p.log.recovery.cut_below_high_watermark for p in self.partitions),
-            offline=self._offline_replicas(),
+            offline=self.partitions.offline_replicas(),
         )
-
-    def _offline_replicas(self) -> frozenset[tuple[bytes, int]]:
-        """Name the replicas that cannot be opened, where it can be read whose they are."""
-        offline = ((log.topic_id, index) for (_, index), log in self.partitions.offline())
-        return frozenset((topic_id, index) for topic_id, index in offline if topic_id is not None)
 
     async def _listen(self) -> dict[str, NetworkListener]:
         listeners = {}

@@ -103,6 +103,11 @@ class Partitions:
         """Give the ids of the brokers that are there."""
         return self._cluster.brokers.keys()
 
+    def offline_replicas(self) -> frozenset[tuple[bytes, int]]:
+        """Name the replicas whose logs could not be opened, where it can be read whose they are."""
+        found = ((log.topic_id, index) for (_, index), log in self._offline.items())
+        return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)

@@ -198,18 +198,23 @@ def _check_eligible(state: ClusterState, partition: PartitionState, proposal: Is
             f"ISR {sorted(proposal.isr)} must hold leader {partition.leader_id} or its successor, "
             f"and only replicas of {list(partition.replicas)}",
         )
+    replica = (proposal.topic_id, proposal.partition)
     for broker_id, broker_epoch in proposal.isr.items():
         registration = state.brokers.get(broker_id)
-        live = registration is not None and (
+        is_member = broker_id in partition.isr
+        if registration is None or not (
             broker_epoch == registration.broker_epoch
-            or (broker_epoch == elect.NO_BROKER_EPOCH and broker_id in partition.isr)
-        )
-        joins = broker_id not in partition.isr
-        if not live or (joins and registration is not None and registration.shutting_down):
-            raise RequestError.of(
-                ErrorCode.INELIGIBLE_REPLICA,
-                f"broker {broker_id} with epoch {broker_epoch} is not live or is shutting down",
-            )
+            or (broker_epoch == elect.NO_BROKER_EPOCH and is_member)
+        ):
+            raise _ineligible(f"broker {broker_id} with epoch {broker_epoch} is not live")
+        if registration.shutting_down and not is_member:
+            raise _ineligible(f"broker {broker_id} is shutting down")
+        if replica in registration.offline:
+            raise _ineligible(f"broker {broker_id} has its replica offline")
+
+
+def _ineligible(why: str) -> RequestError:
+    return RequestError.of(ErrorCode.INELIGIBLE_REPLICA, why)
 
 
 # Leaders that are asked for.

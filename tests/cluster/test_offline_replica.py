@@ -8,6 +8,12 @@ import trio
 from broker.errors import PartitionOffline
 from client import Admin, NewTopic, Producer
 from coordinator.cluster import NO_LEADER
+from coordinator.reassign import is_under_way
+from protocol.api.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
 from protocol.api.elect_leaders import ElectLeadersRequest, TopicPartitions
 from protocol.errors import ErrorCode
 from simulation.cluster import SimulatedBroker, simulated_cluster
@@ -83,3 +89,36 @@ async def test_the_only_replica_in_sync_does_not_lead_what_it_cannot_open(autoju
             (topic,) = answer.replica_election_results
             assert topic.partition_result[0].error_code == ErrorCode.NONE
             assert view.latest.partition(TOPIC, 0).leader_id == 2
+
+
+async def test_a_damaged_replica_that_is_moved_away_and_back_is_like_any_other(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(3, properties={"log.segment.bytes": "2048"}) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2)}))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+            await cluster.brokers[2].stop()
+            damage(cluster.brokers[2])
+            await cluster.brokers[2].start()
+            view = cluster.brokers[1].broker.view
+
+            for replicas in ([1, 3], [1, 2]):
+                wanted = ReassignablePartition(partition_index=0, replicas=replicas)
+                topic = ReassignableTopic(name=TOPIC, partitions=[wanted])
+                request = AlterPartitionReassignmentsRequest(topics=[topic])
+                await Asker(cluster)(request, broker_id=1)
+                assert await view.wait_for(
+                    lambda state, wanted=tuple(replicas): (
+                        state.partition(TOPIC, 0).isr == wanted
+                        and not is_under_way(state.partition(TOPIC, 0))
+                    ),
+                    timeout_s=LONG_ENOUGH_S,
+                )
+                await trio.sleep(1)
+
+            before = view.latest.partition(TOPIC, 0)
+            await trio.sleep(LONG_ENOUGH_S)
+            assert view.latest.partition(TOPIC, 0) == before

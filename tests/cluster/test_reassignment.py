@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from broker.replication.throttle import LEADER_REPLICAS
 from client import (
     Admin,
     Consumer,
@@ -140,15 +141,18 @@ async def test_another_replication_factor_is_a_reassignment(autojump_clock):
 async def test_what_was_written_before_a_move_is_acknowledged_while_replicas_are_added(
     autojump_clock,
 ):
-    async with cluster_of(3, 1) as cluster:
-        for broker_id in (2, 3):
-            cluster.network.separate("broker-1", f"broker-{broker_id}")
+    async with cluster_of(3, 1, **{LEADER_REPLICAS: "*"}) as cluster:
+        throttle = cluster.brokers[1].broker.throttles.leader
+        throttle._rate = lambda: 0
+        await produce(cluster, [b"one is enough"])
         await reassign(cluster, 1, 2, 3, wait=False)
+        await trio.sleep(5)
 
-        async with Producer("broker-1:9092", environment=cluster.environment("w")) as producer:
-            await producer.send(TOPIC, b"one is enough", partition=0)
+        await produce(cluster, [b"one is enough"])
 
         assert state_of(cluster).isr == (1,)
+        throttle._rate = lambda: None
+        await until(cluster, lambda partition: partition.isr == (1, 2, 3))
 
 
 async def test_a_broker_that_was_away_gives_its_replica_up_when_it_returns(autojump_clock):
