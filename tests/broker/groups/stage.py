@@ -26,15 +26,18 @@ WAKES_MAX = 200
 class Answer:
     """Where an answer goes, once and never again. Implements `member.Reply`."""
 
-    def __init__(self, client: Client, api: str, *, at: float) -> None:
-        self.client, self.api, self.asked_at = client, api, at
+    def __init__(self, client: Client, answered: list[Answer]) -> None:
+        self.client = client
+        self.protocols = client.protocols
         self.outcome: Joined | Synced | RequestError | None = None
+        self._answered = answered
 
     def answer(self, outcome: Joined | Synced | RequestError) -> None:
         assert self.outcome is None, (
             f"{self.client.name} was answered {self.outcome}, now {outcome}"
         )
         self.outcome = outcome
+        self._answered.append(self)
         if isinstance(outcome, Joined):
             self.client.member_id = outcome.member_id
             self.client.generation_id = outcome.generation_id
@@ -54,6 +57,7 @@ class Client:
     rebalance_ms: int = 60_000
     version: int = 9
     answers: list[Answer] = field(default_factory=list)
+    """What it has asked for, also in the life before a restart."""
 
 
 class WatchedGroup(Group):
@@ -78,7 +82,8 @@ class Stage:
         self.durable = b""
         self.moves: set[tuple[object, object]] = set()
         self.stores_at_once = True
-        self._speaker = ""
+        self.answered: list[Answer] = []
+        """What was answered, in order."""
         self._ids = 0
         self._open()
 
@@ -121,7 +126,7 @@ class Stage:
             needs_member_id=client.version >= 4,
             may_skip_assignment=client.version >= 9,
         )
-        answer = Answer(client, "join", at=self.now)
+        answer = Answer(client, self.answered)
         before = set(self.member_ids())
         try:
             join(self.group, joining, answer, now=self.now)
@@ -147,7 +152,7 @@ class Stage:
             if self.name_of(member_id) == who
         }
         syncing = Syncing(client.member_id, client.instance, client.generation_id, by_id)
-        answer = Answer(client, "sync", at=self.now)
+        answer = Answer(client, self.answered)
         try:
             sync(self.group, syncing, answer, now=self.now)
             client.answers.append(answer)
@@ -185,7 +190,7 @@ class Stage:
     def restart(self, name: str) -> None:
         """Start a client's process anew: it knows nothing of what was."""
         client = self.client(name)
-        client.member_id, client.generation_id, client.answers = "", -1, []
+        client.member_id, client.generation_id = "", -1
 
     # Time, and the store.
 
