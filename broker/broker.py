@@ -14,6 +14,8 @@ import trio
 
 from broker.dispatch import Dispatch
 from broker.errors import ConfigError
+from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
+from broker.fetch_sessions import FetchSessionCache
 from broker.lease import Lease
 from broker.log.directory import DataDirectory, DirectoryId
 from broker.log.flush import Flusher
@@ -95,6 +97,7 @@ class Broker:
             ),
             lag_time_max_s=config.replication.replica_lag_time_max_ms / 1000,
         )
+        self.fetch_sessions = self._make_fetch_sessions()
         self._server = Server(Dispatch(routes(self)), config.network)
 
     def stop(self) -> None:
@@ -233,6 +236,15 @@ class Broker:
             broker_epoch=lambda: self.view.broker_epoch,
             connect=self.peers.connect,
             config=self.config.replication,
+        )
+
+    def _make_fetch_sessions(self) -> FetchSessionCache:
+        config = self.config.fetch_sessions
+        return FetchSessionCache(
+            slots=config.max_incremental_fetch_session_cache_slots,
+            partitions_max=config.fetch_session_partitions_max,
+            eviction_s=config.min_incremental_fetch_session_eviction_ms / 1000,
+            random_id=lambda: self._environment.random.randint(1, SESSION_ID_MAX),
         )
 
     def _make_partitions(self) -> Partitions:

@@ -140,10 +140,12 @@ class Partition:
         return True
 
     def _apply_isr(self, state: PartitionState) -> None:
-        if self.leadership is not None and self.leadership.obey(state):
-            log_events.info("isr_changed", partition=self.name, isr=state.isr)
+        isr_changed = self.leadership is not None and self.leadership.obey(state)
         self.state = state
         self.advance_high_watermark()
+        if isr_changed:
+            log_events.info("isr_changed", partition=self.name, isr=state.isr)
+            self._wake(self.fetchers_waiting)  # one that fell out may join again at once
 
     def _lead(self, state: PartitionState) -> None:
         with self._storage_watched():
@@ -246,11 +248,35 @@ class Partition:
         if self.require_leader().follower_fetched(follower_id, offset, broker_epoch=broker_epoch):
             self.advance_high_watermark()
 
+    def follower_was_caught_up(
+        self, follower_id: int, offset: int, *, broker_epoch: int, at: float
+    ) -> None:
+        """Count fetches of a session that did not name us, the last one `at` that time (seconds).
+
+        They held to the follower's acknowledgement of `offset`, which was our log's end then.
+        """
+        if self.leadership is not None:
+            self.leadership.follower_was_caught_up(
+                follower_id, offset, broker_epoch=broker_epoch, at=at
+            )
+
     def isr_refused(self) -> None:
         """Drop a proposal that the controller is sure not to have taken."""
         if self.leadership is not None:
             self.leadership.pending_isr = None
             self.advance_high_watermark()
+
+    def apply_retention(self) -> None:
+        """Remove what retention no longer keeps. Raises: StorageError."""
+        log_start_offset = self.log.log_start_offset
+        self.log.apply_retention(self.high_watermark.value)
+        if self.log.log_start_offset != log_start_offset:
+            self.log_start_moved()
+
+    def log_start_moved(self) -> None:
+        """Have readers told that the log begins at another offset."""
+        self._wake(self.fetchers_waiting)
+        self._wake(self.consumers_waiting)
 
     # The disk.
 

@@ -93,6 +93,10 @@ class Partitions:
             raise UnknownTopicId(f"no topic has the id {topic_id.hex()}")
         return topic.name
 
+    def may_lead(self) -> bool:
+        """Say whether the coordinator still counts on this broker: else it leads nothing."""
+        return self._context.lease_held()
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
@@ -251,7 +255,7 @@ class Partitions:
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
         for partition in self:
-            partition.log.apply_retention(partition.high_watermark.value)
+            partition.apply_retention()
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

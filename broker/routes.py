@@ -33,6 +33,7 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.fetch_sessions import FetchSessionCache
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.replication.isr import IsrKeeper
@@ -56,6 +57,10 @@ class Services(Protocol):
     @property
     def partitions(self) -> Partitions:
         """The replicas that it hosts."""
+
+    @property
+    def fetch_sessions(self) -> FetchSessionCache:
+        """What is remembered of readers between their fetches."""
 
     @property
     def isr_keeper(self) -> IsrKeeper:
@@ -103,7 +108,12 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         request=old_produce.OldProduceRequest,
         frame_bytes_max=frame_bytes_max,
     )
-    fetching = fetch.FetchHandler(partitions, on_follower_fetch=broker.isr_keeper.follower_fetched)
+    fetching = fetch.FetchHandler(
+        partitions,
+        broker.fetch_sessions,
+        cluster=broker.cluster_for_clients,
+        on_follower_fetch=broker.isr_keeper.follower_fetched,
+    )
     listing = list_offsets.ListOffsetsHandler(partitions)
     ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
     return {
