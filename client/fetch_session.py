@@ -20,6 +20,15 @@ _NO_SESSION: Final = 0
 _INITIAL_EPOCH: Final = 0
 _EPOCH_MAX: Final = 2**31 - 1
 
+SESSION_ENDED: Final = frozenset(
+    {
+        ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
+        ErrorCode.INVALID_FETCH_SESSION_EPOCH,
+        ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR,
+    }
+)
+"""Errors of a whole fetch after which the next one names everything, and all is well."""
+
 
 class FetchedTopic(NamedTuple):
     """A topic as a session names it: without an id where it goes by names."""

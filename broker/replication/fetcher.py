@@ -18,7 +18,7 @@ import trio
 from broker.errors import PeerUnknown
 from broker.replication.reconcile import reconcile
 from client.errors import ConnectionBroken
-from client.fetch_session import FetchedTopic, FetchSessionHandler
+from client.fetch_session import SESSION_ENDED, FetchedTopic, FetchSessionHandler
 from protocol.api.fetch import FetchPartition, FetchRequest, ReplicaState
 from protocol.errors import ErrorCode, RequestError, StorageError
 
@@ -41,16 +41,6 @@ FETCH_VERSION = 17
 OFFSET_FOR_LEADER_EPOCH_VERSION = 4
 ANSWER_GRACE_S = 5.0
 FIRST_PAUSE_S = 0.02
-
-
-SESSION_ENDED = frozenset(
-    {
-        ErrorCode.FETCH_SESSION_ID_NOT_FOUND,
-        ErrorCode.INVALID_FETCH_SESSION_EPOCH,
-        ErrorCode.FETCH_SESSION_TOPIC_ID_ERROR,
-    }
-)
-"""Errors of a whole fetch after which the next one names everything, and all is well."""
 
 Key = tuple[bytes, int]
 
