@@ -78,7 +78,9 @@ class Java:
 
 
 def read_with_librdkafka(bootstrap: str, topic: str) -> list[tuple[int, int]]:
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "unused"})
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False}
+    )
     consumer.assign([TopicPartition(topic, index, 0) for index in range(PARTITIONS)])
     found: list[tuple[int, int]] = []
     deadline = time.monotonic() + PATIENCE_S
