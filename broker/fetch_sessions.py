@@ -121,6 +121,8 @@ class FetchSession:
         self.uses_topic_ids = uses_topic_ids
         self.created_at = now
         self.fetched_at = now
+        self.used_at = now
+        """When the cache last saw it: with each request, and with the answer to the first."""
         self.cached_size = 0
         """How many of its partitions the cache has counted."""
         self.due: dict[CachedPartition, None] = {}
@@ -263,12 +265,11 @@ class FetchSessionCache:
             )
         return session
 
-    def touch(self, session: FetchSession, *, epoch: int) -> None:
-        """Count a session as used by the request of that epoch; a longer wait for another ends."""
+    def touch(self, session: FetchSession, *, epoch: int, now: float) -> None:
+        """Count a session as used by the request of that epoch; the wait of another one ends."""
         session.watch.wake()
         session.epoch = epoch
-        self._sessions[session.id] = self._sessions.pop(session.id)
-        self._count(session)
+        self._keep(session, now=now)
 
     def admit(self, session: FetchSession, *, now: float) -> bool:
         """Keep a new session, if need be in the place of one that is worth less."""
@@ -284,9 +285,17 @@ class FetchSessionCache:
             self.remove(victim.id)
         while session.id == NO_SESSION or session.id in self._sessions:
             session.id = self._random_id()
-        self._sessions[session.id] = session
-        self._count(session)
+        self._keep(session, now=now)
         return True
+
+    def _keep(self, session: FetchSession, *, now: float) -> None:
+        session.used_at = now
+        self._sessions.pop(session.id, None)
+        self._sessions[session.id] = session
+        self.partition_count += len(session) - session.cached_size
+        session.cached_size = len(session)
+        if self.partition_count > self._partitions_max:  # this request it still answers
+            self.remove(session.id)
 
     def _victim(self, newcomer: FetchSession, *, now: float) -> FetchSession | None:
         """Choose what a new session may replace: the stale, then what is worth least.
@@ -295,7 +304,7 @@ class FetchSessionCache:
         smaller one. One that is young is left alone, but that a follower may replace a consumer's.
         """
         oldest = next(iter(self._sessions.values()), None)
-        if oldest is None or now - oldest.fetched_at > self._eviction_s:
+        if oldest is None or now - oldest.used_at > self._eviction_s:
             return oldest
         least = min(
             (
@@ -316,12 +325,6 @@ class FetchSessionCache:
             self.partition_count -= session.cached_size
             session.cached_size = 0
             session.watch.close()
-
-    def _count(self, session: FetchSession) -> None:
-        self.partition_count += len(session) - session.cached_size
-        session.cached_size = len(session)
-        if self.partition_count > self._partitions_max:  # this request it still answers
-            self.remove(session.id)
 
 
 def next_epoch(epoch: int) -> int:

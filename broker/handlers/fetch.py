@@ -93,7 +93,7 @@ class FetchHandler:
                 request.session_id, epoch, reader=reader, uses_topic_ids=uses_topic_ids
             )
             session.update(request.topics, request.forgotten_topics_data)
-            self._sessions.touch(session, epoch=epoch)
+            self._sessions.touch(session, epoch=epoch, now=now)
             session.begin(reader, now=now)
             if session not in self._sessions:  # it has grown too large, this is its last answer
                 session.make_all_due()

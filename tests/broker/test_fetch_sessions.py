@@ -60,8 +60,7 @@ def find(cache, session, epoch, *, reader=CONSUMER, uses_topic_ids=False):
 
 
 def use(cache, session, *, now: float) -> None:
-    cache.touch(session, epoch=next_epoch(session.epoch))
-    session.begin(session.reader, now=now)
+    cache.touch(session, epoch=next_epoch(session.epoch), now=now)
 
 
 # Requests of a session.
@@ -75,7 +74,7 @@ def test_the_requests_of_a_session_follow_one_by_one(cache):
         for wrong in (epoch - 2, epoch - 1, epoch + 1):
             with pytest.raises(InvalidFetchSessionEpoch, match=f"epoch {epoch} .* comes next"):
                 find(cache, session, wrong)
-        cache.touch(session, epoch=epoch)
+        cache.touch(session, epoch=epoch, now=0.0)
 
 
 def test_after_the_last_epoch_comes_the_first_incremental_one():
@@ -203,7 +202,7 @@ def test_a_session_that_grows_beyond_the_bound_ends():
     session = admitted(cache, 6)
     session.update([topic(*range(20))])
 
-    cache.touch(session, epoch=1)
+    cache.touch(session, epoch=1, now=0.0)
 
     assert session not in cache
     assert cache.partition_count == 0
