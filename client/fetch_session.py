@@ -66,7 +66,7 @@ class FetchSessionHandler:
         self._forgotten.pop(place, None)
 
     def forget(self, topic: FetchedTopic, partition: int) -> None:
-        """Fetch a partition no longer."""
+        """Fetch a partition no longer. A broker that never heard of it takes that well."""
         place = (topic, partition)
         if self._wanted.pop(place, None) is not None:
             self._changed.pop(place, None)
