@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -36,7 +38,9 @@ class Follower:
         self.broker_epoch = broker_epoch
         self.session = (0, 0)
 
-    async def fetch(self, offsets=None, *, leader_epoch: int = 1, forget=()) -> FetchResponse:
+    async def fetch(
+        self, offsets=None, *, leader_epoch: int = 1, forget=(), **fields: int
+    ) -> FetchResponse:
         topic_id = self.broker.topic.topic_id
         named = [
             FetchPartition(
@@ -53,6 +57,7 @@ class Follower:
                 replica_state=ReplicaState(PEER, self.broker_epoch),
                 session_id=session_id,
                 session_epoch=session_epoch,
+                **fields,
                 topics=[FetchTopic("", topic_id, named)] if named else [],
                 forgotten_topics_data=[ForgottenTopic("", topic_id, list(forget))]
                 if forget
@@ -115,6 +120,21 @@ async def test_a_follower_that_does_not_move_on_leaves_though_its_session_goes_o
     append_as_if_the_other_followed(broker)
 
     await follower.keep_fetching(LAG_TIME_MAX_S + 2)
+
+    assert proposed_isr(broker) == {US, OTHER}
+
+
+async def test_the_news_of_what_a_follower_lacks_do_not_vouch_for_it(broker, autojump_clock):
+    follower = Follower(broker)
+    await follower.fetch({0: 0, 1: 0})
+    append_as_if_the_other_followed(broker)
+
+    for _ in range(int((LAG_TIME_MAX_S + 2) / POLL_S)):
+        async with trio.open_nursery() as nursery:
+            # It waits for more than there is, and more comes.
+            nursery.start_soon(partial(follower.fetch, max_wait_ms=500, min_bytes=1 << 20))
+            await trio.sleep(POLL_S / 2)
+            append_as_if_the_other_followed(broker)
 
     assert proposed_isr(broker) == {US, OTHER}
 
@@ -218,16 +238,9 @@ async def test_the_news_that_end_a_wait_acknowledge_nothing(broker, autojump_clo
     follower = Follower(broker)
     await follower.fetch({0: 0, 1: 0})
     broker.followers_heard.clear()
-    request = FetchRequest(
-        replica_state=ReplicaState(PEER, PEER_EPOCH),
-        session_id=follower.session[0],
-        session_epoch=follower.session[1],
-        max_wait_ms=500,
-        min_bytes=1,
-    )
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(broker.fetch, request)
+        nursery.start_soon(partial(follower.fetch, max_wait_ms=500, min_bytes=1))
         await trio.sleep(0.1)
         broker.append(0)
 
