@@ -152,14 +152,17 @@ class PartitionReader:
         found.aborted_transactions = [] if self._shows_aborted else None
         if found.diverging_epoch is not None or (bytes_max <= 0 and not at_least_one):
             return
+        bytes_max = min(asked.partition_max_bytes, bytes_max)
         throttle = self._throttle_of(partition)
-        if throttle is not None and throttle.wait_s(now=trio.current_time()) > 0:
-            return  # it stays due, and so is looked at again in the next fetch
+        if throttle is not None:
+            bytes_max = throttle.room(now=trio.current_time(), at_most=bytes_max)
+            if bytes_max == 0:
+                return  # it stays due, and so is looked at again in the next fetch
         is_follower = self._reader.is_follower
         read = partition.read_uncommitted if is_follower else partition.read_committed
         found.records = read(
             asked.fetch_offset,
-            bytes_max=min(asked.partition_max_bytes, bytes_max),
+            bytes_max=bytes_max,
             at_least_one=at_least_one,
         )
 

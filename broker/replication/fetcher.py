@@ -233,17 +233,25 @@ class LeaderFetcher:
 
     def _acknowledge(self) -> None:
         """Take into the next request what was touched, and is durable and agreed on by now."""
-        bytes_max = self._config.replica_fetch_max_bytes
         for key, followed in tuple(self._touched.items()):
             if followed.may_be_fetched:
                 if self._throttle_of(followed.partition) is None:
                     del self._touched[key]  # a throttle is looked at before each request
                 self._fetched[key] = followed
+                bytes_max = self._bytes_wanted(followed.partition)
                 self._session.want(FetchedTopic("", key[0]), followed.asked(bytes_max=bytes_max))
             else:
                 self._leave_out(followed)
                 if not followed.partition.follows(followed.leader_epoch):
                     self.forget(followed.partition)
+
+    def _bytes_wanted(self, partition: Partition) -> int:
+        at_most = self._config.replica_fetch_max_bytes
+        throttle = self._throttle_of(partition)
+        if throttle is None:
+            return at_most
+        # Where there is no room left meanwhile a batch is asked for all the same, and counted.
+        return max(throttle.room(now=trio.current_time(), at_most=at_most), 1)
 
     async def _fetch(self, connection: Connection) -> None:
         wait_s = self._wait_s()

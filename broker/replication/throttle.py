@@ -21,6 +21,8 @@ EVERY_REPLICA: Final = "*"
 
 BURST_S: Final = 1.0
 """How much of an unused rate can be made up for."""
+STEP_S: Final = 0.1
+"""How much of a rate must be there before something passes: a few bytes are not worth a request."""
 RECHECK_S: Final = 1.0
 """How long one waits at most before asking again: the rate may have been raised."""
 
@@ -34,35 +36,47 @@ def is_replica_list(text: str) -> bool:
 
 
 class Throttle:
-    """Lets bytes pass at a rate: what is too much at once is waited for afterwards.
+    """Lets bytes pass at a rate; more than there was room for is waited for afterwards.
 
     `rate` gives the bytes in a second that may pass now, None for as many as there are.
     """
 
     def __init__(self, rate: Callable[[], int | None]) -> None:
         self._rate = rate
-        self._owed_bytes = 0.0
+        self._room_bytes = 0.0
         self._settled_at = 0.0
 
     def count(self, size_bytes: int, *, now: float) -> None:
         """Take note of bytes that have passed."""
         self._settle(now)
-        self._owed_bytes += size_bytes
+        self._room_bytes -= size_bytes
+
+    def room(self, *, now: float, at_most: int) -> int:
+        """Give how many bytes may pass now, in [0, at_most]."""
+        rate = self._settle(now)
+        if rate is None:
+            return at_most
+        return 0 if self._wait_s(rate) > 0 else min(int(self._room_bytes), at_most)
 
     def wait_s(self, *, now: float) -> float:
         """Give how long to wait before asking again; 0 where something may pass now."""
         rate = self._settle(now)
-        if rate is None or self._owed_bytes <= 0:
+        return 0.0 if rate is None else self._wait_s(rate)
+
+    def _wait_s(self, rate: int) -> float:
+        lacking_bytes = max(rate * STEP_S, 1) - self._room_bytes
+        if lacking_bytes <= 0:
             return 0.0
-        return min(self._owed_bytes / rate, RECHECK_S) if rate > 0 else RECHECK_S
+        return min(lacking_bytes / rate, RECHECK_S) if rate > 0 else RECHECK_S
 
     def _settle(self, now: float) -> int | None:
         rate = self._rate()
         elapsed_s, self._settled_at = now - self._settled_at, now
         if rate is None:
-            self._owed_bytes = 0.0
+            self._room_bytes = 0.0
         else:
-            self._owed_bytes = max(self._owed_bytes - rate * elapsed_s, -rate * BURST_S)
+            most = max(rate * BURST_S, 1)
+            self._room_bytes = min(self._room_bytes + rate * elapsed_s, most)
         return rate
 
 
