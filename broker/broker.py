@@ -15,11 +15,13 @@ import trio
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
+from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
+from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
 from broker.lease import Lease
 from broker.log.directory import DataDirectory, DirectoryId
 from broker.log.flush import Flusher
-from broker.partition import PartitionContext
+from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.peers import Peers
 from broker.replication.fetcher import LeaderFetcher
@@ -112,6 +114,7 @@ class Broker:
             lease=self._lease,
             environment=environment,
         )
+        self.fetch_sessions = self._make_fetch_sessions()
         self._server = Server(Dispatch(routes(self)), config.network)
 
     def stop(self) -> None:
@@ -265,15 +268,24 @@ class Broker:
             config=self.config.replication,
         )
 
+    def _make_fetch_sessions(self) -> FetchSessionCache:
+        config = self.config.fetch_sessions
+        return FetchSessionCache(
+            slots=config.max_incremental_fetch_session_cache_slots,
+            partitions_max=config.fetch_session_partitions_max,
+            eviction_s=config.min_incremental_fetch_session_eviction_ms / 1000,
+            random_id=lambda: self._environment.random.randint(1, SESSION_ID_MAX),
+        )
+
     def _make_partitions(self) -> Partitions:
         context = PartitionContext(
             broker_id=self.broker_id,
-            throttles=self.throttles,
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
+            checkpoint_due=self._write_checkpoints_soon,
+            throttles=self.throttles,
             isr_due=self._propose_isr_soon,
-            log_start_moved=self._log_start_moved,
         )
         return Partitions(
             disk=self._disk,
@@ -295,8 +307,8 @@ class Broker:
             log_events.error("data_directory_failed", error=str(error))
             self.stop()
 
-    def _log_start_moved(self) -> None:
-        self.partitions.log_start_moved()
+    def _write_checkpoints_soon(self) -> None:
+        self.partitions.checkpoint_soon()
 
     async def _keep_house(self) -> None:
         """Write checkpoints and apply retention, from time to time."""
@@ -304,7 +316,7 @@ class Broker:
         next_retention = trio.current_time() + retention_s
         while True:
             with trio.move_on_after(CHECKPOINT_INTERVAL_S):
-                await self.partitions.wait_log_start_moved()
+                await self.partitions.wait_checkpoint_due()
             try:
                 await self.partitions.write_checkpoints()
                 if trio.current_time() >= next_retention:

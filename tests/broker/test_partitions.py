@@ -15,7 +15,7 @@ from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.errors import DiskFull
 from broker.log.flush import Flusher
 from broker.log.log import Log
-from broker.partition import PartitionContext
+from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.replication.fetchers import Fetchers
 from broker.replication.throttle import Throttles

@@ -104,7 +104,7 @@ class FakeAdminCluster(FakeCluster):
 
     def __init__(self, nursery: trio.Nursery, *, brokers: int) -> None:
         super().__init__(nursery, brokers=brokers)
-        self._answers = AdminAnswers(self)
+        self._answers = (AdminAnswers(self),)
         self.groups: dict[str, FakeGroup] = {}
         self.moving: dict[tuple[str, int], list[int]] = {}
         self.keeps_history = True

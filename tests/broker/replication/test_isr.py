@@ -13,7 +13,8 @@ from broker.leadership import RESIGNATION_S, SUCCESSION_S
 from broker.log.config import LogConfig
 from broker.log.flush import Flusher
 from broker.log.log import Log
-from broker.partition import Partition, PartitionContext
+from broker.partition import Partition
+from broker.partition_context import PartitionContext
 from broker.replication.isr import IsrKeeper
 from broker.replication.throttle import Throttles
 from coordinator.cluster import NO_LEADER, PartitionState
