@@ -19,12 +19,12 @@ ORDERS_3 = TopicPartition("orders", 3)
 @pytest.fixture
 def groups(admin_cluster):
     """The groups of a cluster: `billing` with two members, `audit` with none."""
-    billing = admin_cluster.groups["billing"] = FakeGroup(1)
+    billing = admin_cluster.kept_groups["billing"] = FakeGroup(1)
     billing.add_member("one", {"orders": [1, 0]}, group_instance_id="shop-1")
     billing.add_member("two", {"orders": [2], "audit": [0]})
     billing.committed = {("orders", 0): 7, ("orders", 3): 9}
-    admin_cluster.groups["audit"] = FakeGroup(2)
-    return admin_cluster.groups
+    admin_cluster.kept_groups["audit"] = FakeGroup(2)
+    return admin_cluster.kept_groups
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.fake_admin import FakeGroup
 async def known(admin_cluster):
     """A client's view of three brokers, each of which keeps a group."""
     for broker_id in admin_cluster.broker_ids:
-        admin_cluster.groups[f"of-{broker_id}"] = FakeGroup(broker_id)
+        admin_cluster.kept_groups[f"of-{broker_id}"] = FakeGroup(broker_id)
     options = ClusterOptions(environment=admin_cluster.environment)
     async with open_cluster(admin_cluster.bootstrap, options) as known:
         yield known
@@ -30,7 +30,7 @@ async def test_several_groups_are_looked_for_in_one_request(known, admin_cluster
 
 async def test_an_old_broker_is_asked_for_one_group_at_a_time(admin_cluster, autojump_clock):
     admin_cluster.versions[ApiKey.FIND_COORDINATOR] = (0, 3)
-    admin_cluster.groups["of-1"] = FakeGroup(1)
+    admin_cluster.kept_groups["of-1"] = FakeGroup(1)
     options = ClusterOptions(environment=admin_cluster.environment)
 
     async with open_cluster(admin_cluster.bootstrap, options) as known:
@@ -87,6 +87,6 @@ async def test_what_was_found_is_remembered_until_it_is_forgotten(
         assert await coordinators.find(["of-1"], timeout_s=5) == {"of-1": 1}
     assert admin_cluster.count(ApiKey.FIND_COORDINATOR) == 1
 
-    admin_cluster.groups["of-1"].coordinator_id = 0
+    admin_cluster.kept_groups["of-1"].coordinator_id = 0
     coordinators.forget("of-1")
     assert await coordinators.find(["of-1", "of-2"], timeout_s=5) == {"of-1": 0, "of-2": 2}

@@ -140,25 +140,24 @@ def test_a_reset_is_shown_first_and_done_when_it_is_applied(ottla):
     assert read(ottla, "replayed", "again") == ["4", "5"]
 
 
-@pytest.mark.parametrize(
-    ("target", "first"),
-    [
-        (("--to-earliest",), "0"),
-        (("--to-offset", "3"), "3"),
-        (("--to-timestamp", "1000"), "0"),
-        (("--shift-by", "-99"), "0"),
-    ],
-    ids=lambda part: part if isinstance(part, str) else part[0],
-)
-def test_a_reset_takes_a_group_to_each_kind_of_place(ottla, target, first):
-    topic = f"places{target[0]}"
-    ottla.run("topic", "create", topic, "--partitions", "1")
-    write(ottla, topic, *range(6))
-    group = f"mover{target[0]}"
-    read(ottla, topic, group, "--from-beginning")
-    ottla.run("group", "reset", group, *target, "--topic", f"{topic}:0", "--apply")
+def test_a_reset_takes_a_group_to_each_kind_of_place(ottla):
+    ottla.run("topic", "create", "places", "--partitions", "1")
+    write(ottla, "places", *range(6))
+    read(ottla, "places", "mover", "--from-beginning")
+    targets = {
+        ("--to-earliest",): 0,
+        ("--to-offset", "3"): 3,
+        ("--to-timestamp", "1000"): 0,
+        ("--to-latest",): 6,
+        ("--shift-by", "-4"): 2,
+    }
+    reached = {}
+    for target in targets:
+        reset = ("group", "reset", "mover", *target, "--topic", "places:0", "--apply")
+        reached[target] = ottla.json(*reset)["partitions"][0]["after"]
 
-    assert read(ottla, topic, group)[0] == first
+    assert reached == targets
+    assert read(ottla, "places", "mover") == ["2", "3", "4", "5"]
 
 
 def test_a_reset_to_a_place_outside_of_the_log_says_so(ottla):

@@ -32,7 +32,7 @@ async def admin(cluster):
 async def test_a_group_is_seen_with_what_it_committed_and_what_its_members_read(
     admin, cluster, autojump_clock
 ):
-    group = cluster.groups["billing"] = FakeGroup(1, committed={("orders", 2): 4})
+    group = cluster.kept_groups["billing"] = FakeGroup(1, committed={("orders", 2): 4})
     group.add_member("m", {"orders": [0]})
     view = (await look_at_groups(admin, ["billing"]))["billing"]
 
@@ -49,7 +49,7 @@ async def test_partitions_that_are_gone_or_have_no_leader_are_shown_without_ends
     admin, cluster, autojump_clock
 ):
     committed = {("orders", 1): 3, ("orders", 7): 3, ("deleted", 0): 3}
-    cluster.groups["billing"] = FakeGroup(1, committed=committed)
+    cluster.kept_groups["billing"] = FakeGroup(1, committed=committed)
     cluster.topics["orders"].partitions[1].leader_id = -1
     view = (await look_at_groups(admin, ["billing"]))["billing"]
 
@@ -59,7 +59,7 @@ async def test_partitions_that_are_gone_or_have_no_leader_are_shown_without_ends
 
 
 async def test_a_group_that_is_refused_does_not_hide_the_others(admin, cluster, autojump_clock):
-    cluster.groups["billing"] = FakeGroup(0)
+    cluster.kept_groups["billing"] = FakeGroup(0)
     found = await look_at_groups(admin, ["nowhere", "billing"])
 
     assert isinstance(found["nowhere"], RequestError)

@@ -104,8 +104,8 @@ class FakeAdminCluster(FakeCluster):
 
     def __init__(self, nursery: trio.Nursery, *, brokers: int) -> None:
         super().__init__(nursery, brokers=brokers)
-        self._answers = (AdminAnswers(self),)
-        self.groups: dict[str, FakeGroup] = {}
+        self._answers = (AdminAnswers(self), *self._answers)
+        self.kept_groups: dict[str, FakeGroup] = {}
         self.moving: dict[tuple[str, int], list[int]] = {}
         self.keeps_history = True
         self.broker_configs: dict[str, dict[str, str]] = {}
@@ -117,7 +117,7 @@ class AdminAnswers(Answers):
     _cluster: FakeAdminCluster
 
     def _group(self, broker_id: int, group_id: str) -> FakeGroup | ErrorCode:
-        group = self._cluster.groups.get(group_id)
+        group = self._cluster.kept_groups.get(group_id)
         if group is None:
             return ErrorCode.GROUP_ID_NOT_FOUND
         return group if group.coordinator_id == broker_id else ErrorCode.NOT_COORDINATOR
@@ -125,7 +125,7 @@ class AdminAnswers(Answers):
     def find_coordinator(self, broker_id: int, request: Any, code: ErrorCode | None) -> object:
         found = []
         for key in request.coordinator_keys or [request.key]:
-            group = self._cluster.groups.get(key)
+            group = self._cluster.kept_groups.get(key)
             node_id = group.coordinator_id if group else self._cluster.broker_ids[0]
             one = Coordinator(key, node_id, f"broker-{node_id}", PORT, code or 0, None)
             if not key:
@@ -143,7 +143,7 @@ class AdminAnswers(Answers):
             error_code=code or 0,
             groups=[
                 ListedGroup(group_id, group.protocol_type, group.state, "classic")
-                for group_id, group in self._cluster.groups.items()
+                for group_id, group in self._cluster.kept_groups.items()
                 if group.coordinator_id == broker_id
                 and (not request.states_filter or group.state in request.states_filter)
             ],
@@ -176,7 +176,7 @@ class AdminAnswers(Answers):
             elif group.members:
                 results.append(DeletableGroupResult(group_id, ErrorCode.NON_EMPTY_GROUP))
             else:
-                del self._cluster.groups[group_id]
+                del self._cluster.kept_groups[group_id]
                 results.append(DeletableGroupResult(group_id, ErrorCode.NONE))
         return DeleteGroupsResponse(results=results)
 
@@ -220,7 +220,7 @@ class AdminAnswers(Answers):
         return [topic(*entry) for entry in topics.items()], ErrorCode.NONE
 
     def offset_commit(self, broker_id: int, request: Any, code: ErrorCode | None) -> object:
-        group = self._cluster.groups.setdefault(request.group_id, FakeGroup(broker_id))
+        group = self._cluster.kept_groups.setdefault(request.group_id, FakeGroup(broker_id))
         found = self._group(broker_id, request.group_id)
         error = code or (found if isinstance(found, ErrorCode) else ErrorCode.NONE)
         if group.members and request.generation_id_or_member_epoch < 0:
