@@ -8,6 +8,7 @@ Must never know: messages, what a generation is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -19,7 +20,7 @@ import trio
 from broker.groups.deadlines import Deadlines
 from broker.groups.group import Group
 from broker.groups.hosted import HostedGroup
-from broker.groups.incarnations import outlived_offsets
+from broker.groups.incarnations import ViewBehind, outlived_offsets
 from broker.groups.membership import restore_membership
 from broker.groups.retention import expired_offsets, offsets_of_deleted_topics
 from broker.groups.subscriptions import owners, subscribed_topics
@@ -325,8 +326,9 @@ class GroupsSession:
         while True:
             await trio.sleep(interval_s)
             for hosted in list(self.hosted.values()):
-                outlived = await outlived_offsets(self._store, self._house.view, hosted.offsets)
-                self._forget(hosted, outlived)
+                with suppress(ViewBehind):  # until the next time
+                    outlived = await outlived_offsets(self._store, self._house.view, hosted.offsets)
+                    self._forget(hosted, outlived)
                 self._tidy(hosted)
                 await trio.lowlevel.checkpoint()
             self._claiming += 1

@@ -15,6 +15,7 @@ import trio
 from broker.groups.config import GroupConfig
 from broker.groups.errors import UnknownMember
 from broker.groups.hosted import HostedGroup
+from broker.groups.incarnations import ViewBehind
 from broker.groups.member import Joined, Joining
 from broker.groups.membership import encode_membership
 from broker.groups.serving import GroupsHouse, GroupsSession
@@ -557,6 +558,20 @@ async def test_offsets_of_a_topic_that_is_not_known_here_yet_are_waited_for(auto
         house.show(topics={"t": topic(NEW_ID)})
 
     assert found == [{0: 5}]
+
+
+async def test_a_topic_that_is_never_seen_here_makes_who_asks_come_again(autojump_clock):
+    house = House()
+    async with serving(house) as here:
+        await here.submit(commit(5, topic_id=NEW_ID))
+        async with house.memory.connect() as store:
+            await store.create(paths.topic("t"), encode_topic(topic(NEW_ID)))
+        await trio.sleep(60)  # and housekeeping goes on
+
+        assert await here.settle() == {0: 5}
+    async with serving(house) as here:
+        with pytest.raises(ViewBehind, match="'t'"):
+            await here.host()
 
 
 async def test_offsets_of_a_topic_that_goes_while_it_is_waited_for_are_forgotten(autojump_clock):
