@@ -113,7 +113,6 @@ async def test_groups_are_listed_once_all_that_have_become_ours_are_claimed(auto
             await znodes.create(store, f"g{number}", owner_id=2, incarnation="1")
         node.memory.latency = partial(trio.sleep, 0.05)
         node.show_brokers(1)
-        await trio.lowlevel.checkpoint()
 
         assert len(tuple(await node.groups.hosted())) == 30
 

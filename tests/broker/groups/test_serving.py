@@ -15,7 +15,6 @@ import trio
 from broker.groups.config import GroupConfig
 from broker.groups.errors import UnknownMember
 from broker.groups.hosted import HostedGroup
-from broker.groups.incarnations import ViewBehind
 from broker.groups.member import Joined, Joining
 from broker.groups.membership import encode_membership
 from broker.groups.serving import GroupsHouse, GroupsSession
@@ -25,13 +24,13 @@ from broker.view import ClusterView
 from coordinator import paths
 from coordinator.bootstrap import prepare
 from coordinator.cluster import PartitionState, TopicState
-from coordinator.errors import NotGroupOwner
+from coordinator.errors import GroupUnavailable, NotGroupOwner
 from coordinator.groups import znodes
 from coordinator.groups.change import Change, TopicChange, plan
 from coordinator.groups.image import CommittedOffset
 from coordinator.memory import MemoryCluster
 from coordinator.records import encode_topic
-from protocol.errors import CoordinationError, OttlaError
+from protocol.errors import CoordinationError, ErrorCode, OttlaError, RequestError
 from tests.support.faulty_store import FaultyStore
 
 if TYPE_CHECKING:
@@ -263,8 +262,6 @@ async def test_listing_waits_for_claims_that_are_about_to_begin(autojump_clock):
         await make_groups(here.store, 3)
         house.memory.latency = partial(trio.sleep, 0.01)
         house.change_owners(lambda _: True)
-        await trio.lowlevel.checkpoint()
-        await trio.lowlevel.checkpoint()
         await here.session.wait_claimed()
 
         assert len(here.session.hosted) == 3
@@ -290,7 +287,7 @@ async def test_one_unreadable_group_is_refused_and_all_others_are_served(damage,
 
     async with serving(house) as here:
         await here.session.wait_claimed()
-        with pytest.raises(CoordinationError, match="bad"):
+        with pytest.raises(GroupUnavailable, match="bad"):
             await here.host("bad")
 
         assert set(here.session.hosted) == {"good"}
@@ -369,6 +366,22 @@ async def test_what_was_given_up_does_not_write_once_it_is_claimed_anew(autojump
 
         stored = (await claim_elsewhere(house)).header.membership
         assert stored == encode_membership(now.group) != encode_membership(before.group)
+
+
+async def test_a_claim_that_the_end_of_the_session_cuts_off_is_refused_as_members_expect(
+    autojump_clock,
+):
+    house = House()
+    async with serving(house) as here:
+        house.memory.latency = partial(trio.sleep, 1)
+        outcome = here.session.enter("g", lambda hosted: hosted, create=True)
+        await trio.sleep(0.5)
+        house.memory.expire(here.store.session_id)
+        with pytest.raises(RequestError) as caught:
+            await settled(outcome)
+        here.session._nursery.cancel_scope.cancel()
+
+    assert caught.value.code in (ErrorCode.COORDINATOR_NOT_AVAILABLE, ErrorCode.NOT_COORDINATOR)
 
 
 async def test_the_end_of_a_session_leaves_nobody_waiting(autojump_clock):
@@ -570,7 +583,7 @@ async def test_a_topic_that_is_never_seen_here_makes_who_asks_come_again(autojum
 
         assert await here.settle() == {0: 5}
     async with serving(house) as here:
-        with pytest.raises(ViewBehind, match="'t'"):
+        with pytest.raises(GroupUnavailable, match="'t'"):
             await here.host()
 
 
