@@ -9,15 +9,15 @@ Must never know: groups, members, requests.
 from __future__ import annotations
 
 from functools import partial
-from math import inf
 from operator import is_not
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from coordinator import paths
 from coordinator.groups.change import TopicChange
 from coordinator.records import decode_topic
 from coordinator.retry import until_answered
 from coordinator.store import NoNode
+from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from coordinator.cluster import ClusterState
     from coordinator.groups.image import TopicOffsets
     from coordinator.store import Store
+
+VIEW_WAIT_S: Final = 5.0
+
+
+class ViewBehind(CoordinationError):
+    """This broker has not seen a topic in which the group has committed: ask again."""
 
 
 def is_current(cluster: ClusterState, topic_name: str, kept: TopicOffsets) -> bool:
@@ -40,7 +46,7 @@ async def outlived_offsets(
     """Name what of a group's offsets is of topics that are gone, as changes that forget it.
 
     Returns once the view shows every topic of which there are other offsets.
-    Raises: SessionLost, RecordUnreadable.
+    Raises: SessionLost, RecordUnreadable, ViewBehind (it takes too long).
     """
     changes = {}
     for name, kept in list(offsets.items()):
@@ -48,7 +54,8 @@ async def outlived_offsets(
             if await _topic_id(store, name) != kept.topic_id:
                 changes[name] = TopicChange(kept.topic_id, dict.fromkeys(kept.partitions))
                 break
-            await view.wait_for(partial(is_not, seen), timeout_s=inf)
+            if not await view.wait_for(partial(is_not, seen), timeout_s=VIEW_WAIT_S):
+                raise ViewBehind(f"topic {name!r} is newer than what this broker has seen")
     return changes
 
 

@@ -8,6 +8,7 @@ Must never know: messages, what a generation is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -19,12 +20,12 @@ import trio
 from broker.groups.deadlines import Deadlines
 from broker.groups.group import Group
 from broker.groups.hosted import HostedGroup
-from broker.groups.incarnations import outlived_offsets
+from broker.groups.incarnations import ViewBehind, outlived_offsets
 from broker.groups.membership import restore_membership
 from broker.groups.retention import expired_offsets, offsets_of_deleted_topics
 from broker.groups.subscriptions import owners, subscribed_topics
 from broker.groups.waiting import Deferred
-from coordinator.errors import NotGroupOwner
+from coordinator.errors import GroupUnavailable, NotGroupOwner
 from coordinator.groups import znodes
 from coordinator.groups.writer import GroupWriter
 from coordinator.retry import until_answered
@@ -94,6 +95,7 @@ class GroupsSession:
         self._loading: dict[str, _Loading] = {}
         self._loads = trio.CapacityLimiter(LOADS_AT_ONCE_MAX)
         self._incarnations = count(1)
+        self._followed: ClusterState | None = None
         self._claiming = 0
         self._claimed = trio.lowlevel.ParkingLot()
         self._writer = GroupWriter(store, lost=self._lost)
@@ -152,7 +154,7 @@ class GroupsSession:
 
     async def _load(self, group_id: str, loading: _Loading) -> None:
         hosted: HostedGroup | None = None
-        error: OttlaError | None = None
+        error: RequestError | None = None
         try:
             owned = await self._claim(group_id, loading)
             outlived = {}
@@ -165,7 +167,7 @@ class GroupsSession:
                 self._forget(hosted, outlived)
         except CoordinationError as failure:
             log_events.warning("group_not_loaded", group=group_id, reason=str(failure))
-            error = failure
+            error = GroupUnavailable(f"group {group_id!r} cannot be read now: {failure}")
         self._end_loading(group_id)
         for deferred in loading.deferred:
             if error is not None:
@@ -227,9 +229,9 @@ class GroupsSession:
 
     async def _follow_view(self) -> None:
         """Give up and claim groups as brokers come and go, and forget offsets of deleted topics."""
-        known: ClusterState | None = None
         state = self._house.view.latest
         while True:
+            known, self._followed = self._followed, state
             if known is None or known.brokers is not state.brokers:
                 for group_id in [g for g in self.hosted if not self._house.is_mine(g)]:
                     self._release(self.hosted[group_id])
@@ -239,7 +241,7 @@ class GroupsSession:
                 for hosted in self.hosted.values():
                     changes = offsets_of_deleted_topics(hosted.offsets, state.deleted_topics)
                     self._forget(hosted, changes)
-            known, state = state, await self._house.view.wait_changed(state)
+            state = await self._house.view.wait_changed(state)
 
     async def _claim_all(self) -> None:
         """Claim every group that is ours, asked for or not. `_claiming` counts this already."""
@@ -262,9 +264,15 @@ class GroupsSession:
             await trio.lowlevel.checkpoint()
 
     async def wait_claimed(self) -> None:
-        """Wait until no group is being claimed that nobody has asked for."""
-        while self._claiming:
+        """Wait until all groups are claimed that are ours, by the newest that is known."""
+        while self._claiming or not self._follows_brokers:
             await self._claimed.park()
+
+    @property
+    def _follows_brokers(self) -> bool:
+        return (
+            self._followed is not None and self._followed.brokers is self._house.view.latest.brokers
+        )
 
     # What groups do by themselves.
 
@@ -326,8 +334,9 @@ class GroupsSession:
         while True:
             await trio.sleep(interval_s)
             for hosted in list(self.hosted.values()):
-                outlived = await outlived_offsets(self._store, self._house.view, hosted.offsets)
-                self._forget(hosted, outlived)
+                with suppress(ViewBehind):  # until the next time
+                    outlived = await outlived_offsets(self._store, self._house.view, hosted.offsets)
+                    self._forget(hosted, outlived)
                 self._tidy(hosted)
                 await trio.lowlevel.checkpoint()
             self._claiming += 1

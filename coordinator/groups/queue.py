@@ -55,8 +55,8 @@ class GroupQueue:
     def __init__(self, owned: OwnedGroup, *, due: Callable[[GroupQueue], None]) -> None:
         self.owned = owned
         self.is_open = True
-        self.is_doubtful = False
-        """Whether the last attempt failed for other reasons than a lost group or connection."""
+        self.attempts = 0
+        """How often what is on its way was tried in vain."""
         self._due = due
         self._asked: list[Write] = []
         self._writing: list[Write] = []
@@ -96,6 +96,7 @@ class GroupQueue:
 
     def finish(self, error: CoordinationError | NotGroupOwner | None = None) -> None:
         """Answer who waits for what was on its way, and go on."""
+        self.attempts = 0
         writing, self._writing = self._writing, []
         for write in writing:
             write.finish(error)

@@ -42,6 +42,7 @@ MULTI_OPERATIONS_MAX: Final = 400
 MULTI_BYTES_MAX: Final = 512 * 1024
 MULTIS_IN_FLIGHT_MAX: Final = 2
 RENEWALS_IN_FLIGHT_MAX: Final = 16
+ATTEMPTS_MAX: Final = 5
 
 
 class GroupWriter:
@@ -118,8 +119,8 @@ class GroupWriter:
         operations = [each for _, step in batch.steps for each in step.operations]
         try:
             results = await self._store.multi(operations)
-        except ConnectionLost:
-            await self._renew([queue for queue, _ in batch.steps])
+        except ConnectionLost as error:
+            await self._renew([queue for queue, _ in batch.steps], error)
         except SessionLost:
             raise
         except MultiFailed as error:
@@ -141,7 +142,6 @@ class GroupWriter:
             if isinstance(fence, Stat):
                 queue.owned.version = fence.version
             queue.owned.header, queue.owned.offsets = step.header, step.offsets
-            queue.is_doubtful = False
             queue.finish()
 
     async def _sort_out(self, batch: _Batch, error: MultiFailed) -> None:
@@ -152,18 +152,11 @@ class GroupWriter:
                 queue.again()
         if is_fence and isinstance(error.cause, BadVersion | NoNode):
             self._give_up(culprit)
-        elif culprit.is_doubtful:
-            log_events.warning(
-                "group_write_refused", group=culprit.owned.group_id, reason=str(error)
-            )
-            culprit.is_doubtful = False
-            culprit.finish(error)
         else:
             log_events.warning(
                 "group_znodes_not_as_known", group=culprit.owned.group_id, reason=str(error)
             )
-            culprit.is_doubtful = True
-            await self._renew([culprit])
+            await self._renew([culprit], error)
 
     def _refuse_too_large(self, batch: _Batch, error: TooLarge) -> None:
         assert len(batch.steps) == 1, "only a single group's change may outgrow a request"
@@ -173,13 +166,17 @@ class GroupWriter:
         else:
             queue.finish(error)
 
-    async def _renew(self, queues: list[GroupQueue]) -> None:
-        """Find out what is durable of some groups, then write again what was to be."""
+    async def _renew(self, queues: list[GroupQueue], error: CoordinationError) -> None:
+        """Find out what is durable of some groups, then write again what was to be.
+
+        What fails again and again, such as what makes a server hang up, is given up in the end.
+        """
         async with trio.open_nursery() as nursery:
             for queue in queues:
-                nursery.start_soon(self._renew_one, queue)
+                nursery.start_soon(self._renew_one, queue, error)
 
-    async def _renew_one(self, queue: GroupQueue) -> None:
+    async def _renew_one(self, queue: GroupQueue, failure: CoordinationError) -> None:
+        queue.attempts += 1
         async with self._renewals:
             try:
                 is_ours = await until_answered(partial(renew, self._store, queue.owned))
@@ -191,10 +188,12 @@ class GroupWriter:
                 )
                 self._lose(queue, error)
             else:
-                if is_ours:
+                if not is_ours:
+                    self._give_up(queue)
+                elif queue.attempts < ATTEMPTS_MAX:
                     queue.again()
                 else:
-                    self._give_up(queue)
+                    queue.finish(failure)
 
     def _give_up(self, queue: GroupQueue) -> None:
         """Write no more for a group that another broker has taken, or that is gone."""

@@ -25,7 +25,7 @@ from broker.view import ClusterView
 from coordinator import paths
 from coordinator.bootstrap import prepare
 from coordinator.cluster import PartitionState, TopicState
-from coordinator.errors import NotGroupOwner
+from coordinator.errors import GroupUnavailable, NotGroupOwner
 from coordinator.groups import znodes
 from coordinator.groups.change import Change, TopicChange, plan
 from coordinator.groups.image import CommittedOffset
@@ -264,8 +264,6 @@ async def test_listing_waits_for_claims_that_are_about_to_begin(autojump_clock):
         await make_groups(here.store, 3)
         house.memory.latency = partial(trio.sleep, 0.01)
         house.change_owners(lambda _: True)
-        await trio.lowlevel.checkpoint()
-        await trio.lowlevel.checkpoint()
         await here.session.wait_claimed()
 
         assert len(here.session.hosted) == 3
@@ -291,7 +289,7 @@ async def test_one_unreadable_group_is_refused_and_all_others_are_served(damage,
 
     async with serving(house) as here:
         await here.session.wait_claimed()
-        with pytest.raises(RequestError, match="bad") as refusal:
+        with pytest.raises(GroupUnavailable, match="bad") as refusal:
             await here.host("bad")
 
         assert refusal.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
@@ -371,6 +369,22 @@ async def test_what_was_given_up_does_not_write_once_it_is_claimed_anew(autojump
 
         stored = (await claim_elsewhere(house)).header.membership
         assert stored == encode_membership(now.group) != encode_membership(before.group)
+
+
+async def test_a_claim_that_the_end_of_the_session_cuts_off_is_refused_as_members_expect(
+    autojump_clock,
+):
+    house = House()
+    async with serving(house) as here:
+        house.memory.latency = partial(trio.sleep, 1)
+        outcome = here.session.enter("g", lambda hosted: hosted, create=True)
+        await trio.sleep(0.5)
+        house.memory.expire(here.store.session_id)
+        with pytest.raises(RequestError) as caught:
+            await settled(outcome)
+        here.session._nursery.cancel_scope.cancel()
+
+    assert caught.value.code in (ErrorCode.COORDINATOR_NOT_AVAILABLE, ErrorCode.NOT_COORDINATOR)
 
 
 async def test_the_end_of_a_session_leaves_nobody_waiting(autojump_clock):
@@ -560,6 +574,20 @@ async def test_offsets_of_a_topic_that_is_not_known_here_yet_are_waited_for(auto
         house.show(topics={"t": topic(NEW_ID)})
 
     assert found == [{0: 5}]
+
+
+async def test_a_topic_that_is_never_seen_here_makes_who_asks_come_again(autojump_clock):
+    house = House()
+    async with serving(house) as here:
+        await here.submit(commit(5, topic_id=NEW_ID))
+        async with house.memory.connect() as store:
+            await store.create(paths.topic("t"), encode_topic(topic(NEW_ID)))
+        await trio.sleep(60)  # and housekeeping goes on
+
+        assert await here.settle() == {0: 5}
+    async with serving(house) as here:
+        with pytest.raises(GroupUnavailable, match="'t'"):
+            await here.host()
 
 
 async def test_offsets_of_a_topic_that_goes_while_it_is_waited_for_are_forgotten(autojump_clock):

@@ -19,8 +19,8 @@ from coordinator.groups.queue import GroupQueue, Write
 from coordinator.groups.writer import GroupWriter
 from coordinator.memory import MemoryCluster
 from coordinator.records import RecordUnreadable
-from coordinator.store import MultiFailed, StoreError, TooLarge
-from protocol.errors import OttlaError
+from coordinator.store import ConnectionLost, MultiFailed, StoreError, TooLarge
+from protocol.errors import CoordinationError, OttlaError
 from tests.support.faulty_store import FaultyStore
 
 TOPIC_ID = b"t" * 16
@@ -325,7 +325,7 @@ async def test_znodes_that_are_not_as_known_are_read_again(autojump_clock):
 class RefusingStore(FaultyStore):
     """A store with an opinion of its own, such as a quota."""
 
-    refusal: StoreError | None = None
+    refusal: CoordinationError | None = None
 
     async def multi(self, operations):
         if self.refusal is not None:
@@ -350,6 +350,22 @@ async def test_what_the_store_refuses_for_good_is_not_tried_for_ever(refusal, au
 
         assert await outcome(queue.submit(commit(2))) is None
         assert here.lost == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_makes_the_server_hang_up_again_and_again_is_given_up(autojump_clock):
+    async with MemoryCluster().connect() as raw, trio.open_nursery() as nursery:
+        store = RefusingStore(raw, nursery, rng=random.Random(1))
+        await prepare(store, new_cluster_id=lambda: "c")
+        here = Desk(store, nursery)
+        queue, other = await here.make(), await here.make("other")
+
+        store.refusal = ConnectionLost("the server hung up")
+        assert await outcome(queue.submit(commit(1))) is store.refusal
+        store.refusal = None
+
+        assert await outcome(other.submit(commit(2))) is None
+        assert await outcome(queue.submit(commit(3))) is None
         nursery.cancel_scope.cancel()
 
 
