@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from broker.groups.errors import FencedInstance, UnknownMember
 from broker.groups.group import GroupRules
 from broker.groups.history import Kind
+from broker.groups.joining import GROUP_BYTES_MAX
 from broker.groups.member import NEVER, Member
 from broker.groups.members import REBALANCE_TIMEOUT_LEAST_S, Members
 from broker.groups.pending import PENDING_IDS_MAX, PendingIds
@@ -20,7 +21,7 @@ from protocol.consumer_protocol import (
     encode_assignment,
     encode_subscription,
 )
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, RequestError
 from tests.broker.groups.stage import Stage
 
 
@@ -239,3 +240,25 @@ def test_members_that_expire_together_make_one_rebalance():
     causes = list(stage.group.history)[-1].causes
     assert len(causes) == 49
     assert {cause.kind for cause in causes} == {Kind.EXPIRED}
+
+
+def test_what_all_members_say_is_bounded_together():
+    stage = Stage()
+    said = bytes(1024 * 1024 - 1024)
+    names = [str(number) for number in range(40)]
+    refused = []
+    for name in names:
+        client = stage.client(name)
+        client.version, client.protocols = 3, (("range", said),)
+        if isinstance(outcome := stage.join(name), RequestError):
+            refused.append(outcome.code)
+    members = stage.group.members
+    assert refused == [ErrorCode.GROUP_MAX_SIZE_REACHED] * (40 - len(members))
+    assert GROUP_BYTES_MAX - 2 * len(said) < members.size_bytes <= GROUP_BYTES_MAX
+
+    # Who is in it may say as much again, and leaves room when it goes.
+    stage.pass_time(6)
+    assert not isinstance(stage.join("0"), RequestError)
+    for member_id in stage.member_ids():
+        stage.leave(member_id)
+    assert members.size_bytes == 0
