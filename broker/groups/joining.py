@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from broker.groups.errors import InconsistentProtocol, MemberIdRequired, RebalanceInProgress
 from broker.groups.history import Kind
-from broker.groups.member import Member
+from broker.groups.member import Member, size_bytes
 from broker.groups.state import State
+from broker.groups.subscriptions import topics_of
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ CLIENT_ID_CHARACTERS_MAX: Final = 255
 INSTANCE_ID_CHARACTERS_MAX: Final = 1_024
 """As many as of a group id; Kafka's own clients take at most 249."""
 
-PROTOCOL_BYTES: Final = 64
-"""What keeping a protocol takes besides its name and metadata."""
+GROUP_BYTES_MAX: Final = 32 * 1024 * 1024
+"""What all members of a group may say of themselves; its leader is told all of it, and its next
+owner has to be able to read it."""
 
 
 def join(group: Group, joining: Joining, reply: Reply, *, now: float) -> None:
@@ -69,13 +71,11 @@ def check_joining(joining: Joining, rules: GroupRules) -> None:
             ErrorCode.INVALID_REQUEST,
             f"a group instance id has at most {INSTANCE_ID_CHARACTERS_MAX} characters",
         )
-    size_bytes = len(joining.client_id) + sum(
-        PROTOCOL_BYTES + len(name) + len(data) for name, data in joining.protocols
-    )
-    if size_bytes > rules.member_bytes_max:
+    asked_bytes = size_bytes(joining)
+    if asked_bytes > rules.member_bytes_max:
         raise RequestError.of(
             ErrorCode.GROUP_MAX_SIZE_REACHED,
-            f"{size_bytes} bytes in {len(joining.protocols)} protocols: of a member"
+            f"{asked_bytes} bytes in {len(joining.protocols)} protocols: of a member"
             f" {rules.member_bytes_max} are kept (ottla.group.member.max.bytes): subscribe to fewer"
             " topics",
         )
@@ -107,6 +107,13 @@ def _check_fit(group: Group, joining: Joining, known: Member | None) -> None:
             ErrorCode.GROUP_MAX_SIZE_REACHED,
             f"group {group.group_id!r} has {len(group.members)} members, the most that"
             " group.max.size allows",
+        )
+    others_bytes = group.members.size_bytes - (0 if known is None else size_bytes(known))
+    if others_bytes + size_bytes(joining) > GROUP_BYTES_MAX:
+        raise RequestError.of(
+            ErrorCode.GROUP_MAX_SIZE_REACHED,
+            f"what the members of group {group.group_id!r} say of themselves would be more than"
+            f" {GROUP_BYTES_MAX} bytes: let each subscribe to fewer topics",
         )
 
 
@@ -149,12 +156,17 @@ def _rejoin(group: Group, member: Member, joining: Joining, reply: Reply, *, now
 
 def _replace(group: Group, member: Member, joining: Joining, reply: Reply, *, now: float) -> None:
     """Let a restarted static member have its old place, without a rebalance if that will do."""
-    old_leader_id = group.leader_id
+    old_leader_id, old_topics = group.leader_id, topics_of(group, member)
     group.replace(member, _new_member_id(group, joining))
     group.members.adopt(member, joining)
     group.members.hear(member, now=now)
     member.join_reply = reply
-    if group.state is State.STABLE and group.members.choose_protocol() == group.protocol_name:
+    is_as_before = (
+        group.state is State.STABLE
+        and group.members.choose_protocol() == group.protocol_name
+        and topics_of(group, member) == old_topics
+    )
+    if is_as_before:
         group.revision += 1
         outcome = group.joined(member)
         if joining.may_skip_assignment:

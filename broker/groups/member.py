@@ -18,6 +18,12 @@ NEW_MEMBER_JOIN_TIMEOUT_S: Final = 300.0
 
 NEVER: Final = float("inf")
 
+MEMBER_BYTES: Final = 256
+"""What keeping a member takes besides what it says of itself."""
+
+PROTOCOL_BYTES: Final = 64
+"""What keeping a protocol takes besides its name and metadata."""
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
@@ -161,3 +167,9 @@ class Member:
         reply, self.sync_reply = self.sync_reply, None
         if reply is not None:
             reply.answer(outcome)
+
+
+def size_bytes(said: Joining | Member) -> int:
+    """Say what keeping a member that says this takes, about; its assignment left out."""
+    protocols = sum(PROTOCOL_BYTES + len(name) + len(data) for name, data in said.protocols)
+    return MEMBER_BYTES + len(said.client_id) + 2 * len(said.group_instance_id or "") + protocols

@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from broker.groups.errors import FencedInstance, UnknownMember
-from broker.groups.member import NEVER
+from broker.groups.member import NEVER, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +27,8 @@ class Members:
         self._by_id: dict[str, Member] = {}
         self._by_instance: dict[str, str] = {}
         self._knowing: Counter[str] = Counter()
+        self.size_bytes = 0
+        """What keeping them takes, about; their assignments left out."""
         self.due_at = NEVER
         """Nobody is out of time before; whoever was heard of since has more."""
 
@@ -66,7 +68,7 @@ class Members:
         self._by_id[member.member_id] = member
         if member.group_instance_id is not None:
             self._by_instance[member.group_instance_id] = member.member_id
-        self._knowing.update(_names(member.protocols))
+        self._count(member)
         self.due_at = min(self.due_at, member.deadline)
 
     def remove(self, member: Member) -> None:
@@ -74,7 +76,7 @@ class Members:
         del self._by_id[member.member_id]
         if member.group_instance_id is not None:
             del self._by_instance[member.group_instance_id]
-        self._knowing -= Counter(_names(member.protocols))
+        self._discount(member)
 
     def rename(self, member: Member, member_id: str) -> None:
         """Give a static member's place to the one that has come back under another id."""
@@ -84,9 +86,9 @@ class Members:
 
     def adopt(self, member: Member, joining: Joining) -> None:
         """Take over what a member says of itself now."""
-        self._knowing -= Counter(_names(member.protocols))
+        self._discount(member)
         member.adopt(joining)
-        self._knowing.update(_names(member.protocols))
+        self._count(member)
 
     def hear(self, member: Member, *, now: float) -> None:
         """Begin a member's session anew."""
@@ -129,6 +131,14 @@ class Members:
             next(name for name, _ in member.protocols if name in common) for member in self
         )
         return max(votes, key=lambda name: (votes[name], name))
+
+    def _count(self, member: Member) -> None:
+        self._knowing.update(_names(member.protocols))
+        self.size_bytes += size_bytes(member)
+
+    def _discount(self, member: Member) -> None:
+        self._knowing -= Counter(_names(member.protocols))
+        self.size_bytes -= size_bytes(member)
 
 
 def _names(protocols: Iterable[tuple[str, bytes]]) -> set[str]:

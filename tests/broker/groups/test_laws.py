@@ -256,9 +256,10 @@ class GroupLaws(RuleBasedStateMachine):
         """Left alone a group answers everybody, and ends empty."""
         if not hasattr(self, "stage"):
             return
-        self.stage.stores_at_once = True
-        if self.stage.writing is not None:
+        while self.stage.writing is not None:
             self.stage.finish_write()
+            self.check_answers()
+        self.stage.stores_at_once = True
         self.stage.pass_time(LONG_S)
         self.check_answers()
         assert not self.stage.waiting()

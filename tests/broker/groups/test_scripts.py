@@ -2,6 +2,7 @@
 
 rules delay=3 max=2             what the broker's configuration says (delay: initial, in seconds)
 client a version=3 instance=i protocols=range,rr type=connect session=10 rebalance=60
+    reads=t,u                   topics that its metadata names; says=WORDS is metadata of its own
 join a [why]                    what `a` asks; its answer comes behind `->`, or in a later line
 sync a a=1,b=2                  a leader brings assignments
 beat a | commit a | commit -    heartbeats and commits; `-` is nobody in particular
@@ -25,6 +26,7 @@ import pytest
 from broker.groups.group import GroupRules
 from broker.groups.member import Joined, Synced
 from broker.groups.state import NEXT, State, Trigger
+from protocol.consumer_protocol import ConsumerProtocolSubscription, encode_subscription
 from protocol.errors import ErrorCode, RequestError
 from tests.broker.groups.stage import Answer, Client, Stage
 
@@ -107,8 +109,11 @@ class Script:
                 client.version = int(value)
             elif key == "member":
                 client.member_id = value
-            elif key == "topics":
+            elif key == "says":
                 client.protocols = tuple((n, value.encode()) for n, _ in client.protocols)
+            elif key == "reads":
+                said = encode_subscription(ConsumerProtocolSubscription(value.split(",")))
+                client.protocols = tuple((n, said) for n, _ in client.protocols)
             else:
                 setattr(client, f"{key}_ms", round(float(value) * 1000))
 

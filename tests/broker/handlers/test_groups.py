@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 import trio
 
+from coordinator.groups.owner import owner_of
 from protocol.api.delete_groups import DeleteGroupsRequest
 from protocol.api.heartbeat import HeartbeatRequest
 from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -326,3 +329,38 @@ async def test_members_carry_on_when_their_groups_broker_dies(ask, autojump_cloc
 
     answer = await client.sync()
     assert (answer.error_code, answer.assignment) == (ErrorCode.NONE, b"mine")
+
+
+async def test_an_assignment_too_large_to_be_kept_is_refused(ask, autojump_clock):
+    client = GroupClient(ask)
+    await client.join()
+    noise = random.Random(0).randbytes(2 * 1024 * 1024)
+
+    answer = await client.sync({client.member_id: noise})
+    assert answer.error_code == ErrorCode.GROUP_MAX_SIZE_REACHED
+    # The group has not suffered by it.
+    answer = await client.enter(b"less")
+    assert (client.generation_id, answer.assignment) == (2, b"less")
+
+
+async def test_no_members_wait_for_a_broker_that_has_lost_the_coordinator(ask, autojump_clock):
+    client, other = GroupClient(ask, session_ms=60_000), GroupClient(ask, session_ms=60_000)
+    await client.enter()
+    first_owner = owner(ask)
+    answers = []
+
+    async def join() -> None:
+        answers.append((await other.join()).error_code)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(join)
+        await trio.sleep(1)
+        ask.cluster.cut_from_store(first_owner)
+    assert answers == [ErrorCode.NOT_COORDINATOR]
+    heartbeat = HeartbeatRequest(
+        group_id="g", generation_id=client.generation_id, member_id=client.member_id
+    )
+    refused = await ask(heartbeat, broker_id=first_owner)
+    assert refused.error_code == ErrorCode.NOT_COORDINATOR
+    next_owner = owner_of("g", [i for i in ask.cluster.brokers if i != first_owner])
+    assert (await ask(heartbeat, broker_id=next_owner)).error_code == ErrorCode.NONE

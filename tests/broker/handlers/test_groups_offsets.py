@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from coordinator.groups.owner import owner_of
 from protocol.api.create_topics import CreatableTopic, CreateTopicsRequest
 from protocol.api.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from protocol.api.offset_commit import (
@@ -313,3 +314,54 @@ async def test_a_heartbeat_is_not_needed_where_offsets_are_committed(topics, ask
     for offset in range(5):
         await trio.sleep(9)
         assert await client.commit(p0=offset) == [ErrorCode.NONE]
+
+
+async def test_more_than_the_store_takes_at_once_is_refused(ask, autojump_clock):
+    wide = CreatableTopic(name="wide", num_partitions=300, replication_factor=1)
+    await ask(CreateTopicsRequest(topics=[wide]))
+    await trio.sleep(5)
+    partitions = [
+        OffsetCommitRequestPartition(i, 5, committed_metadata="x" * 4_096) for i in range(300)
+    ]
+    request = OffsetCommitRequest(
+        group_id="g", topics=[OffsetCommitRequestTopic("wide", partitions)]
+    )
+    answer = await ask_owner(ask, request)
+    codes = {p.error_code for p in answer.topics[0].partitions}
+    assert codes == {ErrorCode.INVALID_COMMIT_OFFSET_SIZE}
+
+    assert await GroupClient(ask).commit("wide", p299=7) == [ErrorCode.NONE]
+
+
+async def test_a_commit_that_cannot_be_kept_in_time_is_not_acknowledged(
+    topics, ask, autojump_clock
+):
+    await GroupClient(ask).commit(p0=1)
+    first_owner = owner(ask)
+    ask.cluster.cut_from_store(first_owner)
+    answers = {}
+
+    async def commit() -> None:
+        answers["commit"] = await GroupClient(ask).commit(p0=2)
+
+    async def look() -> None:
+        group = OffsetFetchRequestGroup("g", topics=None)
+        answer = await ask_owner(ask, OffsetFetchRequest(groups=[group]))
+        answers["fetch"] = answer.groups[0].error_code
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(commit)
+        nursery.start_soon(look)
+    assert answers["commit"] in (
+        [ErrorCode.COORDINATOR_NOT_AVAILABLE],
+        [ErrorCode.NOT_COORDINATOR],
+    )
+    assert answers["fetch"] in (
+        ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+        ErrorCode.NOT_COORDINATOR,
+    )
+    await trio.sleep(20)
+    next_owner = owner_of("g", [i for i in ask.cluster.brokers if i != first_owner])
+    group = OffsetFetchRequestGroup("g", topics=None)
+    answer = await ask(OffsetFetchRequest(groups=[group]), broker_id=next_owner)
+    assert answer.groups[0].topics[0].partitions[0].committed_offset == 1
