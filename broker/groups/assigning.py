@@ -21,7 +21,7 @@ class Assigning:
     def __init__(self) -> None:
         self.deadline = NEVER
         self.unsynced: set[str] = set()
-        """The ids of members that have not asked yet."""
+        """The ids of members that have not asked yet, some of which may have gone."""
         self.revision = NOT_YET
         """The revision of the group that brings the leader's assignment to the store."""
 

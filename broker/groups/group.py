@@ -264,7 +264,6 @@ class Group:
     def forget(self, member: Member) -> None:
         """Take a member out, whatever follows."""
         self.members.remove(member)
-        self.assigning.unsynced.discard(member.member_id)
         member.answer_join(UnknownMember(member.member_id))
         member.answer_sync(UnknownMember(member.member_id))
 
