@@ -14,6 +14,7 @@ import trio
 
 from broker.dispatch import Dispatch
 from broker.errors import ConfigError
+from broker.groups.manager import Groups
 from broker.lease import Lease
 from broker.log.directory import DataDirectory, DirectoryId
 from broker.log.flush import Flusher
@@ -95,6 +96,13 @@ class Broker:
             ),
             lag_time_max_s=config.replication.replica_lag_time_max_ms / 1000,
         )
+        self.groups = Groups(
+            self.broker_id,
+            config.groups,
+            view=self.view,
+            lease=self._lease,
+            environment=environment,
+        )
         self._server = Server(Dispatch(routes(self)), config.network)
 
     def stop(self) -> None:
@@ -106,6 +114,10 @@ class Broker:
         if self._session is None:
             raise NotController(controller_id=self.view.latest.controller_id)
         return self._session.controller
+
+    def wall_ms(self) -> int:
+        """Give the wall clock's time in milliseconds since 1970."""
+        return self._environment.wall_ms()
 
     def cluster_for_clients(self) -> ClusterState:
         """Give the cluster as clients are to see it: without us, while others may have taken over.
@@ -195,6 +207,7 @@ class Broker:
         return Household(
             partitions=self.partitions,
             peers=self.peers,
+            groups=self.groups,
             view=self.view,
             lease=self._lease,
             make_controller=self._make_controller,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigError
+from broker.groups.config import GroupConfig
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from coordinator.cluster import Endpoint
 
@@ -214,6 +215,7 @@ class BrokerConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     topics: TopicDefaults = field(default_factory=TopicDefaults)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    groups: GroupConfig = field(default_factory=GroupConfig)
     explicit: frozenset[str] = frozenset()
     """The keys that were given, as opposed to those left at their default."""
 
@@ -262,6 +264,7 @@ PARTS: dict[str, Any] = {
     "network": NetworkConfig,
     "topics": TopicDefaults,
     "replication": ReplicationConfig,
+    "groups": GroupConfig,
 }
 KEYS = frozenset(item.metadata["key"] for part in PARTS.values() for item in fields(part))
 

@@ -15,17 +15,27 @@ from broker.handlers import (
     controlled_shutdown,
     create_partitions,
     create_topics,
+    delete_groups,
     delete_topics,
     describe_cluster,
     describe_configs,
+    describe_groups,
     fetch,
     find_coordinator,
+    heartbeat,
     init_producer_id,
+    join_group,
+    leave_group,
+    list_groups,
     list_offsets,
     metadata,
+    offset_commit,
+    offset_delete,
+    offset_fetch,
     offset_for_leader_epoch,
     old_produce,
     produce,
+    sync_group,
 )
 from broker.handlers.control import Control
 from coordinator.producer_ids import allocate_producer_ids
@@ -33,6 +43,7 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.groups.manager import Groups
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.replication.isr import IsrKeeper
@@ -58,6 +69,10 @@ class Services(Protocol):
         """The replicas that it hosts."""
 
     @property
+    def groups(self) -> Groups:
+        """The consumer groups that it owns."""
+
+    @property
     def isr_keeper(self) -> IsrKeeper:
         """Whoever is to hear of followers that fetch."""
 
@@ -76,6 +91,9 @@ class Services(Protocol):
     def controller(self) -> Controller:
         """Give its own controller, active or not. Raises: NotController without a session."""
 
+    def wall_ms(self) -> int:
+        """Give the wall clock's time."""
+
     def cluster_for_clients(self) -> ClusterState:
         """Give the cluster as clients are to see it."""
 
@@ -89,6 +107,8 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
     table.update(_data_routes(broker))
     table.update(_metadata_routes(broker))
     table.update(_controller_routes(broker))
+    table.update(_group_routes(broker))
+    table.update(_offset_routes(broker))
     table.update(_peer_routes(broker))
     return table
 
@@ -164,9 +184,6 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
             4,
             describe_configs.refuse,
         ),
-        ApiKey.FIND_COORDINATOR: Route(
-            find_coordinator.handle_find_coordinator, 0, 6, find_coordinator.refuse
-        ),
     }
 
 
@@ -183,6 +200,42 @@ def _controller_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.CREATE_PARTITIONS: Route(widening, 0, 3, create_partitions.refuse),
         ApiKey.INCREMENTAL_ALTER_CONFIGS: Route(incremental, 0, 1, incremental.refuse),
         ApiKey.ALTER_CONFIGS: Route(replacing, 0, 2, replacing.refuse),
+    }
+
+
+def _group_routes(broker: Services) -> dict[ApiKey, Route]:
+    groups = broker.groups
+    finding = find_coordinator.FindCoordinatorHandler(groups, cluster=broker.cluster_for_clients)
+    return {
+        ApiKey.FIND_COORDINATOR: Route(finding, 0, 6, find_coordinator.refuse),
+        ApiKey.JOIN_GROUP: Route(join_group.JoinGroupHandler(groups), 0, 9, join_group.refuse),
+        ApiKey.SYNC_GROUP: Route(sync_group.SyncGroupHandler(groups), 0, 5, sync_group.refuse),
+        ApiKey.HEARTBEAT: Route(heartbeat.HeartbeatHandler(groups), 0, 4, heartbeat.refuse),
+        ApiKey.LEAVE_GROUP: Route(leave_group.LeaveGroupHandler(groups), 0, 5, leave_group.refuse),
+        ApiKey.DESCRIBE_GROUPS: Route(
+            describe_groups.DescribeGroupsHandler(groups), 0, 6, describe_groups.refuse
+        ),
+        ApiKey.LIST_GROUPS: Route(list_groups.ListGroupsHandler(groups), 0, 5, list_groups.refuse),
+        ApiKey.DELETE_GROUPS: Route(
+            delete_groups.DeleteGroupsHandler(groups), 0, 2, delete_groups.refuse
+        ),
+    }
+
+
+def _offset_routes(broker: Services) -> dict[ApiKey, Route]:
+    groups, cluster = broker.groups, broker.cluster_for_clients
+    committing = offset_commit.OffsetCommitHandler(
+        groups,
+        cluster=cluster,
+        wall_ms=broker.wall_ms,
+        metadata_bytes_max=broker.config.groups.offset_metadata_max_bytes,
+    )
+    fetching = offset_fetch.OffsetFetchHandler(groups, cluster=cluster)
+    deleting = offset_delete.OffsetDeleteHandler(groups, cluster=cluster)
+    return {
+        ApiKey.OFFSET_COMMIT: Route(committing, 2, 9, offset_commit.refuse),
+        ApiKey.OFFSET_FETCH: Route(fetching, 1, 9, offset_fetch.refuse),
+        ApiKey.OFFSET_DELETE: Route(deleting, 0, 0, offset_delete.refuse),
     }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
+    from broker.groups.manager import Groups
     from broker.lease import Lease
     from broker.partitions import Partitions
     from broker.peers import Peers
@@ -42,6 +43,7 @@ class Household:
 
     partitions: Partitions
     peers: Peers
+    groups: Groups
     view: ClusterView
     lease: Lease
     make_controller: Callable[[Store, ClusterWatcher], Controller]
@@ -82,6 +84,7 @@ class BrokerSession:
             nursery.start_soon(self.controller.run)
             nursery.start_soon(self._watch_peers)
             await nursery.start(self._obey, registration)
+            nursery.start_soon(household.groups.serve, self.store)
             task_status.started(registration)
         raise AssertionError("the tasks of a session end by raising")
 

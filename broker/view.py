@@ -89,6 +89,12 @@ class ClusterView:
             and not registration.shutting_down
         )
 
+    async def wait_changed(self, previous: ClusterState) -> ClusterState:
+        """Wait until `latest` is another than `previous`, and return it."""
+        while self.latest is previous:
+            await self._changed.wait()
+        return self.latest
+
     async def wait_for(
         self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
     ) -> bool:

@@ -41,8 +41,9 @@ async def prepare(store: Store, *, new_cluster_id: Callable[[], str]) -> str:
 
     Returns: the cluster's id, the new one only if there was none.
     """
-    if await until_answered(partial(store.exists, paths.CLUSTER)) is None:
-        await _create_all(store, cluster_id=new_cluster_id())
+    for newest in (paths.CLUSTER, paths.GROUPS):  # a tree of an earlier release may lack the latter
+        if await until_answered(partial(store.exists, newest)) is None:
+            await _create_all(store, cluster_id=new_cluster_id())
     value, _ = await until_answered(partial(store.get, paths.CLUSTER))
     return records.decode_texts(paths.CLUSTER, value)["cluster_id"]
 
@@ -60,6 +61,7 @@ async def _create_all(store: Store, *, cluster_id: str) -> None:
         (paths.TOPICS, b""),
         (paths.DELETED, b""),
         (paths.PRODUCER_IDS, records.encode_counter(FIRST_PRODUCER_ID)),
+        (paths.GROUPS, b""),
         (paths.CLUSTER, records.encode_texts({"cluster_id": cluster_id})),
     )
     for path, value in znodes:

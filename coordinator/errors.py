@@ -32,6 +32,15 @@ class StaleBrokerEpoch(RequestError):
         self.broker_epoch = broker_epoch
 
 
+class NotGroupOwner(RequestError):
+    """Another broker owns the group (now); ask which one."""
+
+    code = ErrorCode.NOT_COORDINATOR
+
+    def __init__(self, group_id: str) -> None:
+        super().__init__(f"this broker does not own group {group_id!r}: ask FindCoordinator again")
+
+
 class InvalidReplicationFactor(RequestError):
     """There are fewer live brokers than replicas asked for."""
 

@@ -6,6 +6,7 @@ Must never know: what the znodes hold, the store.
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote, unquote
 
 ROOT: Final = "/ottla"
 CLUSTER: Final = "/ottla/cluster"
@@ -22,6 +23,10 @@ ACKNOWLEDGED: Final = "/ottla/brokers/acknowledged"
 TOPICS: Final = "/ottla/topics"
 DELETED: Final = "/ottla/deleted"
 PRODUCER_IDS: Final = "/ottla/producer_ids"
+GROUPS: Final = "/ottla/groups"
+
+_DOTS: Final = {".": "%2E", "..": "%2E%2E"}
+"""Group ids that quoting leaves as they are and that a znode cannot have."""
 
 
 def registration(broker_id: int) -> str:
@@ -42,6 +47,22 @@ def topic(name: str) -> str:
 def deleted(topic_id: bytes) -> str:
     """Name the tombstone of a deleted topic."""
     return f"{DELETED}/{topic_id.hex()}"
+
+
+def group(group_id: str) -> str:
+    """Name the znode of a group, whose id may hold any character."""
+    quoted = quote(group_id, safe="")
+    return f"{GROUPS}/{_DOTS.get(quoted, quoted)}"
+
+
+def group_id(path: str) -> str:
+    """Give the id of the group whose znode this is, or has this name."""
+    return unquote(name(path))
+
+
+def group_offsets(group_id: str, topic_name: str) -> str:
+    """Name the znode of a group's offsets in one topic."""
+    return f"{group(group_id)}/{topic_name}"
 
 
 def parent(path: str) -> str:

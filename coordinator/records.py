@@ -61,7 +61,7 @@ class Tombstone:
 
 def encode_topic(topic: TopicState) -> bytes:
     """Encode a topic with all its partitions, about 25 bytes for each."""
-    return _encode(
+    return encode_fields(
         {
             "topic_id": topic.topic_id,
             "config": dict(topic.config),
@@ -73,7 +73,7 @@ def encode_topic(topic: TopicState) -> bytes:
 def decode_topic(name: str, value: bytes, *, version: int) -> TopicState:
     """Decode the znode of a topic. Raises: RecordUnreadable."""
     path = paths.topic(name)
-    fields = _Fields(path, value)
+    fields = Fields(path, value)
     topic_id = fields.take("topic_id", bytes)
     if len(topic_id) != 16:
         raise RecordUnreadable(f"{path}: a topic id of {len(topic_id)} bytes, 16 wanted")
@@ -83,7 +83,7 @@ def decode_topic(name: str, value: bytes, *, version: int) -> TopicState:
 
 def encode_registration(registration: BrokerRegistration) -> bytes:
     """Encode a registration; its broker epoch is the znode's czxid and is not in the value."""
-    return _encode(
+    return encode_fields(
         {
             "endpoints": [[each.listener, each.host, each.port] for each in registration.endpoints],
             "rack": registration.rack,
@@ -100,7 +100,7 @@ def encode_registration(registration: BrokerRegistration) -> bytes:
 def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegistration:
     """Decode the registration of a broker. Raises: RecordUnreadable."""
     path = paths.registration(broker_id)
-    fields = _Fields(path, value)
+    fields = Fields(path, value)
     return BrokerRegistration(
         broker_id=broker_id,
         broker_epoch=stat.czxid,
@@ -117,18 +117,20 @@ def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegis
 
 def encode_controller(record: ControllerRecord) -> bytes:
     """Encode who decides."""
-    return _encode({"broker_id": record.broker_id, "controller_epoch": record.controller_epoch})
+    return encode_fields(
+        {"broker_id": record.broker_id, "controller_epoch": record.controller_epoch}
+    )
 
 
 def decode_controller(value: bytes) -> ControllerRecord:
     """Decode who decides. Raises: RecordUnreadable."""
-    fields = _Fields(paths.CONTROLLER, value)
+    fields = Fields(paths.CONTROLLER, value)
     return ControllerRecord(fields.take("broker_id", int), fields.take("controller_epoch", int))
 
 
 def encode_incarnation(incarnation: Incarnation) -> bytes:
     """Encode what outlives a registration."""
-    return _encode(
+    return encode_fields(
         {
             "directory_id": incarnation.directory_id,
             "clean": incarnation.clean,
@@ -140,7 +142,7 @@ def encode_incarnation(incarnation: Incarnation) -> bytes:
 
 def decode_incarnation(broker_id: int, value: bytes) -> Incarnation:
     """Decode what outlives a registration. Raises: RecordUnreadable."""
-    fields = _Fields(paths.broker_epoch(broker_id), value)
+    fields = Fields(paths.broker_epoch(broker_id), value)
     return Incarnation(
         fields.take("directory_id", str),
         fields.take("clean", bool),
@@ -151,24 +153,24 @@ def decode_incarnation(broker_id: int, value: bytes) -> Incarnation:
 
 def encode_tombstone(tombstone: Tombstone) -> bytes:
     """Encode a deleted topic."""
-    return _encode({"name": tombstone.name, "waiting_for": list(tombstone.waiting_for)})
+    return encode_fields({"name": tombstone.name, "waiting_for": list(tombstone.waiting_for)})
 
 
 def decode_tombstone(path: str, value: bytes) -> Tombstone:
     """Decode a deleted topic. Raises: RecordUnreadable."""
-    fields = _Fields(path, value)
+    fields = Fields(path, value)
     waiting_for = _integers(path, fields.take("waiting_for", list))
     return Tombstone(fields.take("name", str), waiting_for)
 
 
 def encode_acknowledged(acknowledged: Mapping[int, int]) -> bytes:
     """Encode which registration of each broker the controller has acted on."""
-    return _encode({"brokers": sorted([*pair] for pair in acknowledged.items())})
+    return encode_fields({"brokers": sorted([*pair] for pair in acknowledged.items())})
 
 
 def decode_acknowledged(value: bytes) -> dict[int, int]:
     """Decode which registration of each broker was acted on. Raises: RecordUnreadable."""
-    fields = _Fields(paths.ACKNOWLEDGED, value)
+    fields = Fields(paths.ACKNOWLEDGED, value)
     rows = [_integers(paths.ACKNOWLEDGED, row) for row in fields.take("brokers", list)]
     if any(len(row) != 2 for row in rows):
         raise RecordUnreadable(f"{paths.ACKNOWLEDGED}: a row is not a pair")
@@ -177,26 +179,26 @@ def decode_acknowledged(value: bytes) -> dict[int, int]:
 
 def encode_texts(texts: Mapping[str, str]) -> bytes:
     """Encode a flat map of texts (cluster identity, cluster-wide config)."""
-    return _encode({"values": dict(texts)})
+    return encode_fields({"values": dict(texts)})
 
 
 def decode_texts(path: str, value: bytes) -> dict[str, str]:
     """Decode a flat map of texts. Raises: RecordUnreadable."""
-    return _Fields(path, value).take_texts("values")
+    return Fields(path, value).take_texts("values")
 
 
 def encode_counter(number: int) -> bytes:
     """Encode a counter (controller epoch, next producer id)."""
-    return _encode({"number": number})
+    return encode_fields({"number": number})
 
 
 def decode_counter(path: str, value: bytes) -> int:
     """Decode a counter. Raises: RecordUnreadable."""
-    return _Fields(path, value).take("number", int)
+    return Fields(path, value).take("number", int)
 
 
-class _Fields:
-    """The fields of one decoded znode, taken by name and type."""
+class Fields:
+    """The fields of one decoded znode, taken by name and type. Raises: RecordUnreadable."""
 
     def __init__(self, path: str, value: bytes) -> None:
         self._path = path
@@ -208,6 +210,7 @@ class _Fields:
             )
 
     def take(self, name: str, kind: type[Value]) -> Value:
+        """Give a field that must be there."""
         value = self._fields.get(name)
         if type(value) is not kind:
             raise RecordUnreadable(
@@ -216,9 +219,11 @@ class _Fields:
         return value
 
     def take_optional(self, name: str, kind: type[Value]) -> Value | None:
+        """Give a field that may be missing or null."""
         return None if self._fields.get(name) is None else self.take(name, kind)
 
     def take_texts(self, name: str) -> dict[str, str]:
+        """Give a flat map of texts."""
         texts = self.take(name, dict)
         for pair in texts.items():
             if not all(type(part) is str for part in pair):
@@ -226,7 +231,8 @@ class _Fields:
         return texts
 
 
-def _encode(fields: Mapping[str, Any]) -> bytes:
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """Encode a map of fields, with the number of this format."""
     packed = msgpack.packb({"format": FORMAT, **fields})
     assert isinstance(packed, bytes)
     return packed

@@ -40,7 +40,7 @@ class DecoderSource(Source):
         """Write the body and compile it."""
         self.line("p = 0")
         message = self.read_struct(cls)
-        if not layout_of(cls).is_request:
+        if not layout_of(cls).rest_ignored:
             # Kafka's brokers ignore what follows a request, and librdkafka (2.16) sends such bytes:
             # three at the end of Metadata 13 for all topics.
             with self.block("if p != end:"):

@@ -123,7 +123,7 @@ class Layout:
     """What a declared class looks like on the wire.
 
     `key`, `versions` (both ends included) and `flexible_since` belong to messages; a struct has the
-    versions of the message that holds it.
+    versions of the message that holds it. `rest_ignored` says that bytes may follow the last field.
     """
 
     name: str
@@ -131,7 +131,7 @@ class Layout:
     key: int | None = None
     versions: tuple[int, int] = (0, VERSION_MAX)
     flexible_since: int = VERSION_MAX
-    is_request: bool = False
+    rest_ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ def request(
 ) -> Callable[[type[T]], type[T]]:
     """Declare a request of API `key`, for `versions` (both ends included)."""
     return lambda cls: _declared(
-        cls, key=key, versions=versions, flexible_since=flexible_since, is_request=True
+        cls, key=key, versions=versions, flexible_since=flexible_since, rest_ignored=True
     )
 
 
@@ -195,11 +195,20 @@ def response(
     return lambda cls: _declared(cls, key=key, versions=versions, flexible_since=flexible_since)
 
 
+@dataclass_transform()
+def embedded(*, versions: tuple[int, int]) -> Callable[[type[T]], type[T]]:
+    """Declare what clients write into a bytes field, for `versions` (both ends included).
+
+    Brokers carry it unread. A newer version begins like the newest known one, so bytes may follow.
+    """
+    return lambda cls: _declared(cls, versions=versions, rest_ignored=True)
+
+
 def layout_of(cls: type) -> Layout:
     """Look up how a declared class is laid out. Raises: TypeError for any other class."""
     layout = getattr(cls, "__layout__", None)
     if layout is None:
-        raise TypeError(f"{cls.__name__} is not declared with @request, @response or @struct")
+        raise TypeError(f"{cls.__name__} is not declared as a message or as part of one")
     return cast("Layout", layout)
 
 

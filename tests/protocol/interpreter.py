@@ -189,6 +189,6 @@ def interpret_decode(cls: type, version: int, data: bytes) -> Any:
     layout = layout_of(cls)
     reader = Reader(version, data, flexible=version >= layout.flexible_since)
     message = reader.struct(cls)
-    if reader.position != len(data) and not layout.is_request:
+    if reader.position != len(data) and not layout.rest_ignored:
         raise Refused("trailing")
     return message

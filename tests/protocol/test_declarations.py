@@ -87,8 +87,8 @@ def test_an_api_has_a_request_and_a_response_of_its_name(key: ApiKey) -> None:
         f"{api.name}Request",
         f"{api.name}Response",
     )
-    assert layout_of(api.request).is_request
-    assert not layout_of(api.response).is_request
+    assert layout_of(api.request).rest_ignored
+    assert not layout_of(api.response).rest_ignored
 
 
 @pytest.mark.parametrize(("message", "field"), fields())

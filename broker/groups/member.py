@@ -1,0 +1,139 @@
+"""A member of a group, and what it asks when it joins.
+
+Must never know: the group's state, other members, who waits for an answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from protocol.errors import RequestError
+
+NEW_MEMBER_JOIN_TIMEOUT_S: Final = 300.0
+"""How long a new member is kept that has not heard of its first generation (as in Kafka)."""
+
+NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A member's answer to JoinGroup: its generation and, for the leader, all members.
+
+    `members` are (member id, group instance id, metadata for the chosen protocol).
+    """
+
+    generation_id: int
+    protocol_type: str
+    protocol_name: str
+    leader_id: str
+    member_id: str
+    members: tuple[tuple[str, str | None, bytes], ...] = ()
+    skip_assignment: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A member's answer to SyncGroup: what it is to read."""
+
+    protocol_type: str
+    protocol_name: str
+    assignment: bytes
+
+
+class Reply(Protocol):
+    """Where an answer goes, now or later, once."""
+
+    def answer(self, outcome: Joined | Synced | RequestError, /) -> None:
+        """Take the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What a member says when it joins.
+
+    `needs_member_id`: it can be sent away to come back with an id (KIP-394, version 4).
+    `may_skip_assignment`: as a static leader it can be told not to assign (version 9).
+    """
+
+    member_id: str
+    group_instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocol_type: str
+    protocols: tuple[tuple[str, bytes], ...]
+    reason: str | None = None
+    needs_member_id: bool = False
+    may_skip_assignment: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One member; times are in seconds of the monotonic clock."""
+
+    member_id: str
+    group_instance_id: str | None
+    client_id: str
+    client_host: str
+    session_timeout_ms: int
+    rebalance_timeout_ms: int
+    protocols: tuple[tuple[str, bytes], ...]
+    heard_at: float
+    is_new: bool = False
+    assignment: bytes = b""
+    join_reply: Reply | None = None
+    sync_reply: Reply | None = None
+
+    @classmethod
+    def of(cls, joining: Joining, member_id: str, *, now: float) -> Member:
+        """Make a new member of one that joins."""
+        return cls(
+            member_id=member_id,
+            group_instance_id=joining.group_instance_id,
+            client_id=joining.client_id,
+            client_host=joining.client_host,
+            session_timeout_ms=joining.session_timeout_ms,
+            rebalance_timeout_ms=joining.rebalance_timeout_ms,
+            protocols=joining.protocols,
+            heard_at=now,
+            is_new=True,
+        )
+
+    def adopt(self, joining: Joining) -> None:
+        """Take over what the member says of itself now."""
+        self.client_id, self.client_host = joining.client_id, joining.client_host
+        self.session_timeout_ms = joining.session_timeout_ms
+        self.rebalance_timeout_ms = joining.rebalance_timeout_ms
+        self.protocols = joining.protocols
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it keeps its place by a name of its own (KIP-345)."""
+        return self.group_instance_id is not None
+
+    @property
+    def deadline(self) -> float:
+        """When it is out of time unless it is heard of; one that waits for us is not."""
+        if self.is_new:
+            return self.heard_at + NEW_MEMBER_JOIN_TIMEOUT_S
+        if self.join_reply is not None or self.sync_reply is not None:
+            return NEVER
+        return self.heard_at + self.session_timeout_ms / 1000
+
+    def metadata(self, protocol_name: str) -> bytes:
+        """Give what it says to the leader under a protocol; b"" under one it does not know."""
+        return next((data for name, data in self.protocols if name == protocol_name), b"")
+
+    def answer_join(self, outcome: Joined | RequestError) -> None:
+        """Answer its JoinGroup, if it waits for that."""
+        reply, self.join_reply = self.join_reply, None
+        if reply is not None:
+            reply.answer(outcome)
+
+    def answer_sync(self, outcome: Synced | RequestError) -> None:
+        """Answer its SyncGroup, if it waits for that."""
+        reply, self.sync_reply = self.sync_reply, None
+        if reply is not None:
+            reply.answer(outcome)

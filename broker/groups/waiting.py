@@ -1,0 +1,83 @@
+"""Waiting: for what a group answers later, and for a group that is not at hand yet.
+
+Must never know: what is answered, requests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import trio
+
+from protocol.errors import OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.groups.hosted import HostedGroup
+    from broker.groups.member import Joined, Synced
+
+T = TypeVar("T")
+
+
+class WaitingReply:
+    """Where one answer goes; `wait` gives it. Implements `member.Reply`."""
+
+    __slots__ = ("_answered", "_outcome")
+
+    def __init__(self) -> None:
+        self._outcome: Joined | Synced | RequestError | None = None
+        self._answered = trio.Event()
+
+    def answer(self, outcome: Joined | Synced | RequestError) -> None:
+        """Take the answer."""
+        assert self._outcome is None, "one answer for one request"
+        self._outcome = outcome
+        self._answered.set()
+
+    async def wait(self) -> Joined | Synced:
+        """Give the answer once it has come. Raises: RequestError, where it is a refusal."""
+        await self._answered.wait()
+        assert self._outcome is not None, "that is what was waited for"
+        if isinstance(self._outcome, RequestError):
+            raise self._outcome
+        return self._outcome
+
+
+class Deferred(Generic[T]):
+    """Something that is to be done with a group as soon as the group is at hand."""
+
+    __slots__ = ("_act", "_done", "_error", "_outcome")
+
+    def __init__(self, act: Callable[[HostedGroup | None], T]) -> None:
+        self._act = act
+        self._done = trio.Event()
+        self._outcome: list[T] = []
+        self._error: OttlaError | None = None
+
+    def do(self, hosted: HostedGroup | None) -> None:
+        """Do it; None says that there is no such group."""
+        try:
+            self._outcome.append(self._act(hosted))
+        except OttlaError as error:
+            self._error = error
+        self._done.set()
+
+    def refuse(self, error: OttlaError) -> None:
+        """Give up: it is not done."""
+        self._error = error
+        self._done.set()
+
+    async def wait(self) -> T:
+        """Give what came of it, once it has been done. Raises: what it raised, or why not."""
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._outcome[0]
+
+
+async def settled(outcome: T | Deferred[T]) -> T:
+    """Give what an act gave, at once or once its group is at hand. Raises: as `Deferred.wait`."""
+    if isinstance(outcome, Deferred):
+        return await outcome.wait()
+    return outcome

@@ -1,0 +1,182 @@
+"""OffsetFetch: a group's kept positions. What is being written is waited for, and it is made sure
+that no other broker has taken the group: nobody is told less than was acknowledged.
+
+Must never know: how positions are kept. Source: KIP-447 (stable offsets), KIP-709 (several groups).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import trio
+
+from broker.groups.waiting import settled
+from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
+from protocol.api.offset_fetch import (
+    OffsetFetchResponse,
+    OffsetFetchResponseGroup,
+    OffsetFetchResponsePartition,
+    OffsetFetchResponsePartitions,
+    OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+)
+from protocol.errors import CoordinationError, ErrorCode, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+    from typing import Any
+
+    from broker.dispatch import RequestContext
+    from broker.groups.hosted import HostedGroup
+    from broker.groups.manager import Groups
+    from broker.groups.waiting import Deferred
+    from coordinator.cluster import ClusterState
+    from coordinator.groups.image import CommittedOffset, TopicOffsets
+    from coordinator.groups.writer import Write
+    from protocol.api.offset_fetch import (
+        OffsetFetchRequest,
+        OffsetFetchRequestTopic,
+        OffsetFetchRequestTopics,
+    )
+
+    AskedTopic = OffsetFetchRequestTopic | OffsetFetchRequestTopics
+
+SEVERAL_SINCE = 8
+GROUP_ERRORS_SINCE = 2
+NOTHING_COMMITTED = -1
+
+
+class _Settling(NamedTuple):
+    """A group whose writes are being waited for."""
+
+    hosted: HostedGroup
+    write: Write
+
+
+class _Found(NamedTuple):
+    """What is kept of one group, topic by topic, or why that cannot be told."""
+
+    topics: Sequence[tuple[str, Sequence[tuple[int, CommittedOffset | None]]]]
+    code: ErrorCode = ErrorCode.NONE
+
+
+class OffsetFetchHandler:
+    """Tells positions."""
+
+    def __init__(self, groups: Groups, *, cluster: Callable[[], ClusterState]) -> None:
+        self._groups = groups
+        self._cluster = cluster
+
+    def __call__(
+        self, request: OffsetFetchRequest, context: RequestContext
+    ) -> Coroutine[Any, Any, OffsetFetchResponse]:
+        """Answer group by group."""
+        if context.api_version >= SEVERAL_SINCE:
+            begins = [(g.group_id, g.topics, self._begin(g.group_id)) for g in request.groups]
+            return self._answer_for_each(begins)
+        return self._answer_for_one(
+            request.topics, self._begin(request.group_id), version=context.api_version
+        )
+
+    def _begin(self, group_id: str) -> _Begun:
+        try:
+            return self._groups.enter(group_id, _settle)
+        except RequestError as error:
+            return error
+
+    async def _answer_for_one(
+        self, topics: Sequence[AskedTopic] | None, outcome: _Begun, *, version: int
+    ) -> OffsetFetchResponse:
+        found = await self._find(topics, outcome)
+        partition_code = found.code if version < GROUP_ERRORS_SINCE else ErrorCode.NONE
+        return OffsetFetchResponse(
+            error_code=found.code,
+            topics=[
+                OffsetFetchResponseTopic(
+                    name,
+                    [
+                        OffsetFetchResponsePartition(*_told(index, kept), error_code=partition_code)
+                        for index, kept in partitions
+                    ],
+                )
+                for name, partitions in found.topics
+            ],
+        )
+
+    async def _answer_for_each(
+        self, begins: Iterable[tuple[str, Sequence[AskedTopic] | None, _Begun]]
+    ) -> OffsetFetchResponse:
+        response = OffsetFetchResponse()
+        for group_id, topics, outcome in begins:
+            found = await self._find(topics, outcome)
+            answer = OffsetFetchResponseGroup(group_id, error_code=found.code)
+            response.groups.append(answer)
+            for name, partitions in found.topics:
+                told = [
+                    OffsetFetchResponsePartitions(*_told(index, kept)) for index, kept in partitions
+                ]
+                answer.topics.append(OffsetFetchResponseTopics(name, told))
+        return response
+
+    async def _find(self, topics: Sequence[AskedTopic] | None, outcome: _Begun) -> _Found:
+        code = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        with trio.move_on_after(COMMIT_TIMEOUT_S):
+            try:
+                return self._look_up(topics, await _durable_offsets(outcome))
+            except RequestError as error:
+                code = error.code
+            except CoordinationError:
+                code = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        nothing = [(t.name, [(p, None) for p in t.partition_indexes]) for t in topics or ()]
+        return _Found(nothing, code)
+
+    def _look_up(
+        self, topics: Sequence[AskedTopic] | None, offsets: Mapping[str, TopicOffsets]
+    ) -> _Found:
+        known = {name: kept for name, kept in offsets.items() if self._is_current(name, kept)}
+        if topics is None:
+            return _Found([(name, list(kept.partitions.items())) for name, kept in known.items()])
+        found = []
+        for topic in topics:
+            partitions = known[topic.name].partitions if topic.name in known else {}
+            found.append(
+                (topic.name, [(index, partitions.get(index)) for index in topic.partition_indexes])
+            )
+        return _Found(found)
+
+    def _is_current(self, name: str, kept: TopicOffsets) -> bool:
+        """Say whether offsets are not those of an earlier topic of the same name."""
+        topic = self._cluster().topics.get(name)
+        return topic is None or topic.topic_id == kept.topic_id
+
+
+_Begun: TypeAlias = "_Settling | RequestError | Deferred[_Settling | None] | None"
+
+
+def _settle(hosted: HostedGroup | None) -> _Settling | None:
+    return None if hosted is None else _Settling(hosted, hosted.settle_offsets())
+
+
+async def _durable_offsets(outcome: _Begun) -> Mapping[str, TopicOffsets]:
+    """Give what is durable once nothing is under way. Raises: RequestError, CoordinationError."""
+    if isinstance(outcome, RequestError):
+        raise outcome
+    settling = await settled(outcome)
+    if settling is None:
+        return {}
+    await settling.write.wait()
+    return settling.hosted.offsets
+
+
+def _told(index: int, kept: CommittedOffset | None) -> tuple[int, int, int, str]:
+    if kept is None:
+        return index, NOTHING_COMMITTED, -1, ""
+    return index, kept.offset, kept.leader_epoch, kept.metadata
+
+
+def refuse(request: OffsetFetchRequest, code: ErrorCode, _message: str) -> OffsetFetchResponse:
+    """Answer with an error for each group, or for the one."""
+    return OffsetFetchResponse(
+        error_code=code,
+        groups=[OffsetFetchResponseGroup(g.group_id, error_code=code) for g in request.groups],
+    )

@@ -1,0 +1,1 @@
+"""Consumer groups in the store: who owns one, its committed offsets, its membership as bytes."""
