@@ -70,10 +70,12 @@ class GroupRun:
         self._add_load(name, first=first, partitions=partitions)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic whose records have been processed; it is judged no further."""
+        """Delete a topic once all its records are processed; it is judged no further."""
+        ends: dict[Partition, int] = {}
         for load in [load for load in self._loads if load.topic == name]:
-            load.stop()
+            ends |= self._end(load)
             self._loads.remove(load)
+        self._wait_ends(ends)
         gone = [partition for partition in self.partitions if partition.topic == name]
         self.partitions = [p for p in self.partitions if p.topic != name]
         for partition in gone:
@@ -92,10 +94,13 @@ class GroupRun:
         return member
 
     def wait_shared(self, *members: Member) -> None:
-        """Wait until these own all partitions, each of them some and none the same."""
+        """Wait until these own all partitions, each of them some and none the same.
+
+        What they own of topics that were deleted is theirs to know.
+        """
 
         def shared() -> bool:
-            owned = [member.owned for member in members]
+            owned = [member.owned.intersection(self.partitions) for member in members]
             return all(owned) and sorted(p for some in owned for p in some) == self.partitions
 
         names = ", ".join(member.spec.name for member in members)
@@ -124,10 +129,8 @@ class GroupRun:
         """Stop the load, let the members come to its end and leave, and judge the run."""
         ends: dict[Partition, int] = {}
         for load in self._loads:
-            load.stop()
-            ends |= {Partition(load.topic, index): end for index, end in load.ends().items()}
-        self.wait(lambda: self._ends(Consumed) == ends, f"not everything is processed: {ends}")
-        self.wait(lambda: self._ends(Committed) == ends, f"not everything is committed: {ends}")
+            ends |= self._end(load)
+        self._wait_ends(ends)
         running = [member for member in self.members.values() if member.is_running]
         for member in running:
             member.ask_to_leave()
@@ -171,6 +174,16 @@ class GroupRun:
         )
         self._loads.append(load)
         load.start()
+
+    def _end(self, load: Load) -> dict[Partition, int]:
+        """Stop a load. Returns: the end offsets of its partitions."""
+        load.stop()
+        return {Partition(load.topic, index): end for index, end in load.ends().items()}
+
+    def _wait_ends(self, ends: dict[Partition, int]) -> None:
+        """Wait until partitions have been processed, and committed, up to these ends."""
+        self.wait(lambda: ends.items() <= self._ends(Consumed).items(), f"not processed: {ends}")
+        self.wait(lambda: ends.items() <= self._ends(Committed).items(), f"not committed: {ends}")
 
     def _ends(self, kind: type[Consumed] | type[Committed]) -> dict[Partition, int]:
         """Return how far each partition has been processed, or committed."""
