@@ -13,6 +13,7 @@ import structlog
 import trio
 
 from broker.dispatch import Dispatch
+from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
 from broker.groups.manager import Groups
 from broker.lease import Lease
@@ -34,6 +35,7 @@ from coordinator.bootstrap import new_cluster_id
 from coordinator.cluster import Endpoint
 from coordinator.controller import Controller
 from coordinator.errors import BrokerIdInUse, NotController
+from coordinator.events import ConfigChecks
 from coordinator.membership import BrokerFacts
 from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, StorageError
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from broker.config import BrokerConfig
     from broker.log.disk import Disk
+    from broker.partition import Partition
     from client.environment import Environment, NetworkListener
     from coordinator.cluster import ClusterState
     from coordinator.store import Store, StoreFactory
@@ -70,6 +73,7 @@ class Broker:
         self.config = config
         self.broker_id = config.node.node_id
         self.view = ClusterView()
+        self.settings = DynamicConfig(config, cluster=lambda: self.view.latest)
         self._environment = environment
         self._disk = disk
         self._connect_store = connect_store
@@ -212,8 +216,14 @@ class Broker:
             lease=self._lease,
             make_controller=self._make_controller,
             new_cluster_id=lambda: new_cluster_id(self._environment.random.randbytes),
+            adopt_settings=self._adopt_settings,
             adopt_cluster=self._adopt_cluster,
         )
+
+    def _adopt_settings(self, cluster: ClusterState) -> None:
+        """Have what does not look for itself follow what we are given at run time."""
+        self.partitions.set_topic_defaults(self.settings.topic_defaults(cluster))
+        self._server.limit_connections(self.settings.as_of(cluster).network.max_connections)
 
     def _adopt_cluster(self, cluster_id: str) -> None:
         """Note which cluster our data belongs to, and refuse to join another with it."""
@@ -234,7 +244,7 @@ class Broker:
             self.broker_id,
             watcher,
             random_bytes=self._environment.random.randbytes,
-            validate_config=check_topic_config,
+            checks=ConfigChecks(topic=check_topic_config, broker=check_broker_config),
         )
 
     # Parts.
@@ -254,6 +264,8 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
+            log_start_moved=self._log_start_moved,
+            isr_due=self._propose_isr_soon,
         )
         return Partitions(
             disk=self._disk,
@@ -264,6 +276,9 @@ class Broker:
             wall_ms=self._environment.wall_ms,
         )
 
+    def _propose_isr_soon(self, partition: Partition) -> None:
+        self.isr_keeper.look_at(partition)
+
     def _fail(self, error: StorageError) -> None:
         # One data directory: when it fails the broker has nothing left to serve with, and leaves
         # leadership to those who have (Kafka stops as well when its last log directory fails).
@@ -272,12 +287,16 @@ class Broker:
             log_events.error("data_directory_failed", error=str(error))
             self.stop()
 
+    def _log_start_moved(self) -> None:
+        self.partitions.log_start_moved()
+
     async def _keep_house(self) -> None:
         """Write checkpoints and apply retention, from time to time."""
         retention_s = self.config.replication.log_retention_check_interval_ms / 1000
         next_retention = trio.current_time() + retention_s
         while True:
-            await trio.sleep(CHECKPOINT_INTERVAL_S)
+            with trio.move_on_after(CHECKPOINT_INTERVAL_S):
+                await self.partitions.wait_log_start_moved()
             try:
                 await self.partitions.write_checkpoints()
                 if trio.current_time() >= next_retention:

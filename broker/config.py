@@ -8,7 +8,7 @@ Must never know: where the text comes from, logs, the network.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigError
@@ -202,6 +202,16 @@ class ReplicationConfig:
     replica_fetch_backoff_ms: int = setting(
         "replica.fetch.backoff.ms", 1_000, doc="The pause after a fetch that failed."
     )
+    leader_throttled_rate: int = setting(
+        "leader.replication.throttled.rate",
+        INT64_MAX,
+        doc="Bytes in a second that this broker sends of throttled replicas that it leads.",
+    )
+    follower_throttled_rate: int = setting(
+        "follower.replication.throttled.rate",
+        INT64_MAX,
+        doc="Bytes in a second that this broker fetches for throttled replicas.",
+    )
     log_retention_check_interval_ms: int = setting(
         "log.retention.check.interval.ms", 300_000, at_least=1, doc="How often old segments go."
     )
@@ -228,18 +238,20 @@ class BrokerConfig:
         given = _with_aliases_resolved(properties)
         unknown = sorted(given.keys() - KEYS)
         if unknown:
-            raise ConfigError(_unknown_key(unknown[0]))
-        parts: dict[str, Any] = {
-            name: part(
-                **{
-                    item.name: read_setting(item, given[item.metadata["key"]])
-                    for item in fields(part)
-                    if item.metadata["key"] in given
-                }
-            )
-            for name, part in PARTS.items()
-        }
-        return cls(**parts, explicit=frozenset(given))
+            raise ConfigError(why_unknown(unknown[0]))
+        return cls().overlaid(given)
+
+    def overlaid(self, texts: Mapping[str, str]) -> BrokerConfig:
+        """Give the configuration with some settings replaced. Raises: ConfigError."""
+        parts: dict[str, Any] = {}
+        for name, part in PARTS.items():
+            changed = {
+                item.name: read_setting(item, texts[item.metadata["key"]])
+                for item in fields(part)
+                if item.metadata["key"] in texts
+            }
+            parts[name] = replace(getattr(self, name), **changed)
+        return replace(self, **parts, explicit=self.explicit | texts.keys())
 
     def settings(self) -> Iterator[tuple[Field[Any], object]]:
         """Iterate over all settings as (field with metadata, value)."""
@@ -325,6 +337,7 @@ def _with_aliases_resolved(properties: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
-def _unknown_key(key: str) -> str:
+def why_unknown(key: str) -> str:
+    """Say that there is no such setting, and which one may be meant."""
     near = difflib.get_close_matches(key, KEYS, n=1)
     return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

@@ -82,6 +82,18 @@ class OffsetNotAvailable(RequestError):
     code = ErrorCode.OFFSET_NOT_AVAILABLE
 
 
+class OffsetNotCommitted(RequestError):
+    """Records are to be deleted that are not committed, or not there."""
+
+    code = ErrorCode.OFFSET_OUT_OF_RANGE
+
+    def __init__(self, partition: str, *, offset: int, high_watermark: int) -> None:
+        super().__init__(
+            f"offset {offset} of {partition} is not in [0, {high_watermark}]: only what lies below"
+            " the high watermark can be deleted"
+        )
+
+
 class PeerUnknown(OttlaError):
     """Another broker is wanted that is not registered with the coordinator."""
 

@@ -2,24 +2,32 @@
 
 It sees the log and the high watermark and moves neither; its partition does, by what is decided
 here. Must never know: roles, who waits, how records are written or read.
-Source: KIP-207, KIP-497, KIP-841, KIP-966.
+Source: KIP-107, KIP-207, KIP-497, KIP-841, KIP-966.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import inf
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from broker.errors import NotLeader, StaleBrokerEpoch
 from broker.replication.progress import FollowerProgress, Progress
+from coordinator.cluster import NO_LEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
     from broker.log.log import Log
     from broker.watermark import Watermark
     from coordinator.cluster import PartitionState
+
+SUCCESSION_S: Final = 1.0
+"""How long nothing is appended so that a successor can catch up; then the leader goes on, and hands
+over at whatever moment the successor has everything."""
+RESIGNATION_S: Final = 5.0
+"""How long nothing is appended while the controller has not answered a resignation."""
 
 
 class Leadership:
@@ -28,8 +36,7 @@ class Leadership:
     def __init__(self, state: PartitionState, *, log: Log, high_watermark: Watermark) -> None:
         self.pending_isr: Mapping[int, int] | None = None
         """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
-        self.handing_over = False
-        """Whether another leader is about to be elected, at the end that the log has now."""
+        self._appends_from = 0.0
         self._state = state
         self._log = log
         self._high_watermark = high_watermark
@@ -38,6 +45,7 @@ class Leadership:
             epoch_start_offset=log.log_end_offset,
             led_since=trio.current_time(),
         )
+        self._note_successor()
 
     def obey(self, state: PartitionState) -> bool:
         """Take over a state of the same leader epoch that is not older: it settles a proposal.
@@ -48,7 +56,43 @@ class Leadership:
         if state.partition_epoch == known.partition_epoch:
             return False
         self.pending_isr = None
+        if state.successor_id != known.successor_id:
+            self._note_successor()
         return state.isr != known.isr
+
+    # Handing over.
+
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether another leader is about to be elected, at the end that the log has now."""
+        return trio.current_time() < self._appends_from
+
+    def hand_over(self) -> None:
+        """Append nothing more: this broker is about to stop."""
+        self._appends_from = inf
+
+    def _note_successor(self) -> None:
+        if self._appends_from != inf:
+            named = self._state.successor_id != NO_LEADER
+            self._appends_from = trio.current_time() + SUCCESSION_S if named else 0.0
+
+    def resigns_to(self, follower_id: int) -> bool:
+        """Resign if this follower is the successor and has all that is here. Returns: whether."""
+        return follower_id == self._state.successor_id and self._resign()
+
+    def _resign(self) -> bool:
+        """Propose an ISR without ourselves, which is how a leader says that it has handed over."""
+        successor = self._progress.followers.get(self._state.successor_id)
+        if (
+            self.pending_isr is not None
+            or successor is None
+            or successor.durable_end_offset < self._log.log_end_offset
+        ):
+            return False
+        us = self._state.leader_id
+        self.pending_isr = {r: self._broker_epoch(r) for r in self._state.isr if r != us}
+        self._appends_from = max(self._appends_from, trio.current_time() + RESIGNATION_S)
+        return True
 
     # The high watermark.
 
@@ -68,7 +112,19 @@ class Leadership:
         """Whether nothing that an earlier leader committed can lie above the high watermark."""
         return self._high_watermark.value >= self._progress.epoch_start_offset
 
-    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> bool:
+    def low_watermark(self, *, log_start_offset: int, live: Container[int]) -> int:
+        """Give the offset below which no live replica holds a record; -1 while one is unheard.
+
+        `log_start_offset` is ours, as far as it survives a crash.
+        """
+        return self._progress.low_watermark(
+            log_start_offset=log_start_offset,
+            members=[replica for replica in self._state.replicas if replica in live],
+        )
+
+    def follower_fetched(
+        self, follower_id: int, offset: int, *, broker_epoch: int, log_start_offset: int
+    ) -> bool:
         """Count a follower's fetch: all below `offset` is durable there under our epoch.
 
         Returns: whether it acknowledges anything; an offset beyond our log is of another history.
@@ -89,6 +145,7 @@ class Leadership:
         if offset > log_end_offset:
             return False
         follower.fetched(offset, log_end_offset=log_end_offset, now=trio.current_time())
+        follower.log_start_offset = log_start_offset
         return True
 
     # The ISR.
@@ -100,7 +157,7 @@ class Leadership:
         The broker epochs proposed are those that made the followers eligible: a later incarnation
         may lack what an earlier one held.
         """
-        if self.pending_isr is not None:
+        if self.pending_isr is not None or self._resign():
             return
         replicas, isr = self._state.replicas, self._state.isr
         lagging = self._progress.lagging(

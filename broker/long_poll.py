@@ -1,4 +1,7 @@
-"""Waiting until one of several partitions has more to read. Must never know: requests, replies."""
+"""Waiting until one of several partitions has changed: has more to read, as a rule.
+
+Must never know: requests, replies.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from broker.partition import Partition
 
@@ -23,7 +26,7 @@ class LongPoll:
         self._event = trio.Event()
 
     def notice(self, partition: Partition) -> None:
-        """Note that a partition may have more to read (called by the partition)."""
+        """Note that a partition may have changed (called by the partition)."""
         self._changed[partition] = None
         self._event.set()
 
@@ -38,8 +41,21 @@ class LongPoll:
 @contextmanager
 def watching(partitions: Iterable[Partition], *, uncommitted: bool) -> Iterator[LongPoll]:
     """Be told of every append (`uncommitted`, a follower's view) or of every commit."""
-    poll = LongPoll()
     watched = [p.fetchers_waiting if uncommitted else p.consumers_waiting for p in partitions]
+    with _noticed_by(watched) as poll:
+        yield poll
+
+
+@contextmanager
+def watching_log_starts(partition: Partition) -> Iterator[LongPoll]:
+    """Be told whenever the low watermark of a partition may have moved."""
+    with _noticed_by([partition.deleters_waiting]) as poll:
+        yield poll
+
+
+@contextmanager
+def _noticed_by(watched: list[dict[Callable[[Partition], None], None]]) -> Iterator[LongPoll]:
+    poll = LongPoll()
     notice = poll.notice
     for waiting in watched:
         waiting[notice] = None

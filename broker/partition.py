@@ -3,7 +3,7 @@
 Role, leader epoch, log and watermarks change here and nowhere else, always between two
 checkpoints: nothing can run between the lines. What a leader alone knows is in its `Leadership`.
 Must never know: requests, replies, connections, how the ISR and what is committed are decided.
-Source: KIP-101, KIP-207, KIP-320, KIP-966.
+Source: KIP-101, KIP-107, KIP-207, KIP-320, KIP-966.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from broker.errors import (
     NotEnoughReplicas,
     NotLeader,
     OffsetNotAvailable,
+    OffsetNotCommitted,
     PartitionOffline,
     UnknownLeaderEpoch,
 )
@@ -28,7 +29,7 @@ from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from broker.log.appends import Appended
     from broker.log.flush import Flusher
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 ACKS_ALL = -1
 ANY_EPOCH = -1
+UNKNOWN_OFFSET = -1
+COMMITTED = -1
+"""Stands for the high watermark where records are deleted."""
 
 log_events = structlog.get_logger()
 
@@ -52,6 +56,10 @@ class PartitionContext:
     """Whether the coordinator still counts on us; without it nobody leads."""
     storage_failed: Callable[[StorageError], None]
     """Called when a disk has failed under a partition."""
+    isr_due: Callable[[Partition], None]
+    """Called when a leader may have to propose an ISR, also one without itself."""
+    log_start_moved: Callable[[], None] = lambda: None
+    """Called when a log starts elsewhere: until that is noted a crash would undo it."""
 
 
 class Partition:
@@ -72,9 +80,12 @@ class Partition:
         """What this replica knows as leader, while it leads."""
         self.high_watermark = Watermark(0)
         self.durable = Watermark(log.durable_end_offset)
+        self.noted_log_start = log.log_start_offset
+        """Where our log will start at least, also after a crash."""
         # In the order of arrival, so that a run can be repeated.
         self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
         self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
+        self.deleters_waiting: dict[Callable[[Partition], None], None] = {}
         self._context = context
 
     def __repr__(self) -> str:
@@ -143,6 +154,12 @@ class Partition:
         if self.leadership is not None and self.leadership.obey(state):
             log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
+        self._follow_state()
+
+    def _follow_state(self) -> None:
+        """Draw what a leader must from a state that it has taken over."""
+        if self.leadership is not None and self.leadership.is_handing_over:
+            self._context.isr_due(self)
         self.advance_high_watermark()
 
     def _lead(self, state: PartitionState) -> None:
@@ -153,7 +170,7 @@ class Partition:
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         # What was appended as a follower may still wait for its fsync.
         self._context.flusher.schedule(self)
-        self.advance_high_watermark()
+        self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:
         """Stop serving: the partition leaves this broker or its disk failed."""
@@ -167,6 +184,7 @@ class Partition:
         self.durable.abort(reason)
         self._wake(self.fetchers_waiting)
         self._wake(self.consumers_waiting)
+        self._wake(self.deleters_waiting)
 
     def require_leader(self, *, leader_epoch: int = ANY_EPOCH) -> Leadership:
         """Give what the leader knows, or refuse.
@@ -192,7 +210,7 @@ class Partition:
 
         Raises: NotEnoughReplicas (acks=all with too small an ISR), NotLeader, what the log raises.
         """
-        if self.require_leader().handing_over:
+        if self.require_leader().is_handing_over:
             raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
@@ -206,7 +224,7 @@ class Partition:
     def hand_over(self) -> None:
         """Append nothing more as this leader: another one is about to be elected."""
         if self.leadership is not None:
-            self.leadership.handing_over = True
+            self.leadership.hand_over()
 
     async def wait_committed(self, end_offset: int, *, leader_epoch: int) -> None:
         """Return once all below `end_offset`, appended under `leader_epoch`, is committed.
@@ -224,10 +242,11 @@ class Partition:
         self._require_epoch(leader_epoch)
         await self.durable.wait_reached(end_offset)
 
-    def _require_epoch(self, leader_epoch: int) -> None:
+    def _require_epoch(self, leader_epoch: int) -> Leadership:
         # Under another epoch the same offset may hold another record.
         if self.leadership is None or self.leader_epoch != leader_epoch:
             raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
+        return self.leadership
 
     # The leader: replication.
 
@@ -238,19 +257,69 @@ class Partition:
         if self.high_watermark.advance(self.leadership.committed_end_offset):
             self._wake(self.consumers_waiting)
 
-    def follower_fetched(self, follower_id: int, offset: int, *, broker_epoch: int) -> None:
+    def follower_fetched(
+        self,
+        follower_id: int,
+        offset: int,
+        *,
+        broker_epoch: int,
+        log_start_offset: int = UNKNOWN_OFFSET,
+    ) -> None:
         """Count a follower's fetch: all below `offset` is durable there under our epoch.
 
         Raises: what `require_leader` and `Leadership.follower_fetched` raise.
         """
-        if self.require_leader().follower_fetched(follower_id, offset, broker_epoch=broker_epoch):
+        if self.require_leader().follower_fetched(
+            follower_id, offset, broker_epoch=broker_epoch, log_start_offset=log_start_offset
+        ):
             self.advance_high_watermark()
+            self._wake(self.deleters_waiting)
 
     def isr_refused(self) -> None:
         """Drop a proposal that the controller is sure not to have taken."""
         if self.leadership is not None:
             self.leadership.pending_isr = None
             self.advance_high_watermark()
+
+    # Deleting records.
+
+    def delete_records(self, offset: int) -> int:
+        """Forget all below `offset` (-1: all that is committed) here, and have followers do so.
+
+        Returns: that offset.
+        Raises: what `require_leader` raises, OffsetNotCommitted, StorageError.
+        """
+        self.require_leader()
+        committed = self.high_watermark.value
+        target = committed if offset == COMMITTED else offset
+        if not 0 <= target <= committed:
+            raise OffsetNotCommitted(self.name, offset=offset, high_watermark=committed)
+        if target > self.log.log_start_offset:
+            self._start_log_at(target)
+        return target
+
+    def low_watermark(self, *, leader_epoch: int, live: Container[int]) -> int:
+        """Give the offset below which no live replica holds a record; -1 where one is unheard.
+
+        Raises: NotLeader where `leader_epoch` is over.
+        """
+        leadership = self._require_epoch(leader_epoch)
+        return leadership.low_watermark(log_start_offset=self.noted_log_start, live=live)
+
+    def log_start_noted(self, offset: int) -> None:
+        """Take note that a crash would leave the log starting at `offset`."""
+        if offset > self.noted_log_start:
+            self.noted_log_start = offset
+            self._wake(self.deleters_waiting)
+
+    def live_brokers_changed(self) -> None:
+        """Take note that other replicas may count now."""
+        self._wake(self.deleters_waiting)
+
+    def _start_log_at(self, offset: int) -> None:
+        with self._storage_watched():
+            self.log.advance_log_start(offset)
+        self._context.log_start_moved()
 
     # The disk.
 
@@ -345,8 +414,7 @@ class Partition:
         """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
         self.high_watermark.advance(min(high_watermark, self.log.log_end_offset))
         if self.log.log_start_offset < log_start_offset <= self.log.log_end_offset:
-            with self._storage_watched():
-                self.log.advance_log_start(log_start_offset)
+            self._start_log_at(log_start_offset)
 
     def truncate(self, end_offset: int) -> None:
         """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
@@ -386,11 +454,13 @@ class Partition:
         with self._storage_watched():
             self.log.reset_to(offset)
         self._log_was_cut()
+        self._context.log_start_moved()
 
     def _log_was_cut(self) -> None:
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
+        self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
 
     def _wake(self, waiting: Iterable[Callable[[Partition], None]]) -> None:
         for wake in tuple(waiting):

@@ -23,7 +23,7 @@ from coordinator.topic_config import min_insync_replicas
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from broker.log.directory import DataDirectory
     from broker.log.disk import Disk
@@ -50,8 +50,8 @@ class Partitions:
         topic_defaults: Mapping[str, str],
         wall_ms: Callable[[], int],
     ) -> None:
+        self.directory = directory
         self._disk = disk
-        self._directory = directory
         self._context = context
         self._fetchers = fetchers
         self._topic_defaults = topic_defaults
@@ -59,9 +59,11 @@ class Partitions:
         self._hosted: dict[tuple[str, int], Partition] = {}
         self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
-        self._obeyed: dict[str, tuple[TopicState, int]] = {}
+        self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
+        self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
+        self._log_starts_moved = trio.Event()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -93,40 +95,77 @@ class Partitions:
             raise UnknownTopicId(f"no topic has the id {topic_id.hex()}")
         return topic.name
 
+    def offline(self) -> Iterator[tuple[tuple[str, int], OfflineLog]]:
+        """Iterate over the replicas whose logs could not be opened, by topic and number."""
+        return iter(tuple(self._offline.items()))
+
+    def live_brokers(self) -> Collection[int]:
+        """Give the ids of the brokers that are there."""
+        return self._cluster.brokers.keys()
+
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
         return (partition for partition in self if partition.is_leader)
 
     # Obeying the controller.
 
+    def set_topic_defaults(self, defaults: Mapping[str, str]) -> None:
+        """Take over what topics get that do not say it themselves, with the next `obey`."""
+        if defaults != self._topic_defaults:
+            self._topic_defaults = defaults
+
     async def obey(self, cluster: ClusterState, *, broker_epoch: int) -> None:
         """Open, lead, follow or give up partitions as the cluster's state says.
 
         Raises: StorageError.
         """
-        self._cluster = cluster
+        before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
-            if self._obeyed.get(name) != (topic, broker_epoch):
+            wanted = (topic, broker_epoch, self._topic_defaults)
+            if self._obeyed.get(name) != wanted:
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
-                self._obeyed[name] = (topic, broker_epoch)
+                self._obeyed[name] = wanted
         for name in [name for name in self._obeyed if name not in cluster.topics]:
             del self._obeyed[name]
             for partition in self:
                 if partition.topic == name:
                     self._fetchers.forget(partition)
                     partition.close()
+        if cluster.brokers is not before.brokers:
+            for partition in self.led():
+                partition.live_brokers_changed()
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
-        config = LogConfig.of({**self._topic_defaults, **topic.config})
+        config = LogConfig.of({**self._topic_defaults, **topic.settings})
+        left = self._unlisted.pop(topic.name, {})
         for index, state in enumerate(topic.partitions):
-            if self._context.broker_id not in state.replicas or self._is_offline(topic, index):
+            if self._context.broker_id not in state.replicas:
+                self._leave(topic, index, broker_epoch=broker_epoch)
+                continue
+            if self._is_offline(topic, index):
                 continue
             partition = self._hosted.get((topic.name, index))
             if partition is None or partition.topic_id != topic.topic_id:
                 partition = await self._open(topic, index, config)
             if partition.log.config != config:
                 partition.log.reconfigure(config)
-            self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
+            is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
+            if is_new or index in left:
+                self._fetch_if_following(partition)
+
+    def _leave(self, topic: TopicState, index: int, *, broker_epoch: int) -> None:
+        """Take no more part in a partition that does not list us; its log stays for now."""
+        key = (topic.name, index)
+        found: Partition | OfflineLog | None = self._hosted.get(key) or self._offline.get(key)
+        if found is None or found.topic_id != topic.topic_id:
+            return
+        if isinstance(found, Partition):
+            state = topic.partitions[index]
+            self._fetchers.forget(found)
+            found.apply(state, broker_epoch=broker_epoch, min_isr=1)
+            if found.state is not state:  # that was old news
+                return
+        self._unlisted.setdefault(topic.name, {})[index] = found
 
     def _is_offline(self, topic: TopicState, index: int) -> bool:
         """Say whether the replica has no log here; what is left of another topic's is set aside."""
@@ -140,13 +179,16 @@ class Partitions:
 
     def _hand_role(
         self, partition: Partition, state: PartitionState, *, broker_epoch: int, topic: TopicState
-    ) -> None:
+    ) -> bool:
+        """Tell a replica what it is now. Returns: whether it has another leader or role."""
         min_isr = min_insync_replicas(
-            {**self._topic_defaults, **topic.config}, replication_factor=len(state.replicas)
+            {**self._topic_defaults, **topic.settings},
+            replication_factor=state.replication_factor,
         )
-        if not partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr):
-            return
-        if partition.is_leader or state.leader_id in (NO_LEADER, self._context.broker_id):
+        return partition.apply(state, broker_epoch=broker_epoch, min_isr=min_isr)
+
+    def _fetch_if_following(self, partition: Partition) -> None:
+        if partition.is_leader or partition.leader_id in (NO_LEADER, self._context.broker_id):
             self._fetchers.forget(partition)
         else:
             self._fetchers.follow(partition)
@@ -160,7 +202,7 @@ class Partitions:
         if (topic.name, index) in self._checkpoints:
             # What is noted of the log that was here would be believed of the new one.
             await self.write_checkpoints()
-        path = self._directory.partition_path(topic.name, index)
+        path = self.directory.partition_path(topic.name, index)
         log = Log.create(self._disk, path, config, topic_id=topic.topic_id, wall_ms=self._wall_ms)
         return self._host(topic.name, index, log)
 
@@ -193,6 +235,30 @@ class Partitions:
             log_events.info("replica_deleted", partition=f"{topic}-{index}")
         return len(doomed) + len(lost)
 
+    @property
+    def unlisted(self) -> list[TopicState]:
+        """The topics, as last obeyed, of which we hold replicas that they do not list."""
+        return [
+            self._cluster.topics[name] for name in self._unlisted if name in self._cluster.topics
+        ]
+
+    def drop_unlisted(self, topic: TopicState) -> None:
+        """Delete our replicas that a topic does not list, where that is still what was obeyed.
+
+        Only for one who knows that nobody counts on them: see `BrokerSession`.
+        """
+        if self._cluster.topics.get(topic.name) is not topic:
+            return
+        for index, found in self._unlisted.pop(topic.name, {}).items():
+            if isinstance(found, Partition):
+                found.close()
+                found.log.delete()
+                del self._hosted[topic.name, index]
+            else:
+                found.delete()
+                del self._offline[topic.name, index]
+            log_events.info("replica_removed", partition=f"{topic.name}-{index}")
+
     # The data directory.
 
     def load(self, *, clean: bool) -> None:
@@ -201,17 +267,17 @@ class Partitions:
         A log that cannot be opened takes its replica offline. Raises: StorageError where it is
         the directory that cannot be used.
         """
-        self._directory.finish_deletes()
+        self.directory.finish_deletes()
         if not clean:
             # Thousands of recoveries each sync some files: after this there is little left to do.
             self._disk.write_back()
-        self._checkpoints = self._directory.read_checkpoints()
+        self._checkpoints = self.directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
-        for topic, index in self._directory.partitions():
+        for topic, index in self.directory.partitions():
             self._load_log(topic, index, config, clean=clean)
 
     def _load_log(self, topic: str, index: int, config: LogConfig, *, clean: bool) -> None:
-        path = self._directory.partition_path(topic, index)
+        path = self.directory.partition_path(topic, index)
         checkpoint = self._checkpoints.get((topic, index), Checkpoint())
         try:
             log = Log.open(
@@ -241,12 +307,24 @@ class Partitions:
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:
+            self._log_starts_moved = trio.Event()
             known = self._checkpoints.items()
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
-            checkpoints |= {(p.topic, p.index): _checkpoint_of(p) for p in self}
+            hosted = {partition: _checkpoint_of(partition) for partition in self}
+            checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
             if checkpoints != self._checkpoints:
-                await self._directory.write_checkpoints(checkpoints)
+                await self.directory.write_checkpoints(checkpoints)
                 self._checkpoints = checkpoints
+            for partition, checkpoint in hosted.items():
+                partition.log_start_noted(checkpoint.log_start_offset)
+
+    def log_start_moved(self) -> None:
+        """Have checkpoints written soon: a log starts elsewhere."""
+        self._log_starts_moved.set()
+
+    async def wait_log_start_moved(self) -> None:
+        """Return once a log starts elsewhere than the checkpoints say."""
+        await self._log_starts_moved.wait()
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
@@ -265,7 +343,7 @@ class Partitions:
             partition.log.close()
         await self.write_checkpoints()
         if not self._offline:  # how an offline log was left, its next opening has to find out
-            self._directory.write_clean_marker()
+            self.directory.write_clean_marker()
 
 
 def _checkpoint_of(partition: Partition) -> Checkpoint:

@@ -11,23 +11,30 @@ from broker.dispatch import Route
 from broker.handlers import (
     alter_configs,
     alter_partition,
+    alter_partition_reassignments,
     api_versions,
     controlled_shutdown,
     create_partitions,
     create_topics,
     delete_groups,
+    delete_records,
     delete_topics,
     describe_cluster,
     describe_configs,
     describe_groups,
+    describe_log_dirs,
+    describe_topic_partitions,
+    elect_leaders,
     fetch,
     find_coordinator,
     heartbeat,
     init_producer_id,
     join_group,
     leave_group,
+    list_config_resources,
     list_groups,
     list_offsets,
+    list_partition_reassignments,
     metadata,
     offset_commit,
     offset_delete,
@@ -43,6 +50,7 @@ from protocol.api import ApiKey
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.dynamic_config import DynamicConfig
     from broker.groups.manager import Groups
     from broker.partitions import Partitions
     from broker.peers import Peers
@@ -62,7 +70,11 @@ class Services(Protocol):
 
     @property
     def config(self) -> BrokerConfig:
-        """Its configuration."""
+        """Its configuration as it was started."""
+
+    @property
+    def settings(self) -> DynamicConfig:
+        """Its configuration as it is now."""
 
     @property
     def partitions(self) -> Partitions:
@@ -138,6 +150,12 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
+        ApiKey.DELETE_RECORDS: Route(
+            delete_records.DeleteRecordsHandler(partitions), 0, 2, delete_records.refuse
+        ),
+        ApiKey.DESCRIBE_LOG_DIRS: Route(
+            describe_log_dirs.DescribeLogDirsHandler(partitions), 1, 4, describe_log_dirs.refuse
+        ),
         ApiKey.INIT_PRODUCER_ID: Route(
             init_producer_id.InitProducerIdHandler(
                 lambda count: allocate_producer_ids(broker.store, count=count)
@@ -151,7 +169,7 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
 
 def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
     cluster = broker.cluster_for_clients
-    creating = create_topics.CreateTopicsHandler(_control(broker), broker.config)
+    creating = create_topics.CreateTopicsHandler(_control(broker), broker.settings)
     auto_create = (
         creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None
     )
@@ -173,16 +191,28 @@ def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
         ApiKey.DESCRIBE_CLUSTER: Route(
             describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster),
             0,
-            1,
+            2,
             describe_cluster.refuse,
+        ),
+        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Route(
+            describe_topic_partitions.DescribeTopicPartitionsHandler(cluster),
+            0,
+            0,
+            describe_topic_partitions.refuse,
         ),
         ApiKey.DESCRIBE_CONFIGS: Route(
             describe_configs.DescribeConfigsHandler(
-                broker_id=broker.broker_id, cluster=cluster, config=broker.config
+                broker_id=broker.broker_id, cluster=cluster, settings=broker.settings
             ),
             1,
             4,
             describe_configs.refuse,
+        ),
+        ApiKey.LIST_CONFIG_RESOURCES: Route(
+            list_config_resources.ListConfigResourcesHandler(cluster),
+            0,
+            1,
+            list_config_resources.refuse,
         ),
     }
 
@@ -195,11 +225,23 @@ def _controller_routes(broker: Services) -> dict[ApiKey, Route]:
         control, is_enabled=broker.config.topics.delete_topic_enable
     )
     widening = create_partitions.CreatePartitionsHandler(control)
+    moving = alter_partition_reassignments.AlterPartitionReassignmentsHandler(control)
+    listing = list_partition_reassignments.ListPartitionReassignmentsHandler(
+        broker.cluster_for_clients
+    )
+    electing = elect_leaders.ElectLeadersHandler(control, cluster=lambda: broker.view.obeyed)
     return {
         ApiKey.DELETE_TOPICS: Route(deleting, 1, 6, delete_topics.refuse),
         ApiKey.CREATE_PARTITIONS: Route(widening, 0, 3, create_partitions.refuse),
         ApiKey.INCREMENTAL_ALTER_CONFIGS: Route(incremental, 0, 1, incremental.refuse),
         ApiKey.ALTER_CONFIGS: Route(replacing, 0, 2, replacing.refuse),
+        ApiKey.ALTER_PARTITION_REASSIGNMENTS: Route(
+            moving, 0, 0, alter_partition_reassignments.refuse
+        ),
+        ApiKey.LIST_PARTITION_REASSIGNMENTS: Route(
+            listing, 0, 0, list_partition_reassignments.refuse
+        ),
+        ApiKey.ELECT_LEADERS: Route(electing, 0, 2, elect_leaders.refuse),
     }
 
 

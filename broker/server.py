@@ -11,6 +11,7 @@ import structlog
 import trio
 
 from broker.connection import Connection
+from broker.places import Places
 from broker.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Server:
         self._dispatch = dispatch
         self._config = config
         self._connections: set[Connection] = set()
-        self._places = trio.Semaphore(config.max_connections)
+        self._places = Places(config.max_connections)
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._is_over = trio.Event()
@@ -61,6 +62,10 @@ class Server:
         finally:
             self._is_over.set()
 
+    def limit_connections(self, count: int) -> None:
+        """Hold at most `count` connections from now on; those that are open stay."""
+        self._places.resize(count)
+
     async def stop(self, *, grace_s: float) -> None:
         """Accept and read no more, answer what is in work within `grace_s`, then close."""
         self._accepting.cancel()
@@ -79,11 +84,11 @@ class Server:
     ) -> None:
         async with listener:
             while True:
-                await self._places.acquire()
+                await self._places.take()
                 try:
                     stream = await _accept_one(name, listener)
                 except BaseException:
-                    self._places.release()
+                    self._places.give_back()
                     raise
                 connections.start_soon(self._serve, name, stream)
 
@@ -107,7 +112,7 @@ class Server:
         finally:
             self.traffic.connections_open -= 1
             self._connections.discard(connection)
-            self._places.release()
+            self._places.give_back()
 
 
 async def _accept_one(name: str, listener: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream:

@@ -15,6 +15,7 @@ import trio
 
 from broker.detector import FailureDetector
 from coordinator.bootstrap import prepare
+from coordinator.freshness import is_current
 from coordinator.membership import register, remove_dead, wait_deregistered
 from coordinator.store import ConnectionLost, SessionLost
 from coordinator.tombstones import confirm_deleted
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.view import ClusterView
-    from coordinator.cluster import BrokerRegistration
+    from coordinator.cluster import BrokerRegistration, ClusterState
     from coordinator.controller import Controller
     from coordinator.membership import BrokerFacts
     from coordinator.store import Store
@@ -48,6 +49,8 @@ class Household:
     lease: Lease
     make_controller: Callable[[Store, ClusterWatcher], Controller]
     new_cluster_id: Callable[[], str]
+    adopt_settings: Callable[[ClusterState], None]
+    """Called with every state of the cluster, before the partitions obey it."""
     adopt_cluster: Callable[[str], None]
     """Called with the id of the cluster found; raises where the data belongs to another one."""
 
@@ -109,13 +112,26 @@ class BrokerSession:
             household.view.latest = state
             for topic_id in state.deleted_topics:
                 household.partitions.delete_topic(topic_id)
+            household.adopt_settings(state)
             await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
             household.view.publish(state)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
             for topic_id in state.deleted_topics:
                 await confirm_deleted(self.store, topic_id, registration.broker_id)
+            await self._drop_unlisted()
             state = await self._watcher.wait_changed(state)
+
+    async def _drop_unlisted(self) -> None:
+        """Delete replicas that were reassigned to others, where that is certain.
+
+        What we have read may be old: we may be listed again, and counted on. Once the store has
+        confirmed it nobody counts on these replicas; and nobody will, before we have fetched anew
+        what a later state gives us, which is obeyed after this.
+        """
+        for topic in self._household.partitions.unlisted:
+            if await is_current(self.store, topic):
+                self._household.partitions.drop_unlisted(topic)
 
     async def _watch_peers(self) -> None:
         detector = FailureDetector(

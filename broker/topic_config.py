@@ -1,17 +1,17 @@
 """What can be set on a topic, where each setting's default comes from, and which values are valid.
 
-A topic's own value wins, then the broker's, then the log's default.
+A topic's own value wins, then the broker's, wherever that is from, then the log's default.
 Must never know: requests, the controller, where configs are kept.
 """
 
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, fields
-from enum import IntEnum
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from broker.config import TOPIC_DEFAULT_KEYS
+from broker.dynamic_config import Origin, Source
 from broker.log.config import LogConfig
 from broker.settings import ValueType, format_value, type_of
 from coordinator.errors import InvalidConfig
@@ -25,11 +25,7 @@ from coordinator.topic_config import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from broker.config import BrokerConfig
-
-AGREED_KEYS: Final = (MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, "ottla.flush")
-"""Settings on which the controller and all replicas must agree: a new topic is given the creating
-broker's values as its own, since brokers may be configured differently."""
+    from broker.dynamic_config import DynamicConfig
 
 WITHOUT_EFFECT: Final = frozenset(
     {
@@ -51,24 +47,6 @@ them can create their topics."""
 CLEANUP_POLICY: Final = "cleanup.policy"
 COMPRESSION_TYPE: Final = "compression.type"
 PRODUCER: Final = "producer"
-
-
-class Source(IntEnum):
-    """Where a value comes from. Source: Kafka's DescribeConfigs, `config_source`."""
-
-    UNKNOWN = 0
-    DYNAMIC_TOPIC = 1
-    STATIC_BROKER = 4
-    DEFAULT = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """One place that gives, or would give, a setting its value."""
-
-    key: str
-    value: str | None
-    source: Source
 
 
 _LOG_DEFAULTS: Final = {
@@ -102,12 +80,6 @@ def check_topic_config(config: Mapping[str, str]) -> None:
     check_config(config)
 
 
-def config_of_new_topic(asked: Mapping[str, str], broker: BrokerConfig) -> dict[str, str]:
-    """Give what a new topic is created with: what was asked, and what all must agree on."""
-    defaults = broker.topic_defaults()
-    return {key: defaults[key] for key in AGREED_KEYS if key in defaults} | dict(asked)
-
-
 def type_of_setting(key: str) -> ValueType:
     """Tell what kind of value a topic's setting has."""
     if key == MIN_INSYNC_REPLICAS:
@@ -118,10 +90,9 @@ def type_of_setting(key: str) -> ValueType:
 
 
 def origins(
-    config: Mapping[str, str], broker: BrokerConfig, *, replication_factor: int
+    config: Mapping[str, str], broker: DynamicConfig, *, replication_factor: int
 ) -> dict[str, list[Origin]]:
     """List for each of a topic's settings the places that give it a value, the winner first."""
-    by_broker = broker.topic_defaults()
     defaults = _LOG_DEFAULTS | {
         MIN_INSYNC_REPLICAS: min_insync_replicas({}, replication_factor=replication_factor),
         UNCLEAN_LEADER_ELECTION: False,
@@ -132,9 +103,8 @@ def origins(
         places = found[key] = []
         if key in config:
             places.append(Origin(key, config[key], Source.DYNAMIC_TOPIC))
-        if key in by_broker:
-            places.append(Origin(TOPIC_DEFAULT_KEYS[key], by_broker[key], Source.STATIC_BROKER))
+        broker_key = TOPIC_DEFAULT_KEYS.get(key, key)
+        places += [o for o in broker.origins(broker_key) if o.source is not Source.DEFAULT]
         if key in defaults:
-            broker_key = TOPIC_DEFAULT_KEYS.get(key, key)
             places.append(Origin(broker_key, format_value(defaults[key]), Source.DEFAULT))
     return found

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+LOCAL_SETTINGS: Final = ("group.initial.rebalance.delay.ms=0",)
+"""What suits a cluster on one machine, as in Kafka's sample configuration: a group's first member
+need not wait for others. `--set` overrides it."""
+
 STOP_TIMEOUT_S: Final = 20.0
 KILL_TIMEOUT_S: Final = 5.0
 _LOG_TAIL_BYTES: Final = 4_096
@@ -88,7 +92,7 @@ def command_of(node: Node, *, cluster: Cluster, data: Path) -> list[str]:
         return [*command, "zookeeper", "--data", str(data), "--listen", node.address]
     command += ["broker", "--id", node.name, "--data", str(data), "--listen", node.address]
     command += ["--zookeeper", cluster.coordinator]
-    for setting in cluster.settings:
+    for setting in (*LOCAL_SETTINGS, *cluster.settings):
         command += ["--set", setting]
     return command
 

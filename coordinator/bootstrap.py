@@ -52,7 +52,7 @@ async def _create_all(store: Store, *, cluster_id: str) -> None:
     """Create parents before children and the cluster's id at the very end."""
     znodes = (
         (paths.ROOT, b""),
-        (paths.CONFIG, records.encode_texts({})),
+        (paths.CONFIG, records.encode_config({}, {})),
         (paths.CONTROLLER_EPOCH, records.encode_counter(NO_EPOCH)),
         (paths.BROKERS, b""),
         (paths.BROKER_IDS, b""),

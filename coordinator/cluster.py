@@ -62,6 +62,9 @@ class PartitionState:
     elects anew, also when it never saw the broker go.
     `lost` says that every in-sync replica came back with an empty data directory: there is nobody
     left whom a clean election could choose, only an unclean one, asked for, ends this.
+    `adding` and `removing` (KIP-455) are subsets of `replicas`, empty unless a reassignment is
+    under way; who is in both has been called off while it was being added.
+    `successor_id` is the in-sync replica to which the leader is to hand over (-1: none).
     """
 
     replicas: tuple[int, ...]
@@ -72,17 +75,36 @@ class PartitionState:
     partition_epoch: int = 0
     leader_broker_epoch: int = -1
     lost: bool = False
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+    successor_id: int = NO_LEADER
+
+    @property
+    def replication_factor(self) -> int:
+        """How many replicas there are, without those that a reassignment adds: it may fail yet."""
+        return len(self.replicas) - len(self.adding)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """One topic: the value of `/ottla/topics/<name>`; `version` is the znode's."""
+    """One topic: the value of `/ottla/topics/<name>`; `version` is the znode's.
+
+    `inherited` is what the cluster's defaults say about elections (`INHERITED_KEYS`), as the
+    controller last decided by them: it stands beside the partitions, so that leaders never follow
+    another rule than the one by which their ISR was decided. `config` wins over it.
+    """
 
     name: str
     topic_id: bytes
     config: Mapping[str, str]
     partitions: tuple[PartitionState, ...]
     version: int
+    inherited: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The topic's own config, and what it inherits from the cluster where it has no own."""
+        return {**self.inherited, **self.config} if self.inherited else self.config
 
     def with_partitions(self, changed: Mapping[int, PartitionState]) -> TopicState:
         """Give the topic with some partitions replaced or, past the end, added."""
@@ -99,6 +121,7 @@ class ClusterState:
     replica has confirmed the deletion. Only an id in here allows a broker to delete data.
     `acknowledged` maps a broker id to the `epoch_version` of the last registration that the
     controller has acted on; while it differs from the live one the broker counts as restarted.
+    `config` is what all brokers were given at run time, `broker_configs` what single ones were.
     A value that did not change between two states is the same object in both.
     """
 
@@ -108,6 +131,7 @@ class ClusterState:
     brokers: Mapping[int, BrokerRegistration] = field(default_factory=dict)
     topics: Mapping[str, TopicState] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
+    broker_configs: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     deleted_topics: Mapping[bytes, str] = field(default_factory=dict)
     acknowledged: Mapping[int, int] = field(default_factory=dict)
 

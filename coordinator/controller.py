@@ -13,22 +13,25 @@ import trio
 
 from coordinator import paths
 from coordinator.campaign import campaign
-from coordinator.cluster import NO_CONTROLLER
+from coordinator.cluster import NO_CONTROLLER, NO_LEADER
 from coordinator.decide import partitions_led
 from coordinator.errors import NotController
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
+    ConfigChecks,
     ConfigEdit,
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     NewTopic,
+    Reassignment,
     ShutDownBroker,
     TopicGrowth,
-    accept_config,
 )
 from coordinator.office import REBALANCE_DELAY_S, Office
 from coordinator.requests import Request, Round
@@ -40,12 +43,13 @@ if TYPE_CHECKING:
 
     from coordinator.campaign import Term
     from coordinator.cluster import PartitionState, TopicState
-    from coordinator.events import ConfigCheck
     from coordinator.requests import Itemised
     from coordinator.store import Store
     from coordinator.watcher import ClusterWatcher
 
 log_events = structlog.get_logger()
+
+NO_CHECKS = ConfigChecks()
 
 
 class Controller:
@@ -58,14 +62,14 @@ class Controller:
         watcher: ClusterWatcher,
         *,
         random_bytes: Callable[[int], bytes],
-        validate_config: ConfigCheck = accept_config,
+        checks: ConfigChecks = NO_CHECKS,
         rebalance_delay_s: float = REBALANCE_DELAY_S,
     ) -> None:
         self._store = store
         self._broker_id = broker_id
         self._watcher = watcher
         self._random_bytes = random_bytes
-        self._validate_config = validate_config
+        self._checks = checks
         self._rebalance_delay_s = rebalance_delay_s
         self._office: Office | None = None
 
@@ -101,7 +105,7 @@ class Controller:
             replace(new, topic_id=self._new_topic_id(), start=self._random_start())
             for new in topics
         )
-        event = CreateTopics(items, self._validate_config)
+        event = CreateTopics(items, self._checks.topic)
         results = await self._ask(event, validate_only=validate_only)
         return {new.name: result for new, result in zip(topics, results, strict=True)}
 
@@ -122,9 +126,18 @@ class Controller:
         self, edits: Sequence[ConfigEdit], *, validate_only: bool = False
     ) -> dict[str, TopicState | RequestError]:
         """Change topics' configs. Returns: for each name the topic, or why it is refused."""
-        event = AlterConfigs(tuple(edits), self._validate_config)
+        event = AlterConfigs(tuple(edits), self._checks.topic)
         results = await self._ask(event, validate_only=validate_only)
         return {edit.name: result for edit, result in zip(edits, results, strict=True)}
+
+    async def alter_broker_configs(
+        self, edits: Sequence[ConfigEdit], *, validate_only: bool = False
+    ) -> dict[str, RequestError | None]:
+        """Change what brokers are given at run time. Returns: for each name None or a refusal."""
+        event = AlterBrokerConfigs(tuple(edits), self._checks.broker)
+        results = await self._decide(event, validate_only=validate_only)
+        outcomes = (result if isinstance(result, RequestError) else None for result in results)
+        return {edit.name: outcome for edit, outcome in zip(edits, outcomes, strict=True)}
 
     async def alter_partitions(
         self, broker_id: int, broker_epoch: int, changes: Sequence[IsrChange]
@@ -142,19 +155,37 @@ class Controller:
             for change, result in zip(changes, results, strict=True)
         ]
 
-    async def elect_preferred(
-        self, partitions: Iterable[tuple[str, int]] | None
+    async def alter_reassignments(
+        self, reassignments: Sequence[Reassignment]
+    ) -> list[PartitionState | RequestError]:
+        """Send partitions to other replicas, or back; the results are in the order asked."""
+        results = await self._ask(AlterReassignments(tuple(reassignments)))
+        return [
+            result if isinstance(result, RequestError) else result.partitions[item.partition]
+            for item, result in zip(reassignments, results, strict=True)
+        ]
+
+    async def elect_leaders(
+        self, partitions: Iterable[tuple[str, int]] | None, *, unclean: bool = False
     ) -> dict[tuple[str, int], PartitionState | RequestError]:
-        """Elect preferred leaders for these partitions, or (None) wherever another one leads."""
+        """Have leaders elected: the preferred ones, or with `unclean` any where there is none.
+
+        None asks for all partitions that are not led as wanted. A leader that is there hands over
+        first: the state returned names its successor. See `ElectLeaders`.
+        """
         if partitions is None:
             partitions = [
                 (topic.name, index)
                 for topic in self._watcher.state.topics.values()
                 for index, partition in enumerate(topic.partitions)
-                if partition.leader_id != partition.replicas[0]
+                if (
+                    partition.leader_id == NO_LEADER
+                    if unclean
+                    else partition.leader_id != partition.replicas[0]
+                )
             ]
-        items = tuple(partitions)
-        results = await self._ask(ElectPreferred(items))
+        items = tuple(dict.fromkeys(partitions))
+        results = await self._ask(ElectLeaders(items, unclean=unclean))
         return {
             item: result if isinstance(result, RequestError) else result.partitions[item[1]]
             for item, result in zip(items, results, strict=True)
@@ -173,6 +204,13 @@ class Controller:
     async def _ask(
         self, event: Itemised, *, validate_only: bool = False
     ) -> list[TopicState | RequestError]:
+        results = await self._decide(event, validate_only=validate_only)
+        assert None not in results, "every item has a result"
+        return [result for result in results if result is not None]
+
+    async def _decide(
+        self, event: Itemised, *, validate_only: bool
+    ) -> list[TopicState | RequestError | None]:
         request = Request(event)
         if validate_only:
             self._office_held()
@@ -181,8 +219,7 @@ class Controller:
             request.finish(trial, failed=())
         else:
             await self._submit(request)
-        assert None not in request.results, "every item has a result"
-        return [result for result in request.results if result is not None]
+        return request.results
 
     async def _submit(self, request: Request) -> None:
         self._office_held().submit(request)
@@ -210,7 +247,7 @@ class Controller:
 
     async def _serve(self, term: Term) -> None:
         """Hold the office until the term is over. Raises: SessionLost."""
-        await self._watcher.reread([paths.CONTROLLER])
+        await self._watcher.reread([paths.CONTROLLER, paths.CONFIG])
         log = log_events.bind(broker_id=self._broker_id, controller_epoch=term.controller_epoch)
         log.info("controller_elected", topics=len(self._watcher.state.topics))
         self._office = Office(

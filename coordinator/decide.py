@@ -3,7 +3,8 @@
 Pure and total: the same state and event always give the same changes, and an event that cannot be
 granted gives a refusal. What topics there are is decided in `decide_topics`.
 Must never know: the store, time, chance.
-Source: KIP-497, KIP-841 and KIP-903 (AlterPartition), KIP-966 (eligible leader replicas).
+Source: KIP-497, KIP-841 and KIP-903 (AlterPartition), KIP-966 (eligible leader replicas), KIP-183
+and KIP-460 (leaders that are asked for).
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from coordinator import elect
-from coordinator.cluster import ClusterState
+from coordinator import elect, succession
+from coordinator.cluster import NO_LEADER, ClusterState
+from coordinator.decide_configs import alter_broker_configs, pass_on_defaults
+from coordinator.decide_reassign import advanced, alter_reassignments
 from coordinator.decide_topics import (
     alter_configs,
     create_partitions,
@@ -21,16 +24,20 @@ from coordinator.decide_topics import (
     delete_topics,
     rules_of,
 )
-from coordinator.errors import StaleBrokerEpoch, UnknownTopic
+from coordinator.edits import Edits
+from coordinator.errors import StaleBrokerEpoch
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     BrokersChanged,
     Changes,
     CreatePartitions,
     CreateTopics,
+    DefaultsChanged,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     Event,
     IsrChange,
     Rebalance,
@@ -42,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from coordinator.cluster import PartitionState, TopicState
+    from coordinator.elect import RollCall
     from coordinator.topic_config import ElectionRules
 
 
@@ -68,14 +76,15 @@ def _settle_brokers(state: ClusterState, event: BrokersChanged) -> Changes:
     roll = elect.RollCall.of(state)
     everything = event.topics is None
     names = state.topics if event.topics is None else event.topics
-    topics = _changed_topics(
-        (state.topics[name] for name in names if name in state.topics),
-        lambda partition, rules: elect.settle(partition, roll, rules),
-    )
+    topics = _changed_topics((state.topics[n] for n in names if n in state.topics), roll, _settle)
     fresh = roll.fresh if everything else ()
     return Changes(
         topics=topics, acknowledged={b: state.brokers[b].epoch_version for b in sorted(fresh)}
     )
+
+
+def _settle(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> PartitionState:
+    return elect.settle(partition, roll, rules)
 
 
 def _shut_down(state: ClusterState, event: ShutDownBroker) -> Changes:
@@ -91,21 +100,24 @@ def _shut_down(state: ClusterState, event: ShutDownBroker) -> Changes:
     roll = elect.RollCall.of(Changes(brokers=brokers).apply_to(state))
     topics = _changed_topics(
         state.topics.values(),
-        lambda partition, rules: elect.hand_over(partition, event.broker_id, roll, rules),
+        roll,
+        lambda partition, roll, rules: elect.hand_over(partition, event.broker_id, roll, rules),
     )
     return Changes(topics=topics, brokers=brokers)
 
 
 def _changed_topics(
     topics: Iterable[TopicState],
-    change: Callable[[PartitionState, ElectionRules], PartitionState],
+    roll: RollCall,
+    change: Callable[[PartitionState, RollCall, ElectionRules], PartitionState],
 ) -> dict[str, TopicState]:
     """Put every partition through `change` and collect the topics in which one is different."""
     changed = {}
     for topic in topics:
         indexes = {}
         for index, partition in enumerate(topic.partitions):
-            after = change(partition, rules_of(topic, partition))
+            after = change(partition, roll, rules_of(topic, partition))
+            after = advanced(topic, partition, after, roll)
             if after is not partition:
                 indexes[index] = after
         if indexes:
@@ -121,7 +133,8 @@ def _alter_partitions(state: ClusterState, event: AlterPartitions) -> Changes:
     registration = state.brokers.get(event.broker_id)
     if registration is None or registration.broker_epoch != event.broker_epoch:
         return Changes(refusal=_stale(event.broker_id, event.broker_epoch))
-    changed: dict[str, dict[int, PartitionState]] = {}
+    edits = Edits(state)
+    roll = elect.RollCall.of(state)
     refused: dict[int, RequestError] = {}
     for number, proposal in enumerate(event.items):
         topic = state.topic_of_id(proposal.topic_id)
@@ -130,26 +143,18 @@ def _alter_partitions(state: ClusterState, event: AlterPartitions) -> Changes:
                 raise RequestError.of(
                     ErrorCode.UNKNOWN_TOPIC_ID, f"there is no topic {proposal.topic_id.hex()}"
                 )
-            pending = changed.setdefault(topic.name, {})
-            partition = pending.get(proposal.partition) or _partition_of(topic, proposal.partition)
-            _check_current(partition, proposal, leader_id=event.broker_id)
-            _check_eligible(state, partition, proposal)
+            before = edits.partition(topic.name, proposal.partition)
+            _check_current(before, proposal, leader_id=event.broker_id)
+            _check_eligible(state, before, proposal)
         except RequestError as error:
             refused[number] = error
             continue
-        rules = rules_of(topic, partition)
-        pending[proposal.partition] = elect.change_isr(partition, tuple(proposal.isr), rules)
-    topics = {n: state.topics[n].with_partitions(indexes) for n, indexes in changed.items()}
-    return Changes(
-        topics={n: topic for n, topic in topics.items() if topic != state.topics[n]},
-        refused=refused,
-    )
-
-
-def _partition_of(topic: TopicState, index: int) -> PartitionState:
-    if not 0 <= index < len(topic.partitions):
-        raise UnknownTopic(f"topic {topic.name} has no partition {index}")
-    return topic.partitions[index]
+        if before.leader_id in proposal.isr:
+            after = elect.change_isr(before, tuple(proposal.isr), rules_of(topic, before))
+        else:
+            after = succession.resign(before, roll)
+        edits.put(topic.name, proposal.partition, advanced(topic, before, after, roll))
+    return Changes(topics=edits.topics, refused=refused)
 
 
 def _check_current(partition: PartitionState, proposal: IsrChange, *, leader_id: int) -> None:
@@ -180,11 +185,15 @@ def _check_current(partition: PartitionState, proposal: IsrChange, *, leader_id:
 
 
 def _check_eligible(state: ClusterState, partition: PartitionState, proposal: IsrChange) -> None:
-    """Refuse an ISR without its leader, with strangers, or with a replica that may not join."""
-    if partition.leader_id not in proposal.isr or not proposal.isr.keys() <= {*partition.replicas}:
+    """Refuse an ISR with strangers, or with a replica that may not join.
+
+    A leader that leaves itself out resigns, which only one with a successor may do.
+    """
+    required = {partition.leader_id, partition.successor_id}.difference({NO_LEADER})
+    if required.isdisjoint(proposal.isr) or not proposal.isr.keys() <= {*partition.replicas}:
         raise RequestError.of(
             ErrorCode.INVALID_REQUEST,
-            f"ISR {sorted(proposal.isr)} must hold leader {partition.leader_id} "
+            f"ISR {sorted(proposal.isr)} must hold leader {partition.leader_id} or its successor, "
             f"and only replicas of {list(partition.replicas)}",
         )
     for broker_id, broker_epoch in proposal.isr.items():
@@ -201,52 +210,69 @@ def _check_eligible(state: ClusterState, partition: PartitionState, proposal: Is
             )
 
 
-# Preferred leaders.
+# Leaders that are asked for.
 
 
-def _elect_preferred(state: ClusterState, event: ElectPreferred) -> Changes:
-    """Elect the preferred leaders that were asked for."""
+def _elect_leaders(state: ClusterState, event: ElectLeaders) -> Changes:
+    """Elect the leaders that were asked for, or have them elected once they are handed over to."""
     roll = elect.RollCall.of(state)
-    changed: dict[str, dict[int, PartitionState]] = {}
+    edits = Edits(state)
     refused: dict[int, RequestError] = {}
     for number, (name, index) in enumerate(event.items):
         try:
-            if name not in state.topics:
-                raise UnknownTopic(f"there is no topic {name}")
-            partition = _partition_of(state.topics[name], index)
-            after = elect.elect_preferred(partition, roll)
-            if after is partition:
-                raise _not_elected(partition)
+            before = edits.partition(name, index)
+            topic = edits.topic(name)
+            after = (
+                _elected_unclean(before, roll, rules_of(topic, before))
+                if event.unclean
+                else _elected_preferred(before, roll)
+            )
+            edits.put(name, index, advanced(topic, before, after, roll))
         except RequestError as error:
             refused[number] = error
-            continue
-        changed.setdefault(name, {})[index] = after
-    topics = {n: state.topics[n].with_partitions(indexes) for n, indexes in changed.items()}
-    return Changes(topics=topics, refused=refused)
+    return Changes(topics=edits.topics, refused=refused)
 
 
-def _not_elected(partition: PartitionState) -> RequestError:
+def _elected_preferred(partition: PartitionState, roll: RollCall) -> PartitionState:
     preferred = partition.replicas[0]
     if partition.leader_id == preferred:
-        return RequestError.of(ErrorCode.ELECTION_NOT_NEEDED, f"broker {preferred} leads already")
-    return RequestError.of(
-        ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE,
-        f"broker {preferred} is not live and in sync: wait until it is",
-    )
+        raise RequestError.of(ErrorCode.ELECTION_NOT_NEEDED, f"broker {preferred} leads already")
+    after = succession.prefer(partition, roll)
+    if after.successor_id != preferred:
+        raise RequestError.of(
+            ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE,
+            f"broker {preferred} is not live and in sync: wait until it is",
+        )
+    return after
+
+
+def _elected_unclean(
+    partition: PartitionState, roll: RollCall, rules: ElectionRules
+) -> PartitionState:
+    if partition.leader_id != NO_LEADER:
+        raise RequestError.of(
+            ErrorCode.ELECTION_NOT_NEEDED, f"broker {partition.leader_id} leads already"
+        )
+    after = elect.elect_unclean(partition, roll, rules)
+    if after is partition:
+        raise RequestError.of(
+            ErrorCode.ELIGIBLE_LEADERS_NOT_AVAILABLE,
+            f"none of {list(partition.replicas)} is live: start one of them",
+        )
+    return after
 
 
 def _rebalance(state: ClusterState, event: Rebalance) -> Changes:
-    """Elect preferred leaders wherever they are ready, not too many at once."""
-    roll = elect.RollCall.of(state)
+    """Have preferred leaders take over wherever they are ready, not too many at once."""
     left = event.limit
 
-    def prefer(partition: PartitionState, _rules: ElectionRules) -> PartitionState:
+    def prefer(partition: PartitionState, roll: RollCall, _rules: ElectionRules) -> PartitionState:
         nonlocal left
-        after = elect.elect_preferred(partition, roll) if left > 0 else partition
+        after = succession.prefer(partition, roll) if left > 0 else partition
         left -= after is not partition
         return after
 
-    return Changes(topics=_changed_topics(state.topics.values(), prefer))
+    return Changes(topics=_changed_topics(state.topics.values(), elect.RollCall.of(state), prefer))
 
 
 def _stale(broker_id: int, broker_epoch: int) -> RequestError:
@@ -257,10 +283,13 @@ _DECISIONS: Final[Mapping[type, Callable[[ClusterState, Any], Changes]]] = {
     BrokersChanged: _settle_brokers,
     ShutDownBroker: _shut_down,
     AlterPartitions: _alter_partitions,
-    ElectPreferred: _elect_preferred,
+    AlterReassignments: alter_reassignments,
+    ElectLeaders: _elect_leaders,
     Rebalance: _rebalance,
     CreateTopics: create_topics,
     DeleteTopics: delete_topics,
     CreatePartitions: create_partitions,
     AlterConfigs: alter_configs,
+    AlterBrokerConfigs: alter_broker_configs,
+    DefaultsChanged: pass_on_defaults,
 }

@@ -18,7 +18,7 @@ from coordinator.errors import (
     UnknownTopic,
 )
 from coordinator.events import DEFAULT, Changes, ConfigOperation
-from coordinator.topic_config import ElectionRules, check_config, check_name
+from coordinator.topic_config import INHERITED_KEYS, ElectionRules, check_config, check_name
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ _DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
 
 def rules_of(topic: TopicState, partition: PartitionState) -> ElectionRules:
     """Read what a topic's config says about the elections of one of its partitions."""
-    return ElectionRules.of(topic.config, replication_factor=len(partition.replicas))
+    return ElectionRules.of(topic.settings, replication_factor=partition.replication_factor)
+
+
+def inherited_by_topics(state: ClusterState) -> dict[str, str]:
+    """Give what every topic has of the cluster's defaults where it does not say otherwise."""
+    return {key: state.config[key] for key in INHERITED_KEYS if key in state.config}
 
 
 def create_topics(state: ClusterState, event: CreateTopics) -> Changes:
@@ -104,7 +109,7 @@ def alter_configs(state: ClusterState, event: AlterConfigs) -> Changes:
         try:
             if topic is None:
                 raise UnknownTopic(f"there is no topic {edit.name}")
-            config = _edited(topic.config, edit)
+            config = edited(topic.config, edit)
             check_config(config)
             event.check(config)
         except RequestError as error:
@@ -136,7 +141,14 @@ def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:
         _check_partition_count(len(new.assignment))
         spread = _check_manual(state, new.assignment, first_partition=0)
     partitions = _new_partitions(state, spread)
-    return TopicState(new.name, new.topic_id, dict(new.config), partitions, version=NOT_WRITTEN)
+    return TopicState(
+        new.name,
+        new.topic_id,
+        dict(new.config),
+        partitions,
+        version=NOT_WRITTEN,
+        inherited=inherited_by_topics(state),
+    )
 
 
 def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> TopicState:
@@ -152,7 +164,7 @@ def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> Topic
         spread = assign(
             _racks(state),
             partition_count=added,
-            replication_factor=len(topic.partitions[0].replicas),
+            replication_factor=topic.partitions[0].replication_factor,
             start=growth.start,
             first_partition=present,
         )
@@ -221,7 +233,7 @@ def _default(state: ClusterState, key: str, asked: int, *, fallback: int) -> int
     return int(state.config.get(key, fallback))
 
 
-def _edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
+def edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
     """Apply edits to a config. Raises: RequestError where a list has no such element to take."""
     edited = {} if edit.from_scratch else dict(config)
     for key, operation, value in edit.changes:
@@ -236,7 +248,8 @@ def _edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
             case ConfigOperation.SUBTRACT:
                 if key not in edited:
                     raise RequestError.of(
-                        ErrorCode.INVALID_CONFIG, f"{key} is not set on topic {edit.name}"
+                        ErrorCode.INVALID_CONFIG,
+                        f"{key} is not set: there is nothing to subtract from",
                     )
                 gone = value.split(",")
                 edited[key] = ",".join(part for part in listed if part not in gone)

@@ -54,10 +54,12 @@ class Draft:
         if cluster_id != self._frozen.cluster_id:
             self._frozen = replace(self._frozen, cluster_id=cluster_id)
 
-    def set_config(self, config: dict[str, str]) -> None:
-        """Note the cluster-wide config."""
+    def set_config(self, config: dict[str, str], broker_configs: dict[int, dict[str, str]]) -> None:
+        """Note what all brokers, and single ones, were given at run time."""
         if config != self._frozen.config:
             self._frozen = replace(self._frozen, config=config)
+        if broker_configs != self._frozen.broker_configs:
+            self._frozen = replace(self._frozen, broker_configs=broker_configs)
 
     def set_acknowledged(self, acknowledged: dict[int, int]) -> None:
         """Note which registrations the controller has acted on."""

@@ -79,7 +79,7 @@ def settle(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> P
         after = with_isr(sound, tuple(r for r in sound.isr if r in staying), rules)
     else:
         after = _elect(sound, roll, rules)
-    return _next_epoch(partition, after)
+    return next_epoch(partition, after)
 
 
 def with_isr(
@@ -105,7 +105,7 @@ def change_isr(
 ) -> PartitionState:
     """Accept the ISR that the leader proposes (KIP-497)."""
     assert partition.leader_id in isr, "the leader is in the ISR"
-    return _next_epoch(partition, with_isr(partition, isr, rules))
+    return next_epoch(partition, with_isr(partition, isr, rules))
 
 
 def reconsider(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> PartitionState:
@@ -113,7 +113,14 @@ def reconsider(partition: PartitionState, roll: RollCall, rules: ElectionRules) 
     after = with_isr(partition, partition.isr, rules)
     if after.leader_id == NO_LEADER:
         after = _elect(after, roll, rules)
-    return _next_epoch(partition, after)
+    return next_epoch(partition, after)
+
+
+def elect_unclean(
+    partition: PartitionState, roll: RollCall, rules: ElectionRules
+) -> PartitionState:
+    """Give a partition without a leader one, and one that may lack records where it must be so."""
+    return reconsider(partition, roll, replace(rules, unclean=True))
 
 
 def hand_over(
@@ -124,21 +131,12 @@ def hand_over(
     if broker_id not in partition.isr or not others or partition.leader_id == NO_LEADER:
         return partition
     if partition.leader_id == broker_id:
-        successor = _first(partition, roll.steady.intersection(others), roll)
+        successor = first(partition, roll.steady.intersection(others), roll)
         if successor == NO_LEADER:
             return partition
-        led = _led_by(partition, successor, roll)
-        return _next_epoch(partition, with_isr(led, others, rules))
-    return _next_epoch(partition, with_isr(partition, others, rules))
-
-
-def elect_preferred(partition: PartitionState, roll: RollCall) -> PartitionState:
-    """Give leadership to the first replica of the assignment, if it is in sync and there."""
-    preferred = partition.replicas[0]
-    ready = preferred in partition.isr and preferred in roll.steady - roll.leaving
-    if not ready or partition.leader_id in {NO_LEADER, preferred}:
-        return partition
-    return _next_epoch(partition, _led_by(partition, preferred, roll))
+        led = led_by(partition, successor, roll)
+        return next_epoch(partition, with_isr(led, others, rules))
+    return next_epoch(partition, with_isr(partition, others, rules))
 
 
 def is_unclean(before: PartitionState, after: PartitionState) -> bool:
@@ -174,52 +172,59 @@ def _elect(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> P
     """Choose a leader from ISR, then ELR, in assignment order; without one, wait for them."""
     leader_id = NO_LEADER if partition.lost else _find_clean(partition, roll)
     if leader_id != NO_LEADER:
-        led = _led_by(partition, leader_id, roll)
+        led = led_by(partition, leader_id, roll)
         staying = roll.steady | {leader_id}
         isr = tuple(r for r in partition.isr if r in staying) if leader_id in led.isr else ()
         return with_isr(led, isr or (leader_id,), rules)
     leader_id = _find_unclean(partition, roll, rules) if rules.unclean else NO_LEADER
     if leader_id != NO_LEADER:
-        led = _led_by(partition, leader_id, roll)
+        led = led_by(partition, leader_id, roll)
         return replace(led, isr=(leader_id,), elr=(), lost=False)
-    return partition if partition.leader_id == NO_LEADER else _led_by(partition, NO_LEADER, roll)
+    return partition if partition.leader_id == NO_LEADER else led_by(partition, NO_LEADER, roll)
 
 
 def _find_clean(partition: PartitionState, roll: RollCall) -> int:
     """Find the best of those who have every acknowledged record; running ones come first."""
     for group in (partition.isr, partition.elr):
         for brokers in (roll.steady, roll.fresh):
-            found = _first(partition, brokers.intersection(group), roll)
+            found = first(partition, brokers.intersection(group), roll)
             if found != NO_LEADER:
                 return found
     return NO_LEADER
 
 
 def _find_unclean(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> int:
-    """Find any live replica, one whose data is known to be damaged last."""
+    """Find any live replica; one that is only being added, or known to be damaged, comes last."""
     live = roll.steady | roll.fresh
     damaged = roll.damaged(rules) | frozenset(partition.isr if partition.lost else ())
-    sound = _first(partition, live - damaged, roll)
-    return sound if sound != NO_LEADER else _first(partition, live, roll)
+    for candidates in (live - damaged - frozenset(partition.adding), live - damaged, live):
+        found = first(partition, candidates, roll)
+        if found != NO_LEADER:
+            return found
+    return NO_LEADER
 
 
-def _first(partition: PartitionState, candidates: frozenset[int], roll: RollCall) -> int:
-    """Find the first candidate in assignment order that may lead."""
+def first(partition: PartitionState, candidates: frozenset[int], roll: RollCall) -> int:
+    """Find the first candidate in assignment order that may lead; `NO_LEADER` without one."""
     may_lead = candidates - roll.leaving
     return next((r for r in partition.replicas if r in may_lead), NO_LEADER)
 
 
-def _led_by(partition: PartitionState, leader_id: int, roll: RollCall) -> PartitionState:
+def led_by(partition: PartitionState, leader_id: int, roll: RollCall) -> PartitionState:
     """Hold an election: whoever wins, even nobody, ends the term of the one before."""
     return replace(
         partition,
         leader_id=leader_id,
         leader_epoch=partition.leader_epoch + 1,
         leader_broker_epoch=roll.epochs.get(leader_id, NO_BROKER_EPOCH),
+        successor_id=NO_LEADER,
     )
 
 
-def _next_epoch(before: PartitionState, after: PartitionState) -> PartitionState:
+def next_epoch(before: PartitionState, after: PartitionState) -> PartitionState:
+    """Give `after` as what follows `before`; a successor that is out of sync is none any more."""
+    if after.successor_id not in after.isr:
+        after = replace(after, successor_id=NO_LEADER)
     if after == before:
         return before
     return replace(after, partition_epoch=before.partition_epoch + 1)

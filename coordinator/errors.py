@@ -77,6 +77,12 @@ class InvalidReplicaAssignment(RequestError):
     code = ErrorCode.INVALID_REPLICA_ASSIGNMENT
 
 
+class NoReassignment(RequestError):
+    """There is no reassignment that could be called off."""
+
+    code = ErrorCode.NO_REASSIGNMENT_IN_PROGRESS
+
+
 class InvalidConfig(RequestError):
     """A config value is not what its key expects."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from coordinator.cluster import ClusterState
 
@@ -24,8 +24,23 @@ ConfigCheck: TypeAlias = "Callable[[Mapping[str, str]], None]"
 """Raises RequestError where a topic's config is not valid. Must be pure."""
 
 
-def accept_config(_config: Mapping[str, str]) -> None:
+class BrokerConfigCheck(Protocol):
+    """Refuses what brokers cannot be given at run time. Must be pure."""
+
+    def __call__(self, config: Mapping[str, str], /, *, per_broker: bool) -> None:
+        """Check a single broker's config, or that of all. Raises: RequestError."""
+
+
+def accept_config(_config: Mapping[str, str], **_facts: bool) -> None:
     """Accept every config: what only the log depends on is not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigChecks:
+    """The checks of whoever knows what the settings mean."""
+
+    topic: ConfigCheck = accept_config
+    broker: BrokerConfigCheck = accept_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +84,7 @@ class ConfigOperation(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConfigEdit:
-    """Changes to a topic's config: (key, operation, value) in order.
+    """Changes to the config of a topic, or of brokers: (key, operation, value) in order.
 
     With `from_scratch` what is not set by them is dropped (the older AlterConfigs).
     """
@@ -131,6 +146,22 @@ class AlterConfigs:
 
 
 @dataclass(frozen=True, slots=True)
+class AlterBrokerConfigs:
+    """A client wants brokers configured differently; an edit without a name is about all of them.
+
+    Of a single broker the name is its id.
+    """
+
+    items: tuple[ConfigEdit, ...]
+    check: BrokerConfigCheck = accept_config
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultsChanged:
+    """What all brokers are given was changed: topics may inherit something else."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlterPartitions:
     """A leader proposes in-sync replicas (KIP-497)."""
 
@@ -140,10 +171,33 @@ class AlterPartitions:
 
 
 @dataclass(frozen=True, slots=True)
-class ElectPreferred:
-    """Preferred leaders are wanted for these (topic, partition)."""
+class ElectLeaders:
+    """Leaders are wanted for these (topic, partition): the preferred ones.
+
+    With `unclean` any leader where there is none, and one that may lack records if it must be so.
+    """
 
     items: tuple[tuple[str, int], ...]
+    unclean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """The replicas that a partition is to have, the preferred leader first.
+
+    None ends the reassignment that is under way, and brings back the replicas there were.
+    """
+
+    name: str
+    partition: int
+    replicas: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlterReassignments:
+    """Partitions are wanted on other replicas (KIP-455)."""
+
+    items: tuple[Reassignment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +221,11 @@ Event: TypeAlias = (
     | DeleteTopics
     | CreatePartitions
     | AlterConfigs
+    | AlterBrokerConfigs
+    | DefaultsChanged
     | AlterPartitions
-    | ElectPreferred
+    | AlterReassignments
+    | ElectLeaders
     | Rebalance
     | ShutDownBroker
 )
@@ -178,6 +235,7 @@ Event: TypeAlias = (
 class Changes:
     """What a decision changes: topics created or replaced, topics deleted, notes on brokers.
 
+    `config` and `broker_configs` replace what brokers are given at run time, None leaves it.
     `refused` says by the index of an item why it changes nothing, `refusal` why the whole event
     does not.
     """
@@ -186,6 +244,8 @@ class Changes:
     deleted: tuple[str, ...] = ()
     brokers: Mapping[int, BrokerRegistration] = field(default_factory=dict)
     acknowledged: Mapping[int, int] = field(default_factory=dict)
+    config: Mapping[str, str] | None = None
+    broker_configs: Mapping[int, Mapping[str, str]] | None = None
     refused: Mapping[int, RequestError] = field(default_factory=dict)
     refusal: RequestError | None = None
 
@@ -202,4 +262,8 @@ class Changes:
             state = replace(state, brokers={**state.brokers, **self.brokers})
         if self.acknowledged:
             state = replace(state, acknowledged={**state.acknowledged, **self.acknowledged})
+        if self.config is not None and self.config != state.config:
+            state = replace(state, config=self.config)
+        if self.broker_configs is not None and self.broker_configs != state.broker_configs:
+            state = replace(state, broker_configs=self.broker_configs)
         return state

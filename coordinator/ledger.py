@@ -95,7 +95,7 @@ class Ledger:
         return outcome
 
     async def write_brokers(self, before: ClusterState, after: ClusterState) -> list[str]:
-        """Write what is noted of brokers. Returns: the paths that were written.
+        """Write what is noted of brokers and what they are given. Returns: the paths written.
 
         Raises: MultiFailed, ConnectionLost, SessionLost.
         """
@@ -110,6 +110,9 @@ class Ledger:
         if after.acknowledged != before.acknowledged:
             value = records.encode_acknowledged(after.acknowledged)
             operations.append(Set(paths.ACKNOWLEDGED, value))
+        if (before.config, before.broker_configs) != (after.config, after.broker_configs):
+            value = records.encode_config(after.config, after.broker_configs)
+            operations.append(Set(paths.CONFIG, value))
         if operations:
             await self._store.multi([self._term.fence, *operations])
         return [each.path for each in operations if isinstance(each, Set)]

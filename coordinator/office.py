@@ -15,7 +15,7 @@ import trio
 from coordinator import elect, paths
 from coordinator.cluster import NO_CONTROLLER
 from coordinator.errors import NotController
-from coordinator.events import BrokersChanged, Rebalance
+from coordinator.events import BrokersChanged, DefaultsChanged, Rebalance
 from coordinator.ledger import Ledger, is_written
 from coordinator.requests import Round
 from coordinator.store import ConnectionLost, MultiFailed
@@ -125,6 +125,8 @@ class Office:
     def _settle_brokers(self, deciding: Round) -> None:
         """Look at all partitions when brokers changed, else at those that somebody else wrote."""
         now, known = deciding.before, self._settled
+        if known is None or known.config is not now.config:
+            deciding.decide(DefaultsChanged())
         if (
             known is None
             or known.brokers is not now.brokers
@@ -188,7 +190,7 @@ class Office:
         else:
             await self._watcher.reread(written)
             return set()
-        await self._watcher.reread([paths.BROKER_IDS, paths.ACKNOWLEDGED])
+        await self._watcher.reread([paths.BROKER_IDS, paths.ACKNOWLEDGED, paths.CONFIG])
         return {paths.BROKERS}
 
 

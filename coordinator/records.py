@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgpack
 
 from coordinator import paths
-from coordinator.cluster import BrokerRegistration, Endpoint, PartitionState, TopicState
+from coordinator.cluster import NO_LEADER, BrokerRegistration, Endpoint, PartitionState, TopicState
 from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Tombstone:
 
 def encode_topic(topic: TopicState) -> bytes:
     """Encode a topic with all its partitions, about 25 bytes for each."""
-    return encode_fields(
-        {
-            "topic_id": topic.topic_id,
-            "config": dict(topic.config),
-            "partitions": [_partition_row(partition) for partition in topic.partitions],
-        }
-    )
+    fields: dict[str, Any] = {
+        "topic_id": topic.topic_id,
+        "config": dict(topic.config),
+        "partitions": [_partition_row(partition) for partition in topic.partitions],
+    }
+    if topic.inherited:
+        fields["inherited"] = dict(topic.inherited)
+    return encode_fields(fields)
 
 
 def decode_topic(name: str, value: bytes, *, version: int) -> TopicState:
@@ -78,7 +79,14 @@ def decode_topic(name: str, value: bytes, *, version: int) -> TopicState:
     if len(topic_id) != 16:
         raise RecordUnreadable(f"{path}: a topic id of {len(topic_id)} bytes, 16 wanted")
     partitions = tuple(_partition(path, row) for row in fields.take("partitions", list))
-    return TopicState(name, topic_id, fields.take_texts("config"), partitions, version)
+    return TopicState(
+        name,
+        topic_id,
+        fields.take_texts("config"),
+        partitions,
+        version,
+        inherited=fields.take_texts("inherited", optional=True),
+    )
 
 
 def encode_registration(registration: BrokerRegistration) -> bytes:
@@ -178,13 +186,32 @@ def decode_acknowledged(value: bytes) -> dict[int, int]:
 
 
 def encode_texts(texts: Mapping[str, str]) -> bytes:
-    """Encode a flat map of texts (cluster identity, cluster-wide config)."""
+    """Encode a flat map of texts (cluster identity)."""
     return encode_fields({"values": dict(texts)})
 
 
 def decode_texts(path: str, value: bytes) -> dict[str, str]:
     """Decode a flat map of texts. Raises: RecordUnreadable."""
     return Fields(path, value).take_texts("values")
+
+
+def encode_config(
+    config: Mapping[str, str], broker_configs: Mapping[int, Mapping[str, str]]
+) -> bytes:
+    """Encode what brokers were given at run time: all of them, and single ones."""
+    rows = [[broker_id, dict(texts)] for broker_id, texts in sorted(broker_configs.items())]
+    return encode_fields({"values": dict(config), "brokers": rows})
+
+
+def decode_config(value: bytes) -> tuple[dict[str, str], dict[int, dict[str, str]]]:
+    """Decode what brokers were given at run time. Raises: RecordUnreadable."""
+    fields = Fields(paths.CONFIG, value)
+    broker_configs: dict[int, dict[str, str]] = {}
+    for row in fields.take_optional("brokers", list) or ():
+        if not isinstance(row, list) or [type(each) for each in row] != [int, dict]:
+            raise RecordUnreadable(f"{paths.CONFIG}: {row!r:.80} is no broker's config")
+        broker_configs[row[0]] = _texts(paths.CONFIG, "brokers", row[1])
+    return fields.take_texts("values"), broker_configs
 
 
 def encode_counter(number: int) -> bytes:
@@ -222,13 +249,11 @@ class Fields:
         """Give a field that may be missing or null."""
         return None if self._fields.get(name) is None else self.take(name, kind)
 
-    def take_texts(self, name: str) -> dict[str, str]:
+    def take_texts(self, name: str, *, optional: bool = False) -> dict[str, str]:
         """Give a flat map of texts."""
-        texts = self.take(name, dict)
-        for pair in texts.items():
-            if not all(type(part) is str for part in pair):
-                raise RecordUnreadable(f"{self._path}: {pair!r:.80} in {name} is not text")
-        return texts
+        if optional and name not in self._fields:
+            return {}
+        return _texts(self._path, name, self.take(name, dict))
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
@@ -248,8 +273,15 @@ def _unpack(path: str, value: bytes) -> dict[str, Any]:
     return fields
 
 
+def _texts(path: str, name: str, texts: dict[Any, Any]) -> dict[str, str]:
+    for pair in texts.items():
+        if not all(type(part) is str for part in pair):
+            raise RecordUnreadable(f"{path}: {pair!r:.80} in {name} is not text")
+    return texts
+
+
 def _partition_row(partition: PartitionState) -> list[Any]:
-    return [
+    row = [
         partition.replicas,
         partition.leader_id,
         partition.leader_epoch,
@@ -259,13 +291,18 @@ def _partition_row(partition: PartitionState) -> list[Any]:
         partition.leader_broker_epoch,
         partition.lost,
     ]
+    moves = [partition.adding, partition.removing, partition.successor_id]
+    return row if moves == [(), (), NO_LEADER] else row + moves
 
 
-_ROW_TYPES: Final = (list, int, int, list, list, int, int, bool)
+_ROW_TYPES: Final = (list, int, int, list, list, int, int, bool, list, list, int)
 
 
 def _partition(path: str, row: Any) -> PartitionState:
-    if not isinstance(row, list) or tuple(type(each) for each in row[:8]) != _ROW_TYPES:
+    """Read a partition's row; where nothing moves, and before reassignments, it ends sooner."""
+    if isinstance(row, list) and len(row) == 8:
+        row = [*row, [], [], NO_LEADER]
+    if not isinstance(row, list) or tuple(type(each) for each in row[:11]) != _ROW_TYPES:
         raise RecordUnreadable(f"{path}: {row!r:.80} describes no partition")
     return PartitionState(
         replicas=_integers(path, row[0]),
@@ -276,6 +313,9 @@ def _partition(path: str, row: Any) -> PartitionState:
         partition_epoch=row[5],
         leader_broker_epoch=row[6],
         lost=row[7],
+        adding=_integers(path, row[8]),
+        removing=_integers(path, row[9]),
+        successor_id=row[10],
     )
 
 

@@ -16,12 +16,14 @@ import trio
 from coordinator import paths
 from coordinator.decide import decide
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     CreatePartitions,
     CreateTopics,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     ShutDownBroker,
 )
@@ -34,9 +36,16 @@ if TYPE_CHECKING:
     from protocol.errors import RequestError
 
 Itemised: TypeAlias = (
-    CreateTopics | DeleteTopics | CreatePartitions | AlterConfigs | AlterPartitions | ElectPreferred
+    CreateTopics
+    | DeleteTopics
+    | CreatePartitions
+    | AlterConfigs
+    | AlterBrokerConfigs
+    | AlterPartitions
+    | AlterReassignments
+    | ElectLeaders
 )
-"""Events that consist of items about one topic each."""
+"""Events that consist of items about one topic each, or about what brokers are given."""
 
 
 class Round:
@@ -67,7 +76,10 @@ class Request:
         self.done = trio.Event()
         self.refusal: RequestError | None = None
         self.results: list[TopicState | RequestError | None] = []
-        """For each item the topic as written, or why nothing was changed."""
+        """For each item the topic as written, or why nothing was changed.
+
+        None where what brokers are given was written: that is noted, as of brokers.
+        """
         self._event = event
         self._open: list[int] = []
         self._names: dict[int, str] = {}
@@ -92,7 +104,8 @@ class Request:
         if isinstance(self._event, ShutDownBroker):
             return
         for number, item in zip(self._open, self._event.items, strict=True):
-            name = _topic_of(item, deciding.before)
+            is_note = isinstance(self._event, AlterBrokerConfigs)
+            name = paths.BROKERS if is_note else _topic_of(item, deciding.before)
             if name is not None:
                 self._names[number] = name
         for position, error in changes.refused.items():

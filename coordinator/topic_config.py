@@ -25,6 +25,10 @@ MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
 FLUSH: Final = "ottla.flush"
 
+INHERITED_KEYS: Final = (MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, FLUSH)
+"""Settings on which the controller and all replicas must agree, under the same names for a topic
+and for the cluster: topics inherit them through the controller, see `TopicState.inherited`."""
+
 
 def check_name(name: str) -> None:
     """Refuse what cannot be a topic's name. Raises: InvalidTopicName."""

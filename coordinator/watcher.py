@@ -211,7 +211,7 @@ class ClusterWatcher:
         self._draft.set_cluster_id(facts.get("cluster_id", ""))
 
     async def _read_config(self) -> None:
-        self._draft.set_config(records.decode_texts(paths.CONFIG, await self._get(paths.CONFIG)))
+        self._draft.set_config(*records.decode_config(await self._get(paths.CONFIG)))
 
     async def _read_acknowledged(self) -> None:
         self._draft.set_acknowledged(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from broker.log.disk import Buffer, File
 
 _BLOCK_BYTES = 512
+_UNBOUNDED_BYTES = 1 << 40
 
 
 class _Content:
@@ -311,11 +312,13 @@ class MemoryDisk:
     def write_back(self) -> None:
         """Do nothing: nothing may rely on it."""
 
-    def free_bytes(self, path: str) -> int:  # noqa: ARG002 - one file system for all paths
+    def free_bytes(self, path: str) -> int:
         """Space left for us."""
-        if self.capacity_bytes is None:
-            return 1 << 40
-        return max(0, self.capacity_bytes - sum(map(_size_bytes, self._root.entries.values())))
+        return max(0, self.total_bytes(path) - sum(map(_size_bytes, self._root.entries.values())))
+
+    def total_bytes(self, path: str) -> int:  # noqa: ARG002 - one file system for all paths
+        """Size of the disk: its capacity, or where that has no bound a size that is never used."""
+        return _UNBOUNDED_BYTES if self.capacity_bytes is None else self.capacity_bytes
 
     def lock(self, path: str) -> _MemoryLock:
         """Take the lock file `path`. Raises: DirectoryInUse, FileMissing."""

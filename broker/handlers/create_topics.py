@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from broker.dispatch import RequestContext
 from broker.handlers.control import no_change
-from broker.topic_config import check_topic_config, config_of_new_topic, origins
+from broker.topic_config import check_topic_config, origins
 from coordinator.errors import InvalidReplicaAssignment
 from coordinator.events import DEFAULT, NewTopic
 from protocol.api import ApiKey
@@ -26,7 +26,7 @@ from protocol.errors import ErrorCode, RequestError
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
-    from broker.config import BrokerConfig
+    from broker.dynamic_config import DynamicConfig
     from broker.handlers.control import Control
     from coordinator.cluster import ClusterState, TopicState
 
@@ -37,9 +37,9 @@ OWN_VERSION = 7
 class CreateTopicsHandler:
     """Creates topics with what was asked, and this broker's defaults for the rest."""
 
-    def __init__(self, control: Control, config: BrokerConfig) -> None:
+    def __init__(self, control: Control, settings: DynamicConfig) -> None:
         self._control = control
-        self._config = config
+        self._settings = settings
 
     def __call__(
         self, request: CreateTopicsRequest, context: RequestContext
@@ -101,10 +101,10 @@ class CreateTopicsHandler:
         """Read one topic as asked for. Raises: RequestError."""
         asked = {config.name: config.value for config in topic.configs if config.value is not None}
         check_topic_config(asked)
-        config = config_of_new_topic(asked, self._config)
+        config = self._settings.defaults_of_new_topic() | asked
         if topic.assignments:
             return NewTopic(topic.name, assignment=_assignment(topic), config=config)
-        defaults = self._config.topics
+        defaults = self._settings.current.topics
         partitions, factor = topic.num_partitions, topic.replication_factor
         return NewTopic(
             topic.name,
@@ -128,7 +128,7 @@ class CreateTopicsHandler:
                     name=key, value=places[0].value, config_source=places[0].source
                 )
                 for key, places in origins(
-                    outcome.config, self._config, replication_factor=factor
+                    outcome.config, self._settings, replication_factor=factor
                 ).items()
             ],
         )

@@ -1,6 +1,6 @@
-"""DescribeCluster: the live brokers and the controller. Must never know: topics.
+"""DescribeCluster: the brokers and the controller. Must never know: topics.
 
-Source: KIP-700.
+Source: KIP-700, KIP-1073 (fenced brokers: those known that are not live).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from protocol.api.describe_cluster import DescribeClusterRequest
 
 BROKERS = 1
+NO_PORT = -1
 
 
 class DescribeClusterHandler:
@@ -54,6 +55,12 @@ class DescribeClusterHandler:
                     rack=broker.rack,
                 )
             )
+        if request.include_fenced_brokers:
+            # Where they were reached went with their registrations.
+            response.brokers += [
+                DescribeClusterBroker(broker_id=gone, port=NO_PORT, is_fenced=True)
+                for gone in sorted(cluster.acknowledged.keys() - cluster.brokers.keys())
+            ]
         if request.include_cluster_authorized_operations:
             response.cluster_authorized_operations = CLUSTER_OPERATIONS
         return response

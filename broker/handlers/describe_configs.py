@@ -1,17 +1,18 @@
-"""DescribeConfigs: settings of topics and of this broker, derived from what declares them.
+"""DescribeConfigs: settings of topics, of this broker, and what all brokers are given at run time.
 
 Must never know: which settings exist. Source: KIP-133, KIP-226, KIP-569.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from broker.config import TOPIC_DEFAULT_KEYS
-from broker.handlers.resources import ResourceType
-from broker.settings import INT32_MAX, ValueType, format_value, type_of
-from broker.topic_config import Origin, Source, origins, type_of_setting
-from coordinator.errors import UnknownTopic
+from broker.dynamic_config import DYNAMIC_KEYS, Source
+from broker.handlers.metadata import why_unknown
+from broker.handlers.resources import ResourceType, why_without_settings
+from broker.settings import INT32_MAX, ValueType, type_of
+from broker.topic_config import origins, type_of_setting
 from protocol.api.describe_configs import (
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,
@@ -22,23 +23,24 @@ from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from dataclasses import Field
 
-    from broker.config import BrokerConfig
     from broker.dispatch import RequestContext
+    from broker.dynamic_config import DynamicConfig, Origin
     from coordinator.cluster import ClusterState
     from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 
 
 class DescribeConfigsHandler:
-    """Describes any topic, and the broker that is asked."""
+    """Describes any topic, the broker that is asked, and what all brokers are given."""
 
     def __init__(
-        self, *, broker_id: int, cluster: Callable[[], ClusterState], config: BrokerConfig
+        self, *, broker_id: int, cluster: Callable[[], ClusterState], settings: DynamicConfig
     ) -> None:
         self._broker_id = broker_id
         self._cluster = cluster
-        self._config = config
-        self._docs = {item.metadata["key"]: item.metadata["doc"] for item, _ in config.settings()}
+        self._settings = settings
+        self._fields = {item.metadata["key"]: item for item, _ in settings.static.settings()}
 
     def __call__(
         self, request: DescribeConfigsRequest, _context: RequestContext
@@ -62,7 +64,7 @@ class DescribeConfigsHandler:
             result.error_code, result.error_message = error.code, str(error)
             return result
         keys = asked.configuration_keys
-        result.configs = [entry for entry in entries if keys is None or entry.name in keys]
+        result.configs = [entry for entry in entries if not keys or entry.name in keys]
         for entry in result.configs:
             if not request.include_synonyms:
                 entry.synonyms = []
@@ -74,49 +76,62 @@ class DescribeConfigsHandler:
         """List all settings of a resource. Raises: RequestError."""
         if asked.resource_type == ResourceType.TOPIC:
             return self._topic_entries(asked.resource_name)
-        if asked.resource_type != ResourceType.BROKER:
+        if asked.resource_type not in (ResourceType.BROKER, ResourceType.BROKER_LOGGER):
             raise RequestError.of(
-                ErrorCode.INVALID_REQUEST,
-                f"resource type {asked.resource_type}: topics (2) and brokers (4) have settings",
+                ErrorCode.INVALID_REQUEST, why_without_settings(asked.resource_type)
             )
-        if not asked.resource_name:
-            return []  # What all brokers are given at run time: nothing, in this system.
+        if asked.resource_type == ResourceType.BROKER and not asked.resource_name:
+            return self._default_entries()
         if asked.resource_name != str(self._broker_id):
             raise RequestError.of(
                 ErrorCode.INVALID_REQUEST,
                 f"this is broker {self._broker_id}: ask broker {asked.resource_name!r} itself",
             )
-        return self._broker_entries()
+        # Of a broker's loggers none can be altered, and so none is listed.
+        is_broker = asked.resource_type == ResourceType.BROKER
+        return self._broker_entries() if is_broker else []
 
     def _topic_entries(self, name: str) -> list[DescribeConfigsResourceResult]:
         topic = self._cluster().topics.get(name)
         if topic is None:
-            raise UnknownTopic(f"there is no topic {name}")
-        factor = len(topic.partitions[0].replicas)
+            raise RequestError.of(why_unknown(name), f"there is no topic {name}")
+        factor = topic.partitions[0].replication_factor
         entries = []
-        for key, places in origins(topic.config, self._config, replication_factor=factor).items():
+        for key, places in origins(topic.config, self._settings, replication_factor=factor).items():
             entry = _entry(key, places, type_of_setting(key))
-            entry.documentation = self._docs.get(TOPIC_DEFAULT_KEYS.get(key, key))
+            broker_key = TOPIC_DEFAULT_KEYS.get(key, key)
+            if broker_key in self._fields:
+                entry.documentation = self._fields[broker_key].metadata["doc"]
             entries.append(entry)
         return entries
 
     def _broker_entries(self) -> list[DescribeConfigsResourceResult]:
+        return [
+            self._broker_entry(item, self._settings.origins(key))
+            for key, item in self._fields.items()
+        ]
+
+    def _default_entries(self) -> list[DescribeConfigsResourceResult]:
+        """List what all brokers are given at run time, and nothing that comes from elsewhere."""
         entries = []
-        for item, value in self._config.settings():
-            key = item.metadata["key"]
-            places = [Origin(key, format_value(item.default), Source.DEFAULT)]
-            if key in self._config.explicit:
-                places.insert(0, Origin(key, format_value(value), Source.STATIC_BROKER))
-            # An unset number shows as null; only numbers may be unset and have a bound.
-            is_number = item.metadata["at_most"] <= INT32_MAX
-            kind = type_of(
-                0 if value is None and is_number else value, at_most=item.metadata["at_most"]
-            )
-            entry = _entry(key, places, kind)
-            entry.documentation = item.metadata["doc"]
-            entry.read_only = True
-            entries.append(entry)
+        for key in sorted(self._cluster().config.keys() & self._fields.keys()):
+            places = self._settings.origins(key)
+            given = [place for place in places if place.source is Source.DYNAMIC_DEFAULT_BROKER]
+            entries.append(self._broker_entry(self._fields[key], given))
         return entries
+
+    def _broker_entry(
+        self, item: Field[Any], places: list[Origin]
+    ) -> DescribeConfigsResourceResult:
+        key, at_most = item.metadata["key"], item.metadata["at_most"]
+        # An unset number shows as null; only numbers may be unset and have a bound.
+        is_unset_number = item.default is None and at_most <= INT32_MAX
+        entry = _entry(
+            key, places, type_of(0 if is_unset_number else item.default, at_most=at_most)
+        )
+        entry.documentation = item.metadata["doc"]
+        entry.read_only = key not in DYNAMIC_KEYS
+        return entry
 
 
 def _entry(key: str, places: list[Origin], kind: ValueType) -> DescribeConfigsResourceResult:

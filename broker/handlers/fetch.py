@@ -127,7 +127,10 @@ class _Fetch:
             wanted.found.diverging_epoch = EpochEndOffset(epoch=epoch, end_offset=end_offset)
         elif self._is_follower:
             partition.follower_fetched(
-                self._replica_id, asked.fetch_offset, broker_epoch=self._replica_epoch
+                self._replica_id,
+                asked.fetch_offset,
+                broker_epoch=self._replica_epoch,
+                log_start_offset=asked.log_start_offset,
             )
             self._on_follower_fetch(partition, self._replica_id)
 

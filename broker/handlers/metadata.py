@@ -198,7 +198,7 @@ def find(
     if topic is not None:
         return describe(topic, cluster)
     return MetadataResponseTopic(
-        error_code=failed.get(name) or _why_unknown(name),
+        error_code=failed.get(name) or why_unknown(name),
         name=name,
         is_internal=name in INTERNAL_TOPICS,
     )
@@ -238,7 +238,8 @@ def _is_ready(topic: TopicState | None) -> bool:
     return topic is not None and all(p.leader_id != NO_LEADER for p in topic.partitions)
 
 
-def _why_unknown(name: str) -> ErrorCode:
+def why_unknown(name: str) -> ErrorCode:
+    """Say why there is no topic of this name: it cannot be one, or is none."""
     try:
         check_name(name)
     except InvalidTopicName as error:

@@ -59,6 +59,14 @@ class DataDirectory:
         found = (parse_partition(name) for name in self._disk.list(self.path))
         return sorted(one for one in found if one is not None)
 
+    def free_bytes(self) -> int:
+        """Space left for us on its volume. Raises: StorageError."""
+        return self._disk.free_bytes(self.path)
+
+    def total_bytes(self) -> int:
+        """Size of its volume. Raises: StorageError."""
+        return self._disk.total_bytes(self.path)
+
     def finish_deletes(self) -> int:
         """Remove the logs whose deletion was cut short. Returns: how many. Raises: StorageError."""
         names = [name for name in self._disk.list(self.path) if name.endswith(DELETE_SUFFIX)]

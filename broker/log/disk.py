@@ -113,7 +113,10 @@ class Disk(Protocol):
         """
 
     def free_bytes(self, path: str) -> int:
-        """Space left for us on the file system that holds `path`."""
+        """Space left for us on the file system that holds `path`. Raises: StorageError."""
+
+    def total_bytes(self, path: str) -> int:
+        """Size of the file system that holds `path`. Raises: StorageError."""
 
     def lock(self, path: str) -> DirectoryLock:
         """Take the lock file `path`, creating it. Raises: DirectoryInUse, StorageError."""

@@ -267,6 +267,11 @@ class RealDisk:
         with _translated("look at", path):
             return shutil.disk_usage(path).free
 
+    def total_bytes(self, path: str) -> int:
+        """Size of the file system that holds `path`. Raises: StorageError."""
+        with _translated("look at", path):
+            return shutil.disk_usage(path).total
+
     def lock(self, path: str) -> _FileLock:
         """Take the lock file `path`, creating it. Raises: DirectoryInUse, StorageError."""
         with _translated("lock", path):

@@ -183,7 +183,7 @@ class LeaderFetcher:
             asked.current_leader_epoch = followed.leader_epoch
             asked.fetch_offset = partition.log.log_end_offset
             asked.last_fetched_epoch = partition.log.latest_epoch
-            asked.log_start_offset = partition.log.log_start_offset
+            asked.log_start_offset = partition.noted_log_start
             topic = topics.get(partition.topic_id)
             if topic is None:
                 topic = topics[partition.topic_id] = FetchTopic(topic_id=partition.topic_id)

@@ -62,10 +62,14 @@ class IsrKeeper:
         self._wake = trio.Event()
 
     def follower_fetched(self, partition: Partition, follower_id: int) -> None:
-        """Have a follower that has caught up join the ISR soon."""
-        if partition.leadership is None or follower_id in partition.isr:
+        """Have a follower that has caught up join the ISR soon, or take over as successor."""
+        leadership = partition.leadership
+        if leadership is None:
             return
-        if partition.leadership.may_join_isr(follower_id, eligible=self._eligible):
+        if leadership.resigns_to(follower_id) or (
+            follower_id not in partition.isr
+            and leadership.may_join_isr(follower_id, eligible=self._eligible)
+        ):
             self.look_at(partition)
 
     def look_at(self, partition: Partition) -> None:

@@ -4,12 +4,16 @@ The two rules that keep acknowledged records: the high watermark advances only o
 every member of the ISR, and of a pending ISR, has durably acknowledged under this leader epoch;
 the ISR grows only by a follower that has reached the epoch's start and the high watermark.
 Must never know: logs, requests, clocks (times are handed in, in seconds of a monotonic clock).
-Source: KIP-101, KIP-497, KIP-841, KIP-966 and Kafka's replication specification.
+Source: KIP-101, KIP-107, KIP-497, KIP-841, KIP-966 and Kafka's replication specification.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOTHING_YET = -1
 
@@ -20,10 +24,12 @@ class FollowerProgress:
 
     `durable_end_offset` is the offset of its last fetch: all below is on its stable storage.
     `caught_up_at` is when it last had everything that the leader held at its fetch before.
+    `log_start_offset` is where its log starts, also after a crash.
     """
 
     broker_epoch: int
     durable_end_offset: int = NOTHING_YET
+    log_start_offset: int = NOTHING_YET
     caught_up_at: float = 0.0
     _previous_fetch_at: float = 0.0
     _previous_log_end: int = 0
@@ -61,6 +67,18 @@ class Progress:
             if follower is None:
                 return NOTHING_YET
             lowest = min(lowest, follower.durable_end_offset)
+        return lowest
+
+    def low_watermark(self, *, log_start_offset: int, members: Iterable[int]) -> int:
+        """Give the offset below which none of `members` holds a record; -1 while one is unheard.
+
+        `log_start_offset` is the leader's own.
+        """
+        lowest = log_start_offset
+        for member in members:
+            if member != self.broker_id:
+                follower = self.followers.get(member)
+                lowest = min(lowest, NOTHING_YET if follower is None else follower.log_start_offset)
         return lowest
 
     def is_caught_up(self, follower_id: int, *, high_watermark: int) -> bool:

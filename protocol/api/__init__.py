@@ -43,6 +43,10 @@ from protocol.api.incremental_alter_configs import (
 from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.api.join_group import JoinGroupRequest, JoinGroupResponse
 from protocol.api.leave_group import LeaveGroupRequest, LeaveGroupResponse
+from protocol.api.list_config_resources import (
+    ListConfigResourcesRequest,
+    ListConfigResourcesResponse,
+)
 from protocol.api.list_groups import ListGroupsRequest, ListGroupsResponse
 from protocol.api.list_offsets import ListOffsetsRequest, ListOffsetsResponse
 from protocol.api.list_partition_reassignments import (
@@ -97,6 +101,7 @@ class ApiKey(IntEnum):
     OFFSET_DELETE = 47
     ALTER_PARTITION = 56
     DESCRIBE_CLUSTER = 60
+    LIST_CONFIG_RESOURCES = 74
     DESCRIBE_TOPIC_PARTITIONS = 75
 
 
@@ -159,6 +164,7 @@ API: Final[Mapping[int, Api]] = {
         _api(OffsetDeleteRequest, OffsetDeleteResponse),
         _api(AlterPartitionRequest, AlterPartitionResponse),
         _api(DescribeClusterRequest, DescribeClusterResponse),
+        _api(ListConfigResourcesRequest, ListConfigResourcesResponse),
         _api(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse),
     )
 }

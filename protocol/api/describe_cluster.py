@@ -1,4 +1,7 @@
-"""DescribeCluster (60): the brokers and the controller. Must never know: the cluster."""
+"""DescribeCluster (60): the brokers and the controller. Must never know: the cluster.
+
+Source: KIP-700, KIP-919 (endpoint types), KIP-1073 (fenced brokers).
+"""
 
 from __future__ import annotations
 
@@ -6,25 +9,27 @@ from protocol.api.metadata import NO_AUTHORIZED_OPERATIONS
 from protocol.message import Bool, Int8, Int16, Int32, String, request, response, struct, wire
 
 
-@request(key=60, versions=(0, 1), flexible_since=0)
+@request(key=60, versions=(0, 2), flexible_since=0)
 class DescribeClusterRequest:
-    """`endpoint_type` is 1 for brokers, 2 for controllers."""
+    """`endpoint_type` is 1 for brokers, 2 for controllers; fenced brokers are not live."""
 
     include_cluster_authorized_operations: Bool = False
     endpoint_type: Int8 = wire(since=1, default=1)
+    include_fenced_brokers: Bool = wire(since=2)
 
 
 @struct
 class DescribeClusterBroker:
-    """A live broker and where to reach it."""
+    """A broker and where to reach it."""
 
     broker_id: Int32 = 0
     host: String = ""
     port: Int32 = 0
     rack: String | None = None
+    is_fenced: Bool = wire(since=2, ignorable=True)
 
 
-@response(key=60, versions=(0, 1), flexible_since=0)
+@response(key=60, versions=(0, 2), flexible_since=0)
 class DescribeClusterResponse:
     """What this broker knows of the cluster."""
 

@@ -66,6 +66,7 @@ def open_partitions(disk, directory):
             flusher=Flusher(disk),
             lease_held=lambda: True,
             storage_failed=lambda error: pytest.fail(str(error)),
+            isr_due=lambda _: None,
         )
         partitions = Partitions(
             disk=disk,

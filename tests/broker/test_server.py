@@ -93,6 +93,19 @@ async def test_a_connection_beyond_the_bound_waits_for_another_to_close(autojump
     assert await third.receive_some()
 
 
+async def test_a_bound_that_is_raised_lets_waiting_connections_in(autojump_clock, nursery):
+    listener = MemoryListener()
+    server = make_server(max_connections=1)
+    await nursery.start(server.run, {"PLAINTEXT": listener})
+    _first, second = [await listener.connect() for _ in range(2)]
+    await trio.testing.wait_all_tasks_blocked()
+    assert server.traffic.connections_open == 1
+
+    server.limit_connections(2)
+
+    assert await answers(second)
+
+
 async def test_accept_that_fails_is_tried_again_after_a_pause(autojump_clock, nursery):
     listener = MemoryListener()
     listener.errors = [OSError(errno.EMFILE, "too many open files") for _ in range(5)]

@@ -7,6 +7,7 @@ from dataclasses import fields
 import pytest
 
 from broker.config import TOPIC_DEFAULT_KEYS, BrokerConfig
+from broker.dynamic_config import DynamicConfig
 from broker.log.config import LogConfig
 from broker.settings import format_value
 from broker.topic_config import (
@@ -15,10 +16,14 @@ from broker.topic_config import (
     Origin,
     Source,
     check_topic_config,
-    config_of_new_topic,
     origins,
 )
+from coordinator.cluster import ClusterState
 from protocol.errors import ErrorCode, RequestError
+
+
+def settings_of(static: BrokerConfig) -> DynamicConfig:
+    return DynamicConfig(static, cluster=ClusterState)
 
 
 def test_every_setting_of_a_log_has_a_default_in_the_broker():
@@ -68,16 +73,9 @@ def test_a_refusal_says_what_is_wrong(config, said):
     assert said in str(caught.value)
 
 
-def test_a_new_topic_is_given_what_controller_and_replicas_must_agree_on():
-    broker = BrokerConfig.parse({"min.insync.replicas": "1", "log.retention.ms": "5"})
-
-    assert config_of_new_topic({}, broker) == {"min.insync.replicas": "1"}
-    assert config_of_new_topic({"min.insync.replicas": "2"}, broker) == {"min.insync.replicas": "2"}
-
-
 def test_the_topic_wins_over_the_broker_and_that_over_the_default():
     broker = BrokerConfig.parse({"log.retention.ms": "5"})
-    found = origins({"retention.ms": "3"}, broker, replication_factor=3)
+    found = origins({"retention.ms": "3"}, settings_of(broker), replication_factor=3)
 
     assert found["retention.ms"] == [
         Origin("retention.ms", "3", Source.DYNAMIC_TOPIC),
@@ -90,7 +88,7 @@ def test_the_topic_wins_over_the_broker_and_that_over_the_default():
 def test_the_default_of_min_insync_replicas_follows_the_replication_factor(
     replication_factor, expected
 ):
-    found = origins({}, BrokerConfig(), replication_factor=replication_factor)
+    found = origins({}, settings_of(BrokerConfig()), replication_factor=replication_factor)
 
     assert found["min.insync.replicas"][0].value == expected
     assert found.keys() == TOPIC_KEYS

@@ -146,6 +146,8 @@ async def test_leaders_return_to_the_preferred_replica_by_themselves(autojump_cl
         assert nodes[0].watcher.state.topics["t"].partitions[0].leader_id == 1
         at = trio.current_time()
 
+        await cluster.until(nodes[0], lambda s: s.topics["t"].partitions[0].successor_id == 2)
+        await propose(nodes[0], controller, "t", 2, 3)  # which is how the leader resigns
         await cluster.until(nodes[2], lambda s: s.topics["t"].partitions[0].leader_id == 2)
 
         assert trio.current_time() - at <= 5.0

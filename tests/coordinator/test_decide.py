@@ -12,26 +12,31 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from coordinator.cluster import NO_LEADER, BrokerRegistration, ClusterState
 from coordinator.decide import decide, partitions_led
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     BrokersChanged,
     ConfigEdit,
     ConfigOperation,
     CreatePartitions,
     CreateTopics,
+    DefaultsChanged,
     DeleteTopics,
-    ElectPreferred,
+    ElectLeaders,
     IsrChange,
     NewTopic,
+    Reassignment,
     Rebalance,
     ShutDownBroker,
     TopicGrowth,
 )
+from coordinator.reassign import is_under_way, target_of
 from coordinator.topic_config import min_insync_replicas
 from protocol.errors import ErrorCode
 
 TOPIC_ID = bytes(range(16))
-BROKERS = (1, 2, 3, 4)
+BROKERS = (1, 2, 3, 4, 5)
 
 
 def registered(
@@ -83,7 +88,7 @@ class Elections(RuleBasedStateMachine):
 
     Records are acknowledged whenever the ISR is large enough: then exactly its members are sure to
     have all of them. An unclean stop loses some where the operating system flushes, an empty
-    directory loses all.
+    directory loses all, and so does a replica that was reassigned to others.
     """
 
     @initialize(
@@ -123,6 +128,13 @@ class Elections(RuleBasedStateMachine):
         if (now.leader_id, now.leader_broker_epoch) != led_before:
             assert now.leader_epoch == before.leader_epoch + 1
             assert now.leader_id == NO_LEADER or now.leader_id in self.state.brokers
+        if not {*before.replicas} <= {*now.replicas}:
+            assert now.leader_epoch > before.leader_epoch, "what the leader knew of it is void"
+            assert now.leader_id in {*now.isr}
+            assert not {*now.adding, *now.removing}
+            if {*now.replicas} != {*before.replicas} - {*before.adding}:  # not called off
+                assert {*now.isr} == {*now.replicas}, "all that were wanted are in sync"
+            self.holders &= {*now.replicas}
         if not self.may_lose and now.leader_id not in {NO_LEADER, before.leader_id}:
             assert now.leader_id in {*before.isr, *before.elr}, "no unclean election unasked"
 
@@ -130,10 +142,14 @@ class Elections(RuleBasedStateMachine):
         """Records arrive; the high watermark moves if the ISR is large enough."""
         partition = self.partition
         leads = partition.leader_broker_epoch == self.epoch_of(partition.leader_id) != -1
-        minimum = min_insync_replicas(self.state.topics["t"].config, replication_factor=3)
-        if leads and len(partition.isr) >= minimum:
+        if leads and len(partition.isr) >= self.minimum:
             assert partition.leader_id in self.holders or self.may_lose or self.flush_os
             self.holders = set(partition.isr)
+
+    @property
+    def minimum(self):
+        factor = self.partition.replication_factor
+        return min_insync_replicas(self.state.topics["t"].settings, replication_factor=factor)
 
     @rule(broker_id=st.sampled_from(BROKERS))
     def die(self, broker_id):
@@ -173,12 +189,23 @@ class Elections(RuleBasedStateMachine):
     def propose(self, members):
         """The leader knows who has caught up: whoever it takes in has every record."""
         self.happen(BrokersChanged())
+        self.ask_for({*members, self.partition.leader_id})
+
+    @precondition(lambda self: self.partition.successor_id in self.state.brokers)
+    @rule()
+    def resign(self):
+        """The leader has seen that its successor has every record."""
+        self.happen(BrokersChanged())
+        partition = self.partition
+        if partition.successor_id != NO_LEADER:
+            self.ask_for({*partition.isr} - {partition.leader_id})
+
+    def ask_for(self, members):
         partition = self.partition
         leader = self.state.brokers.get(partition.leader_id)
         if leader is None:
             return
         isr = {r: self.epoch_of(r) for r in partition.replicas if r in members}
-        isr[leader.broker_id] = leader.broker_epoch
         change = IsrChange(TOPIC_ID, 0, partition.leader_epoch, partition.partition_epoch, isr)
         joined = set(isr) - set(partition.isr)
         if partition.leader_id in self.holders:
@@ -199,10 +226,34 @@ class Elections(RuleBasedStateMachine):
     def rebalance(self):
         self.happen(Rebalance(limit=10))
 
+    @rule(replicas=st.permutations(BROKERS), count=st.integers(1, 4))
+    def reassign(self, replicas, count):
+        self.happen(AlterReassignments((Reassignment("t", 0, tuple(replicas[:count])),)))
+
+    @rule()
+    def cancel(self):
+        self.happen(AlterReassignments((Reassignment("t", 0, None),)))
+
     @rule(minimum=st.sampled_from(["1", "2", "3"]))
     def configure(self, minimum):
         edit = ConfigEdit("t", (("min.insync.replicas", ConfigOperation.SET, minimum),))
         self.happen(AlterConfigs((edit,)))
+
+    @rule()
+    def leave_minimum_to_the_cluster(self):
+        edit = ConfigEdit("t", (("min.insync.replicas", ConfigOperation.DELETE, ""),))
+        self.happen(AlterConfigs((edit,)))
+
+    @rule(minimum=st.sampled_from(["", "1", "2", "3"]))
+    def give_default(self, minimum):
+        """The default is written; what topics make of it comes later, with anything between."""
+        operation = ConfigOperation.SET if minimum else ConfigOperation.DELETE
+        edit = ConfigEdit("", (("min.insync.replicas", operation, minimum),))
+        self.happen(AlterBrokerConfigs((edit,)))
+
+    @rule()
+    def pass_on_defaults(self):
+        self.happen(DefaultsChanged())
 
     @rule(allowed=st.booleans())
     def allow_unclean(self, allowed):
@@ -219,13 +270,32 @@ class Elections(RuleBasedStateMachine):
         assert set(partition.isr).isdisjoint(partition.elr)
         assert {*partition.isr, *partition.elr} <= {*partition.replicas}
         assert not (partition.lost and partition.leader_id != NO_LEADER)
-        minimum = min_insync_replicas(self.state.topics["t"].config, replication_factor=3)
-        assert not partition.elr or len(partition.isr) < minimum
+        assert not partition.elr or len(partition.isr) < self.minimum
+        assert {*partition.adding, *partition.removing} <= {*partition.replicas}
+        assert len({*partition.replicas}) == len(partition.replicas)
+        assert {*target_of(partition)}
+        assert partition.replication_factor > 0
+        if partition.successor_id != NO_LEADER:
+            assert partition.successor_id in partition.isr
+            assert partition.leader_id not in {NO_LEADER, partition.successor_id}
 
     @invariant()
     def settled_is_settled(self):
         settled = after(self.state, BrokersChanged())
         assert decide(settled, BrokersChanged()).topics == {}
+
+    def teardown(self):
+        """Once all is healed every reassignment comes to its end."""
+        for broker_id in BROKERS:
+            self.register(broker_id, clean=True, empty=False)
+        self.happen(BrokersChanged())
+        for _ in range(2):
+            if self.partition.leader_id == NO_LEADER:
+                assert self.partition.lost
+                return
+            self.ask_for({*self.partition.replicas})
+            self.resign()
+        assert not is_under_way(self.partition)
 
 
 Elections.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
@@ -389,10 +459,12 @@ def test_a_preferred_leader_is_elected_once_and_refusals_say_why():
     state = with_topic(cluster(1, 2, 3), 1, 2, 3)
     state = registered(state, 1, epoch=300)
     state = after(state, BrokersChanged())
-    wish = ElectPreferred((("t", 0), ("u", 0), ("t", 7)))
+    wish = ElectLeaders((("t", 0), ("u", 0), ("t", 7)))
     early = decide(state, wish)
     state = after(state, proposal(state, 1, 2, 3))
     state = after(state, wish)
+    assert decide(state, wish).topics == {}, "it is on its way"
+    state = after(state, proposal(state, 1, 3))  # the leader resigns
     late = decide(state, wish)
 
     assert early.refused[0].code is ErrorCode.PREFERRED_LEADER_NOT_AVAILABLE
@@ -400,3 +472,66 @@ def test_a_preferred_leader_is_elected_once_and_refusals_say_why():
     assert early.refused[2].code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
     assert state.topics["t"].partitions[0].leader_id == 1
     assert late.refused[0].code is ErrorCode.ELECTION_NOT_NEEDED
+
+
+# Reassignments.
+
+
+def reassign(state: ClusterState, *wishes: tuple[str, int, tuple[int, ...] | None]):
+    return decide(state, AlterReassignments(tuple(Reassignment(*wish) for wish in wishes)))
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        (("u", 0, (1,)), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (("t", 1, (1,)), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (("t", -1, None), ErrorCode.UNKNOWN_TOPIC_OR_PARTITION),
+        (("t", 0, ()), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        (("t", 0, (1, 2, 1)), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        (("t", 0, (1, 9)), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        (("t", 0, (1, 4)), ErrorCode.INVALID_REPLICA_ASSIGNMENT),
+        (("t", 0, None), ErrorCode.NO_REASSIGNMENT_IN_PROGRESS),
+    ],
+)
+def test_a_reassignment_that_cannot_be_is_refused(wish, code):
+    state = with_topic(gone(cluster(1, 2, 3, 4), 4), 1, 2, 3)
+
+    changes = reassign(state, wish)
+
+    assert changes.refused[0].code is code
+    assert not changes.topics
+
+
+def test_reassignments_of_one_request_are_decided_one_by_one():
+    state = with_topic(cluster(1, 2, 3, 4), 1, 2)
+    state = after(state, CreatePartitions((TopicGrowth("t", 2, ((2, 1),)),)))
+
+    changes = reassign(state, ("t", 0, (3, 4)), ("t", 0, (9,)), ("t", 1, (4, 1)))
+
+    assert [*changes.refused] == [1]
+    assert [p.replicas for p in changes.topics["t"].partitions] == [(3, 4, 1, 2), (4, 1, 2)]
+
+
+def test_asking_for_what_is_there_changes_nothing():
+    state = with_topic(cluster(1, 2, 3), 1, 2, 3)
+
+    changes = reassign(state, ("t", 0, (1, 2, 3)))
+
+    assert not changes.topics
+    assert not changes.refused
+
+
+def test_a_topic_cannot_be_given_more_replicas_than_a_znode_holds():
+    state = cluster(*range(1, 8))
+    wide = NewTopic("t", assignment=dict.fromkeys(range(7_500), (1, 2, 3)), topic_id=TOPIC_ID)
+    state = after(state, CreateTopics((wide,)))
+    wishes = tuple(Reassignment("t", index, (4, 5, 6, 7)) for index in range(7_500))
+
+    changes = decide(state, AlterReassignments(wishes))
+
+    assert {*map(len, (p.replicas for p in changes.topics["t"].partitions))} == {3, 7}
+    assert {error.code for error in changes.refused.values()} == {
+        ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    }
+    assert sum(len(p.replicas) for p in changes.topics["t"].partitions) <= 30_000

@@ -8,8 +8,13 @@ bounce 1 [unclean] [cut] [empty]   the same, but nobody saw it go
 isr 1,2 [refused]                  the leader proposes an ISR
 shutdown 1                         a broker asks to leave
 prefer                             preferred leaders are due
+resign [refused]                   the leader says that its successor has everything
+unclean [refused]                  an operator wants any leader rather than none
+reassign 4,5,6 [refused]           the partition is wanted on these brokers
+cancel [refused]                   ... and now it is not
 config key=value                   the topic is configured
-expect leader=1 epoch=0 isr=1,2 elr=- [lost]
+expect leader=1 epoch=0 isr=1,2 elr=- [lost] [successor=2]
+replicas 4,5,6 1,2,3               there are these, and the last ones are leaving
 """
 
 from __future__ import annotations
@@ -24,16 +29,20 @@ from coordinator.decide import decide
 from coordinator.events import (
     AlterConfigs,
     AlterPartitions,
+    AlterReassignments,
     BrokersChanged,
     ConfigEdit,
     ConfigOperation,
     CreateTopics,
+    ElectLeaders,
     Event,
     IsrChange,
     NewTopic,
+    Reassignment,
     Rebalance,
     ShutDownBroker,
 )
+from coordinator.reassign import target_of
 
 SCRIPTS = sorted((Path(__file__).parent / "elections").glob("*.txt"))
 TOPIC_ID = bytes(range(16))
@@ -104,8 +113,15 @@ class Script:
         return self.bounce
 
     def isr(self, members: str, *outcome: str) -> None:
+        self.propose(integers(members), *outcome)
+
+    def resign(self, *outcome: str) -> None:
         partition = self.partition
-        epochs = {r: self.state.brokers[r].broker_epoch for r in integers(members)}
+        self.propose(tuple(r for r in partition.isr if r != partition.leader_id), *outcome)
+
+    def propose(self, members: tuple[int, ...], *outcome: str) -> None:
+        partition = self.partition
+        epochs = {r: self.state.brokers[r].broker_epoch for r in members}
         leader = self.state.brokers[partition.leader_id]
         change = IsrChange(
             TOPIC_ID, 0, partition.leader_epoch, partition.partition_epoch, isr=epochs
@@ -119,6 +135,22 @@ class Script:
 
     def prefer(self) -> None:
         self.happen(Rebalance(limit=10))
+
+    def unclean(self, *outcome: str) -> None:
+        self.happen(ElectLeaders((("t", 0),), unclean=True))
+        assert bool(self.refused) == ("refused" in outcome), self.refused
+
+    def reassign(self, replicas: str, *outcome: str) -> None:
+        self.happen(AlterReassignments((Reassignment("t", 0, integers(replicas)),)))
+        assert bool(self.refused) == ("refused" in outcome), self.refused
+
+    def cancel(self, *outcome: str) -> None:
+        self.happen(AlterReassignments((Reassignment("t", 0, None),)))
+        assert bool(self.refused) == ("refused" in outcome), self.refused
+
+    def replicas(self, target: str, leaving: str = "") -> None:
+        partition = self.partition
+        assert (target_of(partition), partition.removing) == (integers(target), integers(leaving))
 
     def config(self, setting: str) -> None:
         key, value = setting.split("=")
@@ -137,11 +169,12 @@ class Script:
             f"isr={listed(found.isr)}",
             f"elr={listed(found.elr)}",
             *(["lost"] if found.lost else []),
+            *([f"successor={found.successor_id}"] if found.successor_id != NO_LEADER else []),
         )
 
 
 def integers(text: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in text.split(","))
+    return tuple(int(each) for each in text.split(",") if each)
 
 
 def listed(replicas: tuple[int, ...]) -> str:

@@ -86,6 +86,8 @@ def test_the_small_records_are_read_as_they_were_written():
     assert records.decode_tombstone("/x", records.encode_tombstone(tombstone)) == tombstone
     assert records.decode_acknowledged(records.encode_acknowledged({2: 5, 1: 0})) == {1: 0, 2: 5}
     assert records.decode_texts("/x", records.encode_texts({"a": "b"})) == {"a": "b"}
+    given = {"a": "b"}, {2: {"c": "d"}, 1: {}}
+    assert records.decode_config(records.encode_config(*given)) == given
     assert records.decode_counter("/x", records.encode_counter(2**40)) == 2**40
 
 
@@ -130,4 +132,6 @@ def test_a_field_of_another_kind_is_refused(field, value):
 def test_a_field_that_a_later_release_added_is_skipped():
     value = msgpack.packb({"format": 1, "number": 7, "colour": "blue"})
 
+    given = {"a": "b"}, {2: {"c": "d"}, 1: {}}
+    assert records.decode_config(records.encode_config(*given)) == given
     assert records.decode_counter("/x", value) == 7

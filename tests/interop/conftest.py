@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.java_tools import Java
 from tests.support.needs import need
 from tests.support.under_test import cluster_under_test
 
@@ -53,3 +54,9 @@ def java_class_path():
         "Apache Kafka (jars from Maven)", is_there=JAVA_JARS.is_dir() and bool(shutil.which("java"))
     )
     return f"{JAVA_JARS}/*"
+
+
+@pytest.fixture
+def java(java_class_path):
+    """Runs main classes of Apache Kafka. Returns: Java."""
+    return Java(java_class_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 
 import pytest
@@ -13,34 +12,9 @@ from tests.support.needs import need_packages
 need_packages("confluent_kafka", "kafka", "aiokafka")
 
 from tests.interop.clients import Confluent, Message, create
+from tests.interop.java_tools import TOOLS
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
-
-TOOLS = "org.apache.kafka.tools"
-
-
-class Java:
-    """Runs main classes of Apache Kafka."""
-
-    def __init__(self, class_path: str) -> None:
-        self._command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path]
-
-    def run(self, main_class: str, *arguments: str, stdin: str = "") -> str:
-        done = subprocess.run(
-            [*self._command, main_class, *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"{main_class}: {done.stdout}\n{done.stderr}"
-        return done.stdout
-
-
-@pytest.fixture
-def java(java_class_path):
-    return Java(java_class_path)
 
 
 def settings(tmp_path, **values: str) -> str:

@@ -280,3 +280,14 @@ async def test_asking_about_a_topic_creates_it_in_a_cluster(ask, autojump_clock)
     assert topic.error_code == ErrorCode.NONE
     assert len(topic.partitions[0].replica_nodes) == 3
     assert topic.partitions[0].leader_id in (1, 2, 3)
+
+
+def test_brokers_that_have_gone_are_told_as_fenced_to_those_who_want_them():
+    cluster = replace(CLUSTER, acknowledged={1: 0, 2: 0, 3: 0})
+    describe = DescribeClusterHandler(broker_id=US, cluster=lambda: cluster)
+
+    live = describe(DescribeClusterRequest(), context(2)).brokers
+    known = describe(DescribeClusterRequest(include_fenced_brokers=True), context(2)).brokers
+
+    assert [b.broker_id for b in live] == [1, 2]
+    assert [(b.broker_id, b.is_fenced) for b in known] == [(1, False), (2, False), (3, True)]

@@ -1,4 +1,4 @@
-"""InitProducerId and FindCoordinator."""
+"""InitProducerId."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import pytest
 import trio
 
 from broker.dispatch import RequestContext
-from broker.handlers.find_coordinator import handle_find_coordinator
 from broker.handlers.init_producer_id import BLOCK_IDS, InitProducerIdHandler, refuse
 from protocol.api import ApiKey
-from protocol.api.find_coordinator import FindCoordinatorRequest
 from protocol.api.init_producer_id import InitProducerIdRequest
-from protocol.codec import encode_bytes
 from protocol.errors import ErrorCode
 
 
@@ -75,25 +72,3 @@ def test_a_store_that_does_not_answer_is_something_to_retry():
     response = refuse(InitProducerIdRequest(), ErrorCode.REQUEST_TIMED_OUT, "")
 
     assert response.error_code == ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-
-
-@pytest.mark.parametrize("version", range(7))
-@pytest.mark.parametrize(
-    ("key_type", "code"),
-    [
-        (0, ErrorCode.COORDINATOR_NOT_AVAILABLE),
-        (1, ErrorCode.UNSUPPORTED_VERSION),
-        (9, ErrorCode.INVALID_REQUEST),
-    ],
-)
-def test_there_is_no_coordinator_in_any_version(version, key_type, code):
-    request = FindCoordinatorRequest(key="g", key_type=key_type)
-    if version >= 4:
-        request = FindCoordinatorRequest(key_type=key_type, coordinator_keys=["g", "h"])
-    response = handle_find_coordinator(request, context(version))
-
-    codes = [response.error_code]
-    if version >= 4:
-        codes = [coordinator.error_code for coordinator in response.coordinators]
-    assert set(codes) == {code}
-    assert encode_bytes(response, version)

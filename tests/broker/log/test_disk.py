@@ -155,8 +155,10 @@ def test_a_data_directory_has_one_holder_at_a_time(disk, root):
     disk.lock(f"{root}/.lock").release()
 
 
-def test_there_is_space_left(disk, root):
-    assert disk.free_bytes(root) > 0
+def test_there_is_space_left_and_less_than_the_whole(disk, root):
+    disk.write_file(f"{root}/f", b"x" * 10_000)
+
+    assert 0 < disk.free_bytes(root) < disk.total_bytes(root)
 
 
 # The real disk.

@@ -108,6 +108,7 @@ def follower(disk, flusher):
             flusher=flusher,
             lease_held=lambda: True,
             storage_failed=lambda error: None,
+            isr_due=lambda _: None,
         )
         partition = Partition("orders", index, topic_id=TOPIC_ID, log=log, context=context)
         partition.apply(led_by(LEADER, leader_epoch=3), broker_epoch=7, min_isr=1)

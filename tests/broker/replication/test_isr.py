@@ -73,6 +73,7 @@ async def leader(nursery):
         flusher=flusher,
         lease_held=lambda: True,
         storage_failed=lambda error: pytest.fail(str(error)),
+        isr_due=lambda _: None,
     )
     partition = Partition("orders", 0, topic_id=TOPIC_ID, log=log, context=context)
     state = PartitionState(

@@ -30,6 +30,23 @@ def test_the_leaders_own_unflushed_records_are_not_committed():
 
 
 @given(
+    st.dictionaries(st.integers(2, 5), st.integers(0, 100)),
+    st.integers(0, 100),
+    st.frozensets(st.integers(1, 5)),
+)
+def test_the_low_watermark_is_what_no_live_replica_starts_below(starts, own_start, live):
+    progress = book()
+    for follower, start in starts.items():
+        fetched(progress, follower, 0, log_end=100, now=1)
+        progress.followers[follower].log_start_offset = start
+
+    found = progress.low_watermark(log_start_offset=own_start, members=live)
+
+    told = {1: own_start, **starts}
+    assert found == min([own_start, *(told.get(replica, -1) for replica in live)])
+
+
+@given(
     st.dictionaries(st.integers(2, 5), st.integers(0, 100), min_size=1),
     st.integers(0, 100),
 )

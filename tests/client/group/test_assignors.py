@@ -18,8 +18,6 @@ from client.group.assignor import (
 )
 from client.group.assignors import ASSIGNORS, assignors_named, common_protocol
 from client.group.cooperative_sticky import decode_generation, encode_generation
-from client.group.range_assignor import assign_ranges
-from client.group.round_robin import assign_round_robin
 from client.group.sticky import decode_user_data, encode_user_data
 from client.records import TopicPartition
 

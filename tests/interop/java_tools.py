@@ -1,0 +1,28 @@
+"""Runs Apache Kafka's own tools, by the main classes of its jars."""
+
+from __future__ import annotations
+
+import subprocess
+
+TOOLS = "org.apache.kafka.tools"
+
+
+class Java:
+    """Runs main classes of Apache Kafka."""
+
+    def __init__(self, class_path: str) -> None:
+        self._command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path]
+
+    def run(self, main_class: str, *arguments: str, stdin: str = "", fails: bool = False) -> str:
+        """Run one to its end. Returns: its output, and its errors where it is to fail."""
+        done = subprocess.run(
+            [*self._command, main_class, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        said = f"{main_class}: {done.stdout}\n{done.stderr}"
+        assert (done.returncode != 0) == fails, said
+        return said if fails else done.stdout
