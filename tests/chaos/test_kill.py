@@ -12,7 +12,7 @@ from tests.support.needs import need_packages
 need_packages("confluent_kafka")
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from tests.chaos.load import Load
+from tests.support.load import Load
 from tests.support.local_cluster import LocalCluster
 from tests.support.zookeeper import RealZooKeeper
 

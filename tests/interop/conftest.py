@@ -9,18 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.interop.java_tools import Java
-from tests.support.local_cluster import LocalCluster
 from tests.support.needs import need
+from tests.support.under_test import cluster_under_test
 
 JAVA_JARS = Path(__file__).parent / "java" / "target" / "jars"
+
+SETTINGS = ("group.initial.rebalance.delay.ms=0",)
+"""A group of tests need not wait for members that may be starting."""
 
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """Three brokers on the embedded coordinator."""
-    local = LocalCluster(tmp_path_factory.mktemp("interop"))
+    """Three brokers on the embedded coordinator (or another maker's, see `under_test`)."""
+    local = cluster_under_test(tmp_path_factory.mktemp("interop"), settings=SETTINGS)
     try:
         local.up()
         yield local

@@ -18,6 +18,7 @@ from broker.log.real_disk import RealDisk
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.server import serve_embedded
 from tests.support.needs import need
+from tests.support.processes import dies_with_parent
 
 JAR = Path("/usr/share/java/zookeeper.jar")
 START_TIMEOUT_S = 30.0
@@ -44,7 +45,7 @@ class RealZooKeeper:
         with (self.directory / "zookeeper.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *_dies_with_parent(),
+                    *dies_with_parent(),
                     *("java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
                     *("-Dzookeeper.forceSync=no", "-cp", f"{JAR}:{JAR.parent}/slf4j-jdk14.jar"),
                     "org.apache.zookeeper.server.ZooKeeperServerMain",
@@ -136,12 +137,6 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def _dies_with_parent() -> list[str]:
-    """A killed test run must not leave a JVM behind. (Parent means the thread that starts it.)"""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def require_zookeeper() -> None:

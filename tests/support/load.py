@@ -38,9 +38,18 @@ class Acknowledged:
 class Load:
     """Produces from a thread until stopped."""
 
-    def __init__(self, bootstrap: str, topic: str, *, partitions: int = 3) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        topic: str,
+        *,
+        partitions: int = 3,
+        first_partition: int = 0,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self.topic = topic
-        self.acknowledged = {index: Acknowledged() for index in range(partitions)}
+        self._pause_s = pause_s
+        self.acknowledged = {i: Acknowledged() for i in range(first_partition, partitions)}
         self._bootstrap = bootstrap
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -55,6 +64,7 @@ class Load:
                 "reconnect.backoff.max.ms": 200,
                 "retry.backoff.ms": 20,
                 "topic.metadata.refresh.fast.interval.ms": 50,
+                "log_level": 0,
             }
         )
 
@@ -67,6 +77,13 @@ class Load:
         self._thread.join()
         left = self._producer.flush(FLUSH_S)
         assert left == 0, f"{left} records are neither acknowledged nor failed"
+
+    def abandon(self) -> None:
+        """Send no more; what is on its way is nobody's concern."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._producer.purge()
 
     def wait_acknowledged(self, count: int, *, timeout_s: float = 60) -> None:
         """Wait until every partition has had `count` more acknowledgements."""
@@ -85,6 +102,12 @@ class Load:
         """The longest time that any partition went without an acknowledgement."""
         return max(one.longest_gap_s for one in self.acknowledged.values())
 
+    def ends(self) -> dict[int, int]:
+        """Return every partition's end offset, once stopped; no record may have failed."""
+        for index, one in self.acknowledged.items():
+            assert not one.failed, f"partition {index}: {one.failed[:3]}"
+        return {i: max(a.offsets.values(), default=-1) + 1 for i, a in self.acknowledged.items()}
+
     def summary(self) -> str:
         return ", ".join(
             f"{i}: {len(a.offsets)} of {a.sent} acknowledged" for i, a in self.acknowledged.items()
@@ -96,7 +119,7 @@ class Load:
                 acknowledged.sent += 1
                 self._send(index, acknowledged.sent)
             self._producer.poll(0)
-            time.sleep(PAUSE_S)
+            time.sleep(self._pause_s)
 
     def _send(self, index: int, value: int) -> None:
         acknowledged = self.acknowledged[index]
