@@ -456,8 +456,10 @@ async def test_a_deletion_and_a_join_that_waited_for_the_claim_happen_in_order(a
     house = House()
     async with serving(house) as here:
         await here.submit(commit(5))
+    house.mine = lambda _: False
     async with serving(house) as here:
-        # Nothing is at hand until the loop has run.
+        house.mine = lambda _: True
+        assert not here.session.hosted
         delete = here.session.enter("g", lambda hosted: hosted.delete())
         after = here.session.enter("g", lambda hosted: hosted.offsets, create=True)
         await (await settled(delete)).wait()
