@@ -31,6 +31,7 @@ from coordinator.groups.change import Change, TopicChange, plan
 from coordinator.groups.image import CommittedOffset
 from coordinator.memory import MemoryCluster
 from coordinator.records import encode_topic
+from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, ErrorCode, OttlaError, RequestError
 from tests.support.faulty_store import FaultyStore
 
@@ -104,10 +105,24 @@ class House:
 class Serving:
     """A session at work."""
 
-    def __init__(self, house: House, store: FaultyStore, nursery: trio.Nursery) -> None:
+    def __init__(self, house: House, store: FaultyStore) -> None:
         self.house = house
         self.store = store
-        self.session = GroupsSession(store, house.facts(), nursery)
+        self.session: GroupsSession
+        self._life = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve until the session with the store is lost, as a broker does."""
+        with self._life:
+            try:
+                async with trio.open_nursery() as nursery:
+                    self.session = GroupsSession(self.store, self.house.facts(), nursery)
+                    await self.session.run()
+            except* SessionLost:
+                self.end()
+
+    def end(self) -> None:
+        self._life.cancel()
 
     async def enter(self, act, group_id: str = "g", *, create: bool = True):
         with trio.fail_after(60):
@@ -147,8 +162,8 @@ async def serving(house: House | None = None) -> AsyncIterator[Serving]:
     async with house.memory.connect() as raw, trio.open_nursery() as nursery:
         store = FaultyStore(raw, nursery, rng=random.Random(1))
         await prepare(store, new_cluster_id=lambda: "c")
-        here = Serving(house, store, nursery)
-        nursery.start_soon(here.session.run)
+        here = Serving(house, store)
+        nursery.start_soon(here.run)
         await trio.testing.wait_all_tasks_blocked()
         yield here
         nursery.cancel_scope.cancel()
@@ -382,7 +397,6 @@ async def test_a_claim_that_the_end_of_the_session_cuts_off_is_refused_as_member
         house.memory.expire(here.store.session_id)
         with pytest.raises(RequestError) as caught:
             await settled(outcome)
-        here.session._nursery.cancel_scope.cancel()
 
     assert caught.value.code in (ErrorCode.COORDINATOR_NOT_AVAILABLE, ErrorCode.NOT_COORDINATOR)
 
@@ -397,14 +411,14 @@ async def test_the_end_of_a_session_leaves_nobody_waiting(autojump_clock):
         except OttlaError as error:
             refused.append(error)
 
-    async with trio.open_nursery() as asking, serving(house) as here:
+    async with serving(house) as here, trio.open_nursery() as asking:
         await here.host("claimed")
         house.memory.latency = partial(trio.sleep, 1)
         for group_id in ("claimed", "claimed", "being claimed"):
             asking.start_soon(ask, here, group_id, commit(1))
         await trio.sleep(0.5)
         house.memory.expire(here.store.session_id)
-        here.session._nursery.cancel_scope.cancel()
+        here.end()
 
     assert [type(error) for error in refused] == [NotGroupOwner] * 3
 
@@ -445,8 +459,10 @@ async def test_a_deletion_and_a_join_that_waited_for_the_claim_happen_in_order(a
     house = House()
     async with serving(house) as here:
         await here.submit(commit(5))
+    house.mine = lambda _: False
     async with serving(house) as here:
-        # Nothing is at hand until the loop has run.
+        house.mine = lambda _: True
+        assert not here.session.hosted
         delete = here.session.enter("g", lambda hosted: hosted.delete())
         after = here.session.enter("g", lambda hosted: hosted.offsets, create=True)
         await (await settled(delete)).wait()
