@@ -228,6 +228,7 @@ class GroupMember:
         synced = await self.link.ask(
             SyncGroupRequest(
                 self._group_id, joined.generation_id, joined.member_id,
+                protocol_type=joined.protocol_type, protocol_name=joined.protocol_name,
                 assignments=self._share_out([member.member_id for member in joined.members]),
             )
         )  # fmt: skip
