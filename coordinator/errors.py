@@ -41,15 +41,6 @@ class NotGroupOwner(RequestError):
         super().__init__(f"this broker does not own group {group_id!r}: ask FindCoordinator again")
 
 
-class GroupUnavailable(RequestError):
-    """The group cannot be claimed or read now; ask again.
-
-    Of the retriable codes this is the one that Java's members expect in every answer.
-    """
-
-    code = ErrorCode.COORDINATOR_NOT_AVAILABLE
-
-
 class InvalidReplicationFactor(RequestError):
     """There are fewer live brokers than replicas asked for."""
 

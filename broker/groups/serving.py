@@ -25,7 +25,7 @@ from broker.groups.membership import restore_membership
 from broker.groups.retention import expired_offsets, offsets_of_deleted_topics
 from broker.groups.subscriptions import owners, subscribed_topics
 from broker.groups.waiting import Deferred
-from coordinator.errors import GroupUnavailable, NotGroupOwner
+from coordinator.errors import NotGroupOwner
 from coordinator.groups import znodes
 from coordinator.groups.writer import GroupWriter
 from coordinator.retry import until_answered
@@ -127,8 +127,7 @@ class GroupsSession:
         hosted = self.hosted.get(group_id)
         if hosted is not None:
             return act(hosted)
-        if not self._house.is_mine(group_id):
-            raise NotGroupOwner(group_id)
+        self._require_mine(group_id)
         deferred = Deferred(act)
         loading = self._load_soon(group_id)
         loading.deferred.append(deferred)
@@ -154,20 +153,14 @@ class GroupsSession:
 
     async def _load(self, group_id: str, loading: _Loading) -> None:
         hosted: HostedGroup | None = None
-        error: RequestError | None = None
+        error: OttlaError | None = None
         try:
-            owned = await self._claim(group_id, loading)
-            outlived = {}
-            if owned is not None:
-                outlived = await outlived_offsets(self._store, self._house.view, owned.offsets)
-            if not self._house.is_mine(group_id):
-                error = NotGroupOwner(group_id)
-            elif owned is not None:
-                hosted = self._host(owned)
-                self._forget(hosted, outlived)
+            hosted = await self._take(group_id, loading)
+        except NotGroupOwner as refusal:
+            error = refusal
         except CoordinationError as failure:
             log_events.warning("group_not_loaded", group=group_id, reason=str(failure))
-            error = GroupUnavailable(f"group {group_id!r} cannot be read now: {failure}")
+            error = failure
         self._end_loading(group_id)
         for deferred in loading.deferred:
             if error is not None:
@@ -178,6 +171,22 @@ class GroupsSession:
                 later.create = loading.create
             else:
                 deferred.do(hosted)
+
+    async def _take(self, group_id: str, loading: _Loading) -> HostedGroup | None:
+        """Claim a group, read and host it. Raises: NotGroupOwner, CoordinationError."""
+        self._require_mine(group_id)
+        owned = await self._claim(group_id, loading)
+        if owned is None:
+            return None
+        outlived = await outlived_offsets(self._store, self._house.view, owned.offsets)
+        self._require_mine(group_id)
+        hosted = self._host(owned)
+        self._forget(hosted, outlived)
+        return hosted
+
+    def _require_mine(self, group_id: str) -> None:
+        if not self._house.is_mine(group_id):
+            raise NotGroupOwner(group_id)
 
     def _end_loading(self, group_id: str) -> None:
         self._loading.pop(group_id).done.set()
@@ -358,7 +367,7 @@ class GroupsSession:
         self._forget(hosted, changes)
 
     def _forget(self, hosted: HostedGroup, changes: dict[str, TopicChange]) -> None:
-        if changes:
+        if changes and self._is_hosted(hosted):
             log_events.info(
                 "offsets_forgotten",
                 group=hosted.group.group_id,
