@@ -22,7 +22,7 @@ from protocol.api.alter_partition_reassignments import (
     ReassignableTopic,
 )
 from protocol.errors import ErrorCode, OttlaError
-from tests.chaos.load import Load
+from tests.support.load import Load
 from tests.support.local_cluster import LocalCluster
 
 pytestmark = pytest.mark.chaos
