@@ -99,6 +99,7 @@ class FakeGroup:
         self.members: dict[str, Member] = {}
         self.offsets: dict[tuple[str, int], Commit] = {}
         self.commits: list[Commit] = []
+        self.on_commit: Callable[[Commit], None] = lambda _: None
         self.left: list[tuple[str, str | None]] = []
         self.expired: list[str] = []
         self.unstable: set[tuple[str, int]] = set()
@@ -382,6 +383,7 @@ class FakeGroup:
         commit = Commit(trio.current_time(), member_id, generation, **offset)
         self.offsets[commit.place] = commit
         self.commits.append(commit)
+        self.on_commit(commit)
         return ErrorCode.NONE
 
     # Time and moves
@@ -441,11 +443,11 @@ class FakeGroup:
         while self.members.get(member.member_id) is member:
             if member.joining is not None or member.syncing is not None:
                 self._hear(member)
-            silent_s = trio.current_time() - member.heard_at
-            if silent_s >= member.session_s:
+            ends_at = member.heard_at + member.session_s
+            if trio.current_time() >= ends_at:
                 self.expire(member.member_id)
                 return
-            await trio.sleep(member.session_s - silent_s)
+            await trio.sleep_until(ends_at)
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Act after a while, unless the rebalance has gone on by then."""

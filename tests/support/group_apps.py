@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -50,12 +50,19 @@ def committed(group: FakeGroup) -> dict[TopicPartition, int]:
 
 
 class Reader:
-    """An application that polls until it is told to stop, and keeps a diary.
+    """An application that polls, and works on what comes, until it is told to stop.
 
     `seen` holds (topic, partition, offset) of every record; `events` what callbacks were told.
     """
 
-    def __init__(self, consumer: Consumer, topics: Any = (TOPIC,), *, poll_s: float = 0.2) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        topics: Any = (TOPIC,),
+        *,
+        poll_s: float = 0.2,
+        work: Callable[[], Awaitable[None]] = trio.lowlevel.checkpoint,
+    ) -> None:
         self.consumer = consumer
         self.seen: list[tuple[str, int, int]] = []
         self.events: list[tuple[str, tuple[TopicPartition, ...]]] = []
@@ -63,6 +70,7 @@ class Reader:
         self.stopped = trio.Event()
         self._topics = topics
         self._poll_s = poll_s
+        self._work = work
         self._stop = False
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -78,6 +86,7 @@ class Reader:
                 while not self._stop:
                     for record in await consumer.poll(timeout_s=self._poll_s):
                         self.seen.append((record.topic, record.partition, record.offset))
+                    await self._work()
         self.stopped.set()
 
     async def stop(self) -> None:
