@@ -143,11 +143,10 @@ def moves(before: Owners, after: Owners) -> tuple[Moves, ...]:
     """Say what each member gained and lost, by member and topic."""
     gained: dict[tuple[str, str], list[int]] = {}
     lost: dict[tuple[str, str], list[int]] = {}
-    for place in sorted(before.keys() | after.keys()):
+    places = before.keys() | after.keys()
+    for place in sorted(each for each in places if before.get(each) != after.get(each)):
         topic, index = place
         old, new = before.get(place), after.get(place)
-        if old == new:
-            continue
         if old is not None:
             lost.setdefault((old, topic), []).append(index)
         if new is not None:

@@ -157,9 +157,9 @@ def _rejoin(group: Group, member: Member, joining: Joining, reply: Reply, *, now
 def _replace(group: Group, member: Member, joining: Joining, reply: Reply, *, now: float) -> None:
     """Let a restarted static member have its old place, without a rebalance if that will do."""
     old_leader_id, old_topics = group.leader_id, topics_of(group, member)
-    group.replace(member, _new_member_id(group, joining))
     group.members.adopt(member, joining)
     group.members.hear(member, now=now)
+    group.replace(member, _new_member_id(group, joining))
     member.join_reply = reply
     is_as_before = (
         group.state is State.STABLE

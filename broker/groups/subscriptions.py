@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from broker.groups.group import Group
     from broker.groups.member import Member
 
-ASSIGNMENTS_BYTES_MAX: Final = 256 * 1024
-"""Of one group; 60,000 partitions fit. Reading more would keep the broker from its other work."""
+ASSIGNMENTS_BYTES_MAX: Final = 128 * 1024
+"""Of one group; 30,000 partitions fit. Reading more would keep the broker from its other work."""
 
 
 def owners(group: Group) -> dict[tuple[str, int], str]:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from broker.groups.group import GroupRules
 from broker.groups.member import NEVER, Joined, Synced
 from broker.groups.state import State
+from protocol.consumer_protocol import ConsumerProtocolSubscription, encode_subscription
 from protocol.errors import ErrorCode, RequestError
 from tests.broker.groups.stage import Answer, Client, Stage
 
@@ -27,6 +28,8 @@ CLIENTS = (
 NAMES = [client.name for client in CLIENTS]
 PROTOCOLS = [
     (("range", b"r"),),
+    (("range", encode_subscription(ConsumerProtocolSubscription(["t"]))),),
+    (("range", encode_subscription(ConsumerProtocolSubscription(["t", "u"]))),),
     (("range", b"more"), ("roundrobin", b"")),
     (("roundrobin", b"rr"), ("range", b"")),
     (("sticky", b""),),

@@ -262,3 +262,18 @@ def test_what_all_members_say_is_bounded_together():
     for member_id in stage.member_ids():
         stage.leave(member_id)
     assert members.size_bytes == 0
+
+
+def test_a_static_member_that_is_replaced_has_a_whole_session():
+    # It had been waiting for its assignment for longer than that.
+    stage = Stage(GroupRules(initial_rebalance_delay_s=0))
+    stage.stores_at_once = False
+    stage.client("a").instance = "i"
+    stage.join("a")
+    stage.pass_time(0)
+    stage.sync("a", {})
+    stage.pass_time(60)
+    stage.restart("a")
+    stage.join("a")
+
+    assert stage.group.deadline > stage.now
