@@ -7,6 +7,8 @@ from functools import partial
 import pytest
 import trio
 
+from broker.record_deletion import low_watermark
+from broker.replication.throttle import STEP_S, Throttle, Throttles
 from protocol.api.fetch import (
     FetchPartition,
     FetchRequest,
@@ -39,7 +41,13 @@ class Follower:
         self.session = (0, 0)
 
     async def fetch(
-        self, offsets=None, *, leader_epoch: int = 1, forget=(), **fields: int
+        self,
+        offsets=None,
+        *,
+        leader_epoch: int = 1,
+        log_start_offset: int = 0,
+        forget=(),
+        **fields: int,
     ) -> FetchResponse:
         topic_id = self.broker.topic.topic_id
         named = [
@@ -47,6 +55,7 @@ class Follower:
                 partition=index,
                 current_leader_epoch=leader_epoch,
                 fetch_offset=offset,
+                log_start_offset=log_start_offset,
                 partition_max_bytes=1 << 20,
             )
             for index, offset in (offsets or {}).items()
@@ -245,3 +254,116 @@ async def test_the_news_that_end_a_wait_acknowledge_nothing(broker, autojump_clo
         broker.append(0)
 
     assert broker.followers_heard == []
+
+
+async def test_a_successor_is_considered_at_each_fetch_until_it_has_taken_over(broker):
+    follower = Follower(broker)
+    await follower.fetch({0: 0, 1: 0})
+
+    await broker.change(0, successor_id=PEER)
+
+    for _ in range(3):
+        broker.followers_heard.clear()
+        await follower.fetch()
+        assert [(p.index, heard) for p, heard in broker.followers_heard] == [(0, PEER)]
+
+
+async def test_where_a_followers_log_starts_holds_until_a_fetch_of_the_session_tells_otherwise(
+    broker, autojump_clock
+):
+    await broker.write(0, 10)
+    broker.trim(0, 7)
+    broker.partition(0).log_start_noted(7)
+    follower = Follower(broker)
+    await follower.fetch({0: 10, 1: 0}, log_start_offset=3)
+    noted = partial(low_watermark, broker.partition(0), leader_epoch=1, live=(US, PEER))
+
+    await follower.keep_fetching(2)
+    assert noted() == 3
+    await follower.fetch({0: 10}, log_start_offset=7)
+    assert noted() == 7
+    await follower.keep_fetching(2)
+    assert noted() == 7
+
+
+# Followers that are held back while they are out of sync.
+
+RATE = 1_000
+
+
+class CountingThrottle(Throttle):
+    """Knows the sum of what has passed."""
+
+    passed = 0
+
+    def count(self, size_bytes: int, *, now: float) -> None:
+        self.passed += size_bytes
+        super().count(size_bytes, now=now)
+
+
+@pytest.fixture
+async def throttle(broker):
+    """Have two batches of more than a second each lie in a log that the follower lacks."""
+    await broker.change(0, isr=(US, OTHER))
+    throttle = CountingThrottle(lambda: RATE)
+    broker.partition(0).throttles = Throttles(leader=throttle)
+    for _ in range(2):
+        broker.append(0, size=2 * RATE)
+    await trio.sleep(STEP_S)
+    return throttle
+
+
+def sizes(response: FetchResponse) -> dict[int, int]:
+    """Give the bytes of records for each partition that an answer names."""
+    return {p.partition_index: len(p.records) for t in response.responses for p in t.partitions}
+
+
+async def test_a_follower_that_is_held_back_gets_the_rest_later_though_no_fetch_names_it(
+    broker, throttle, autojump_clock
+):
+    follower = Follower(broker)
+    first = sizes(await follower.fetch({0: 0, 1: 0}))
+    assert first[0] > 2 * RATE
+
+    second = sizes(await follower.fetch({0: 1}))
+    assert second.get(0, 0) == 0
+    await trio.sleep(2 + 2 * STEP_S)
+
+    assert sizes(await follower.fetch()) == {0: first[0]}
+
+
+async def test_what_is_held_back_ends_no_wait_and_keeps_nothing_else_waiting(
+    broker, throttle, autojump_clock
+):
+    follower = Follower(broker)
+    await follower.fetch({0: 0, 1: 0})
+    began_at = trio.current_time()
+
+    await follower.fetch({0: 1}, max_wait_ms=500, min_bytes=1)
+    assert trio.current_time() - began_at == pytest.approx(0.5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(follower.fetch, max_wait_ms=60_000, min_bytes=1))
+        await trio.sleep(0.1)
+        broker.append(0)
+        await trio.sleep(0.1)
+        broker.append(1)
+    assert trio.current_time() - began_at == pytest.approx(0.7)
+
+
+async def test_what_is_sent_counts_once_however_often_it_was_looked_at(
+    broker, throttle, autojump_clock
+):
+    follower = Follower(broker)
+    answers: list[FetchResponse] = []
+
+    async def fetch() -> None:
+        answers.append(await follower.fetch({0: 0, 1: 0}, max_wait_ms=500, min_bytes=1 << 20))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fetch)
+        for _ in range(3):
+            await trio.sleep(0.1)
+            broker.append(0)
+        assert throttle.passed == 0
+
+    assert throttle.passed == sizes(answers[0])[0] > 2 * RATE

@@ -15,7 +15,7 @@ from broker.log.log import Log
 from broker.partition import Partition
 from broker.partition_context import PartitionContext
 from broker.replication.fetcher import LeaderFetcher
-from broker.replication.throttle import Throttles
+from broker.replication.throttle import Throttle, Throttles
 from coordinator.cluster import PartitionState
 from protocol.api.fetch import (
     FetchableTopicResponse,
@@ -155,12 +155,14 @@ def follower(disk, flusher):
     return make
 
 
-def led_by(leader_id: int, *, leader_epoch: int) -> PartitionState:
+def led_by(
+    leader_id: int, *, leader_epoch: int, isr: tuple[int, ...] = (US, LEADER, 3)
+) -> PartitionState:
     return PartitionState(
         replicas=(US, LEADER, 3),
         leader_id=leader_id,
         leader_epoch=leader_epoch,
-        isr=(US, LEADER, 3),
+        isr=isr,
         partition_epoch=leader_epoch,
         leader_broker_epoch=7,
     )
@@ -429,3 +431,91 @@ async def test_one_that_leads_now_is_not_left_in_the_session_of_the_leader_of_be
     await trio.sleep(1)
 
     assert list(leader_with_sessions.session) == [(TOPIC_ID, 1)]
+
+
+async def test_where_a_log_starts_is_told_again_once_it_is_noted(
+    leader_with_sessions, fetcher, follower, nursery, autojump_clock
+):
+    partition, other = follower(0), follower(1)
+    partition.restart_log(5)
+    fetcher.follow(partition)
+    fetcher.follow(other)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(1.2)
+    began_with = len(leader_with_sessions.asked)
+
+    assert partition.log_start_noted(5)
+    fetcher.touch(partition)
+    await trio.sleep(1.2)
+
+    (told,) = [
+        p
+        for request in leader_with_sessions.asked[began_with:]
+        for topic in request.topics
+        for p in topic.partitions
+    ]
+    assert (told.partition, told.fetch_offset, told.log_start_offset) == (0, 5, 5)
+
+
+# Throttles.
+
+
+@pytest.fixture
+def catching_up(follower):
+    """Make a replica that is out of sync, and held back by a throttle."""
+
+    def make(index: int, throttle: Throttle) -> Partition:
+        partition = follower(index)
+        out_of_sync = led_by(LEADER, leader_epoch=4, isr=(LEADER, 3))
+        partition.apply(out_of_sync, broker_epoch=7, min_isr=1)
+        partition.needs_reconciling = False
+        partition.throttles = Throttles(follower=throttle)
+        return partition
+
+    return make
+
+
+async def test_a_replica_that_is_held_back_is_left_out_for_as_long_and_named_again(
+    leader_with_sessions, fetcher, follower, catching_up, nursery, autojump_clock
+):
+    leader = leader_with_sessions
+    size = len(batch(1, base_offset=0, leader_epoch=4))
+    slow, quick = catching_up(0, Throttle(lambda: size // 2)), follower(1)
+
+    def next_batch(*, partition_index: int) -> PartitionData:
+        offset = leader.session[TOPIC_ID, partition_index]
+        records = batch(1, base_offset=offset, leader_epoch=4) if partition_index == 0 else b""
+        return PartitionData(partition_index=partition_index, records=records)
+
+    leader.answer, leader.delay_s = next_batch, 0.1
+    fetcher.follow(slow)
+    fetcher.follow(quick)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(40)
+
+    # Two seconds for each, and never longer however often it was held back.
+    assert 18 <= slow.log.log_end_offset <= 21
+    asked_last = max(i for i, named in enumerate(leader.named()) if 0 in named)
+    assert leader.named()[asked_last][0] >= slow.log.log_end_offset - 1
+    assert sum(1 in named for named in leader.named()) == 1, "the session went on with the other"
+
+
+async def test_what_else_catches_up_waits_for_the_same_throttle(
+    leader_with_sessions, fetcher, follower, catching_up, nursery, autojump_clock
+):
+    leader = leader_with_sessions
+    throttle = Throttle(lambda: 1_000)
+    for index in range(2):
+        fetcher.follow(catching_up(index, throttle))
+    fetcher.follow(follower(2))
+    leader.delay_s = 0.1
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(1)
+    assert len(leader.session) == 3
+
+    throttle.count(3_000, now=trio.current_time())
+    await trio.sleep(0.5)
+    assert list(leader.session) == [(TOPIC_ID, 2)]
+    await trio.sleep(5)
+
+    assert len(leader.session) == 3
