@@ -70,7 +70,7 @@ async def produce_to_all(cluster: LocalCluster, names: list[str], each: int) -> 
 async def idle_cpu(cluster: LocalCluster) -> None:
     await trio.sleep(3)
     before, started = cpu_seconds(cluster), time.monotonic()
-    await trio.sleep(5)
+    await trio.sleep(10)
     used = (cpu_seconds(cluster) - before) / (time.monotonic() - started)
     report("CPU of all processes while idle", f"{used * 100:.1f} %")
 

@@ -15,16 +15,19 @@ import trio
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
+from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
+from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
 from broker.lease import Lease
 from broker.log.directory import DataDirectory, DirectoryId
 from broker.log.flush import Flusher
-from broker.partition import PartitionContext
+from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.peers import Peers
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.fetchers import Fetchers
 from broker.replication.isr import IsrKeeper
+from broker.replication.throttle import Throttle, Throttles
 from broker.routes import routes
 from broker.server import Server
 from broker.session import BrokerSession, Household
@@ -88,6 +91,10 @@ class Broker:
             view=self.view,
             client_id=f"ottla-broker-{self.broker_id}",
         )
+        self.throttles = Throttles(
+            leader=Throttle(self.settings.leader_throttle_rate),
+            follower=Throttle(self.settings.follower_throttle_rate),
+        )
         self._fetchers = Fetchers(self._make_fetcher)
         self.partitions = self._make_partitions()
         self.isr_keeper = IsrKeeper(
@@ -107,6 +114,7 @@ class Broker:
             lease=self._lease,
             environment=environment,
         )
+        self.fetch_sessions = self._make_fetch_sessions()
         self._server = Server(Dispatch(routes(self)), config.network)
 
     def stop(self) -> None:
@@ -204,7 +212,9 @@ class Broker:
                 self._lease.give_up()
                 self._session = None
             # What an unclean stop may have lost, this process has not lost since.
-            facts = replace(facts, clean=True, records_lost=False)
+            facts = replace(
+                facts, clean=True, records_lost=False, offline=self.partitions.offline_replicas()
+            )
             await trio.sleep(NEXT_SESSION_PAUSE_S)
 
     def _household(self) -> Household:
@@ -258,13 +268,23 @@ class Broker:
             config=self.config.replication,
         )
 
+    def _make_fetch_sessions(self) -> FetchSessionCache:
+        config = self.config.fetch_sessions
+        return FetchSessionCache(
+            slots=config.max_incremental_fetch_session_cache_slots,
+            partitions_max=config.fetch_session_partitions_max,
+            eviction_s=config.min_incremental_fetch_session_eviction_ms / 1000,
+            random_id=lambda: self._environment.random.randint(1, SESSION_ID_MAX),
+        )
+
     def _make_partitions(self) -> Partitions:
         context = PartitionContext(
             broker_id=self.broker_id,
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail,
-            log_start_moved=self._log_start_moved,
+            checkpoint_due=self._write_checkpoints_soon,
+            throttles=self.throttles,
             isr_due=self._propose_isr_soon,
         )
         return Partitions(
@@ -287,8 +307,8 @@ class Broker:
             log_events.error("data_directory_failed", error=str(error))
             self.stop()
 
-    def _log_start_moved(self) -> None:
-        self.partitions.log_start_moved()
+    def _write_checkpoints_soon(self) -> None:
+        self.partitions.checkpoint_soon()
 
     async def _keep_house(self) -> None:
         """Write checkpoints and apply retention, from time to time."""
@@ -296,7 +316,7 @@ class Broker:
         next_retention = trio.current_time() + retention_s
         while True:
             with trio.move_on_after(CHECKPOINT_INTERVAL_S):
-                await self.partitions.wait_log_start_moved()
+                await self.partitions.wait_checkpoint_due()
             try:
                 await self.partitions.write_checkpoints()
                 if trio.current_time() >= next_retention:
@@ -341,6 +361,7 @@ class Broker:
             directory_id=identity.directory_id.hex(),
             clean=clean,
             records_lost=any(p.log.recovery.cut_below_high_watermark for p in self.partitions),
+            offline=self.partitions.offline_replicas(),
         )
 
     async def _listen(self) -> dict[str, NetworkListener]:

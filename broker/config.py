@@ -89,6 +89,30 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchSessionConfig:
+    """What is remembered of readers between their fetches."""
+
+    max_incremental_fetch_session_cache_slots: int = setting(
+        "max.incremental.fetch.session.cache.slots",
+        1_000,
+        at_most=INT32_MAX,
+        doc="Fetch sessions kept at a time; readers beyond it name all they want in every fetch.",
+    )
+    min_incremental_fetch_session_eviction_ms: int = setting(
+        "min.incremental.fetch.session.eviction.ms",
+        120_000,
+        doc="A session unused for this long gives way to any other; a younger one is kept unless "
+        "a follower needs its place.",
+    )
+    fetch_session_partitions_max: int = setting(
+        "ottla.fetch.session.partitions.max",
+        100_000,
+        at_most=INT32_MAX,
+        doc="Partitions in all fetch sessions together, each about half a kilobyte.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TopicDefaults:
     """What topics get that do not say it themselves, and who may create and delete them."""
 
@@ -226,6 +250,7 @@ class BrokerConfig:
     topics: TopicDefaults = field(default_factory=TopicDefaults)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
     groups: GroupConfig = field(default_factory=GroupConfig)
+    fetch_sessions: FetchSessionConfig = field(default_factory=FetchSessionConfig)
     explicit: frozenset[str] = frozenset()
     """The keys that were given, as opposed to those left at their default."""
 
@@ -277,6 +302,7 @@ PARTS: dict[str, Any] = {
     "topics": TopicDefaults,
     "replication": ReplicationConfig,
     "groups": GroupConfig,
+    "fetch_sessions": FetchSessionConfig,
 }
 KEYS = frozenset(item.metadata["key"] for part in PARTS.values() for item in fields(part))
 

@@ -28,6 +28,12 @@ class UnknownTopicId(RequestError):
     code = ErrorCode.UNKNOWN_TOPIC_ID
 
 
+class InconsistentTopicId(RequestError):
+    """A topic was deleted and created anew: its name stands for another topic now."""
+
+    code = ErrorCode.INCONSISTENT_TOPIC_ID
+
+
 class NotLeader(RequestError):
     """This broker does not lead the partition; the client must refresh its metadata."""
 

@@ -148,6 +148,19 @@ class Leadership:
         follower.log_start_offset = log_start_offset
         return True
 
+    def follower_was_caught_up(
+        self, follower_id: int, offset: int, *, broker_epoch: int, at: float
+    ) -> None:
+        """Note that a follower which acknowledged `offset` had all of our log `at` that time.
+
+        Of an incarnation or an acknowledgement that is no longer the last one it says nothing.
+        """
+        follower = self._progress.followers.get(follower_id)
+        if follower is not None and (
+            (follower.broker_epoch, follower.durable_end_offset) == (broker_epoch, offset)
+        ):
+            follower.was_caught_up(at)
+
     # The ISR.
 
     def propose_isr(self, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]) -> None:

@@ -1,66 +1,79 @@
-"""Waiting until one of several partitions has changed: has more to read, as a rule.
+"""Being told which of many partitions have news, and waiting for the first.
 
-Must never know: requests, replies.
+A partition is reported once and then watched no longer, until it is added again: who does not
+look, however often there is news, costs the partition nothing.
+Must never know: requests, replies, what the news is.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from broker.partition import Partition
 
+T = TypeVar("T")
 
-class LongPoll:
-    """Collects which partitions have changed since the last look."""
 
-    __slots__ = ("_changed", "_event")
+class Watch(Generic[T]):
+    """Watches partitions for one reader; `changed` is told what each was added as.
 
-    def __init__(self) -> None:
-        self._changed: dict[Partition, None] = {}
+    A consumer waits for commits. A follower (`uncommitted`) waits for appends; a commit is news to
+    it as well, but none to wake up for.
+    """
+
+    __slots__ = ("_changed", "_event", "_uncommitted", "_watched")
+
+    def __init__(self, changed: Callable[[T], None], *, uncommitted: bool) -> None:
+        self._changed = changed
+        self._uncommitted = uncommitted
+        self._watched: dict[Partition, T] = {}
         self._event = trio.Event()
 
-    def notice(self, partition: Partition) -> None:
-        """Note that a partition may have changed (called by the partition)."""
-        self._changed[partition] = None
+    def add(self, partition: Partition, subject: T) -> None:
+        """Report `subject` at the next news of the partition."""
+        self._watched[partition] = subject
+        partition.consumers_waiting[self._committed] = None
+        if self._uncommitted:
+            partition.fetchers_waiting[self._appended] = None
+
+    def remove(self, partition: Partition) -> None:
+        """Watch a partition no longer."""
+        if self._watched.pop(partition, None) is not None:
+            partition.consumers_waiting.pop(self._committed, None)
+            partition.fetchers_waiting.pop(self._appended, None)
+
+    def close(self) -> None:
+        """Watch nothing any more, and end the waiting."""
+        for partition in tuple(self._watched):
+            self.remove(partition)
+        self.wake()
+
+    def wake(self) -> None:
+        """End the waiting."""
         self._event.set()
 
-    async def wait_changed(self) -> Iterable[Partition]:
-        """Return the partitions that changed since the last call, at least one, in that order."""
-        await self._event.wait()
-        changed, self._changed = self._changed, {}
+    def rearm(self) -> None:
+        """Wait, from now on, for what has not been reported yet."""
         self._event = trio.Event()
-        return changed
 
+    async def wait(self) -> None:
+        """Return once there is news since `rearm`."""
+        await self._event.wait()
 
-@contextmanager
-def watching(partitions: Iterable[Partition], *, uncommitted: bool) -> Iterator[LongPoll]:
-    """Be told of every append (`uncommitted`, a follower's view) or of every commit."""
-    watched = [p.fetchers_waiting if uncommitted else p.consumers_waiting for p in partitions]
-    with _noticed_by(watched) as poll:
-        yield poll
+    def _appended(self, partition: Partition) -> None:
+        subject = self._watched[partition]
+        self.remove(partition)
+        self._changed(subject)
+        self.wake()
 
-
-@contextmanager
-def watching_log_starts(partition: Partition) -> Iterator[LongPoll]:
-    """Be told whenever the low watermark of a partition may have moved."""
-    with _noticed_by([partition.deleters_waiting]) as poll:
-        yield poll
-
-
-@contextmanager
-def _noticed_by(watched: list[dict[Callable[[Partition], None], None]]) -> Iterator[LongPoll]:
-    poll = LongPoll()
-    notice = poll.notice
-    for waiting in watched:
-        waiting[notice] = None
-    try:
-        yield poll
-    finally:
-        for waiting in watched:
-            waiting.pop(notice, None)
+    def _committed(self, partition: Partition) -> None:
+        if not self._uncommitted:
+            self._appended(partition)
+        else:
+            del partition.consumers_waiting[self._committed]
+            self._changed(self._watched[partition])

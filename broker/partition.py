@@ -3,63 +3,45 @@
 Role, leader epoch, log and watermarks change here and nowhere else, always between two
 checkpoints: nothing can run between the lines. What a leader alone knows is in its `Leadership`.
 Must never know: requests, replies, connections, how the ISR and what is committed are decided.
-Source: KIP-101, KIP-107, KIP-207, KIP-320, KIP-966.
+Source: KIP-101, KIP-207, KIP-320, KIP-966.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
+import trio
 
 from broker.errors import (
     FencedLeaderEpoch,
     NotEnoughReplicas,
     NotLeader,
     OffsetNotAvailable,
-    OffsetNotCommitted,
     PartitionOffline,
     UnknownLeaderEpoch,
 )
 from broker.leadership import Leadership
+from broker.replication.throttle import Throttles
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from broker.log.appends import Appended
-    from broker.log.flush import Flusher
     from broker.log.log import Log
     from broker.log.slice import LogSlice
+    from broker.partition_context import PartitionContext
     from coordinator.cluster import PartitionState
 
 ACKS_ALL = -1
 ANY_EPOCH = -1
 UNKNOWN_OFFSET = -1
-COMMITTED = -1
-"""Stands for the high watermark where records are deleted."""
 
 log_events = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionContext:
-    """What all partitions of a broker share."""
-
-    broker_id: int
-    flusher: Flusher
-    lease_held: Callable[[], bool]
-    """Whether the coordinator still counts on us; without it nobody leads."""
-    storage_failed: Callable[[StorageError], None]
-    """Called when a disk has failed under a partition."""
-    isr_due: Callable[[Partition], None]
-    """Called when a leader may have to propose an ISR, also one without itself."""
-    log_start_moved: Callable[[], None] = lambda: None
-    """Called when a log starts elsewhere: until that is noted a crash would undo it."""
 
 
 class Partition:
@@ -76,6 +58,7 @@ class Partition:
         self.min_isr = 1
         self.offline: StorageError | None = None
         self.needs_reconciling = False
+        self.throttles = Throttles()
         self.leadership: Leadership | None = None
         """What this replica knows as leader, while it leads."""
         self.high_watermark = Watermark(0)
@@ -85,7 +68,8 @@ class Partition:
         # In the order of arrival, so that a run can be repeated.
         self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
         self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
-        self.deleters_waiting: dict[Callable[[Partition], None], None] = {}
+        self.deleters_waiting = trio.lowlevel.ParkingLot()
+        """Those who wait for the low watermark: woken whenever it may have moved."""
         self._context = context
 
     def __repr__(self) -> str:
@@ -110,6 +94,11 @@ class Partition:
     def isr(self) -> tuple[int, ...]:
         """The in-sync replicas, as far as this replica knows."""
         return self.state.isr if self.state is not None else ()
+
+    @property
+    def successor_id(self) -> int:
+        """The follower that the leader is to hand over to; -1 for none."""
+        return self.state.successor_id if self.state is not None else NO_LEADER
 
     @property
     def is_leader(self) -> bool:
@@ -140,7 +129,7 @@ class Partition:
             and state.leader_epoch == known.leader_epoch
             and (lead == self.is_leader)
         ):
-            self._apply_isr(state)
+            self._apply_isr(known, state)
             return False
         self._step_down(NotLeader(leader_id=state.leader_id, leader_epoch=state.leader_epoch))
         self.state = state
@@ -150,11 +139,14 @@ class Partition:
                 self._lead(state)
         return True
 
-    def _apply_isr(self, state: PartitionState) -> None:
+    def _apply_isr(self, known: PartitionState, state: PartitionState) -> None:
         if self.leadership is not None and self.leadership.obey(state):
             log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
         self._follow_state()
+        if state.partition_epoch != known.partition_epoch:
+            # One that fell out may join again, or a successor take over, by its next fetch.
+            self._wake(self.fetchers_waiting)
 
     def _follow_state(self) -> None:
         """Draw what a leader must from a state that it has taken over."""
@@ -182,9 +174,8 @@ class Partition:
         self.leadership = None
         self.high_watermark.abort(reason)
         self.durable.abort(reason)
-        self._wake(self.fetchers_waiting)
-        self._wake(self.consumers_waiting)
-        self._wake(self.deleters_waiting)
+        self._wake_readers()
+        self.deleters_waiting.unpark_all()
 
     def require_leader(self, *, leader_epoch: int = ANY_EPOCH) -> Leadership:
         """Give what the leader knows, or refuse.
@@ -231,7 +222,7 @@ class Partition:
 
         Raises: NotLeader when that epoch ends first; the records' fate is then unknown.
         """
-        self._require_epoch(leader_epoch)
+        self.require_epoch(leader_epoch)
         await self.high_watermark.wait_reached(end_offset)
 
     async def wait_durable(self, end_offset: int, *, leader_epoch: int) -> None:
@@ -239,11 +230,14 @@ class Partition:
 
         Raises: NotLeader when that epoch ends first.
         """
-        self._require_epoch(leader_epoch)
+        self.require_epoch(leader_epoch)
         await self.durable.wait_reached(end_offset)
 
-    def _require_epoch(self, leader_epoch: int) -> Leadership:
-        # Under another epoch the same offset may hold another record.
+    def require_epoch(self, leader_epoch: int) -> Leadership:
+        """Give what the leader of that epoch knows: in another an offset may hold another record.
+
+        Raises: NotLeader where it is over.
+        """
         if self.leadership is None or self.leader_epoch != leader_epoch:
             raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
         return self.leadership
@@ -273,7 +267,19 @@ class Partition:
             follower_id, offset, broker_epoch=broker_epoch, log_start_offset=log_start_offset
         ):
             self.advance_high_watermark()
-            self._wake(self.deleters_waiting)
+            self.deleters_waiting.unpark_all()
+
+    def follower_was_caught_up(
+        self, follower_id: int, offset: int, *, broker_epoch: int, at: float
+    ) -> None:
+        """Count fetches of a session that did not name us, the last one `at` that time (seconds).
+
+        They held to the follower's acknowledgement of `offset`, which was our log's end then.
+        """
+        if self.leadership is not None:
+            self.leadership.follower_was_caught_up(
+                follower_id, offset, broker_epoch=broker_epoch, at=at
+            )
 
     def isr_refused(self) -> None:
         """Drop a proposal that the controller is sure not to have taken."""
@@ -281,45 +287,33 @@ class Partition:
             self.leadership.pending_isr = None
             self.advance_high_watermark()
 
-    # Deleting records.
+    # Where the log starts.
 
-    def delete_records(self, offset: int) -> int:
-        """Forget all below `offset` (-1: all that is committed) here, and have followers do so.
+    def start_log_at(self, offset: int) -> None:
+        """Forget all below `offset`, unless a crash comes soon. Raises: StorageError."""
+        with self._storage_watched():
+            self.log.advance_log_start(offset)
+        self._context.checkpoint_due()
+        self._wake_readers()
 
-        Returns: that offset.
-        Raises: what `require_leader` raises, OffsetNotCommitted, StorageError.
-        """
-        self.require_leader()
-        committed = self.high_watermark.value
-        target = committed if offset == COMMITTED else offset
-        if not 0 <= target <= committed:
-            raise OffsetNotCommitted(self.name, offset=offset, high_watermark=committed)
-        if target > self.log.log_start_offset:
-            self._start_log_at(target)
-        return target
+    def apply_retention(self) -> None:
+        """Remove what retention no longer keeps. Raises: StorageError."""
+        log_start_offset = self.log.log_start_offset
+        self.log.apply_retention(self.high_watermark.value)
+        if self.log.log_start_offset != log_start_offset:
+            self._wake_readers()
 
-    def low_watermark(self, *, leader_epoch: int, live: Container[int]) -> int:
-        """Give the offset below which no live replica holds a record; -1 where one is unheard.
-
-        Raises: NotLeader where `leader_epoch` is over.
-        """
-        leadership = self._require_epoch(leader_epoch)
-        return leadership.low_watermark(log_start_offset=self.noted_log_start, live=live)
-
-    def log_start_noted(self, offset: int) -> None:
-        """Take note that a crash would leave the log starting at `offset`."""
-        if offset > self.noted_log_start:
-            self.noted_log_start = offset
-            self._wake(self.deleters_waiting)
+    def log_start_noted(self, offset: int) -> bool:
+        """Take note that a crash would leave the log starting at `offset`. Returns: whether new."""
+        if offset <= self.noted_log_start:
+            return False
+        self.noted_log_start = offset
+        self.deleters_waiting.unpark_all()
+        return True
 
     def live_brokers_changed(self) -> None:
         """Take note that other replicas may count now."""
-        self._wake(self.deleters_waiting)
-
-    def _start_log_at(self, offset: int) -> None:
-        with self._storage_watched():
-            self.log.advance_log_start(offset)
-        self._context.log_start_moved()
+        self.deleters_waiting.unpark_all()
 
     # The disk.
 
@@ -364,18 +358,6 @@ class Partition:
                 offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
             )
 
-    def diverges(self, fetch_offset: int, last_fetched_epoch: int) -> tuple[int, int] | None:
-        """Tell where a reader's log parts from ours, as (epoch, end offset); None while it agrees.
-
-        Source: KIP-595.
-        """
-        if last_fetched_epoch < 0:
-            return None
-        epoch, end_offset = self.log.end_offset_for_epoch(last_fetched_epoch)
-        if epoch == last_fetched_epoch and end_offset >= fetch_offset:
-            return None
-        return epoch, end_offset
-
     def latest_offset(self, *, for_replica: bool) -> int:
         """Give the offset after the last record that the asker may see.
 
@@ -414,7 +396,7 @@ class Partition:
         """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
         self.high_watermark.advance(min(high_watermark, self.log.log_end_offset))
         if self.log.log_start_offset < log_start_offset <= self.log.log_end_offset:
-            self._start_log_at(log_start_offset)
+            self.start_log_at(log_start_offset)
 
     def truncate(self, end_offset: int) -> None:
         """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
@@ -454,13 +436,17 @@ class Partition:
         with self._storage_watched():
             self.log.reset_to(offset)
         self._log_was_cut()
-        self._context.log_start_moved()
+        self._context.checkpoint_due()
 
     def _log_was_cut(self) -> None:
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
         self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
+
+    def _wake_readers(self) -> None:
+        self._wake(self.fetchers_waiting)
+        self._wake(self.consumers_waiting)
 
     def _wake(self, waiting: Iterable[Callable[[Partition], None]]) -> None:
         for wake in tuple(waiting):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from broker.log.directory import DataDirectory
     from broker.log.disk import Disk
-    from broker.partition import PartitionContext
+    from broker.partition_context import PartitionContext
     from broker.replication.fetchers import Fetchers
     from coordinator.cluster import PartitionState, TopicState
 
@@ -63,7 +63,7 @@ class Partitions:
         self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
-        self._log_starts_moved = trio.Event()
+        self._checkpoint_due = trio.Event()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -102,6 +102,15 @@ class Partitions:
     def live_brokers(self) -> Collection[int]:
         """Give the ids of the brokers that are there."""
         return self._cluster.brokers.keys()
+
+    def offline_replicas(self) -> frozenset[tuple[bytes, int]]:
+        """Name the replicas whose logs could not be opened, where it can be read whose they are."""
+        found = ((log.topic_id, index) for (_, index), log in self._offline.items())
+        return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
+
+    def may_lead(self) -> bool:
+        """Say whether the coordinator still counts on this broker: else it leads nothing."""
+        return self._context.lease_held()
 
     def led(self) -> Iterator[Partition]:
         """Iterate over the partitions that this broker leads."""
@@ -149,6 +158,9 @@ class Partitions:
                 partition = await self._open(topic, index, config)
             if partition.log.config != config:
                 partition.log.reconfigure(config)
+            partition.throttles = self._context.throttles.of_replica(
+                topic.config, index, self._context.broker_id
+            )
             is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
             if is_new or index in left:
                 self._fetch_if_following(partition)
@@ -307,7 +319,7 @@ class Partitions:
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:
-            self._log_starts_moved = trio.Event()
+            self._checkpoint_due = trio.Event()
             known = self._checkpoints.items()
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
             hosted = {partition: _checkpoint_of(partition) for partition in self}
@@ -316,20 +328,21 @@ class Partitions:
                 await self.directory.write_checkpoints(checkpoints)
                 self._checkpoints = checkpoints
             for partition, checkpoint in hosted.items():
-                partition.log_start_noted(checkpoint.log_start_offset)
+                if partition.log_start_noted(checkpoint.log_start_offset):
+                    self._fetchers.touch(partition)
 
-    def log_start_moved(self) -> None:
+    def checkpoint_soon(self) -> None:
         """Have checkpoints written soon: a log starts elsewhere."""
-        self._log_starts_moved.set()
+        self._checkpoint_due.set()
 
-    async def wait_log_start_moved(self) -> None:
+    async def wait_checkpoint_due(self) -> None:
         """Return once a log starts elsewhere than the checkpoints say."""
-        await self._log_starts_moved.wait()
+        await self._checkpoint_due.wait()
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
         for partition in self:
-            partition.log.apply_retention(partition.high_watermark.value)
+            partition.apply_retention()
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

@@ -51,6 +51,7 @@ from protocol.api import ApiKey
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
     from broker.dynamic_config import DynamicConfig
+    from broker.fetch_sessions import FetchSessionCache
     from broker.groups.manager import Groups
     from broker.partitions import Partitions
     from broker.peers import Peers
@@ -83,6 +84,10 @@ class Services(Protocol):
     @property
     def groups(self) -> Groups:
         """The consumer groups that it owns."""
+
+    @property
+    def fetch_sessions(self) -> FetchSessionCache:
+        """What is remembered of readers between their fetches."""
 
     @property
     def isr_keeper(self) -> IsrKeeper:
@@ -135,7 +140,12 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
         request=old_produce.OldProduceRequest,
         frame_bytes_max=frame_bytes_max,
     )
-    fetching = fetch.FetchHandler(partitions, on_follower_fetch=broker.isr_keeper.follower_fetched)
+    fetching = fetch.FetchHandler(
+        partitions,
+        broker.fetch_sessions,
+        cluster=broker.cluster_for_clients,
+        on_follower_fetch=broker.isr_keeper.follower_fetched,
+    )
     listing = list_offsets.ListOffsetsHandler(partitions)
     ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
     return {

@@ -16,7 +16,7 @@ import trio
 from broker.detector import FailureDetector
 from coordinator.bootstrap import prepare
 from coordinator.freshness import is_current
-from coordinator.membership import register, remove_dead, wait_deregistered
+from coordinator.membership import register, remove_dead, tell_offline, wait_deregistered
 from coordinator.store import ConnectionLost, SessionLost
 from coordinator.tombstones import confirm_deleted
 from coordinator.watcher import ClusterWatcher
@@ -62,6 +62,7 @@ class BrokerSession:
         self.store = store
         self._facts = facts
         self._household = household
+        self._offline_told = facts.offline
         self._watcher = ClusterWatcher(store)
         self.controller = household.make_controller(store, self._watcher)
 
@@ -120,6 +121,7 @@ class BrokerSession:
             for topic_id in state.deleted_topics:
                 await confirm_deleted(self.store, topic_id, registration.broker_id)
             await self._drop_unlisted()
+            await self._tell_offline(registration)
             state = await self._watcher.wait_changed(state)
 
     async def _drop_unlisted(self) -> None:
@@ -132,6 +134,13 @@ class BrokerSession:
         for topic in self._household.partitions.unlisted:
             if await is_current(self.store, topic):
                 self._household.partitions.drop_unlisted(topic)
+
+    async def _tell_offline(self, registration: BrokerRegistration) -> None:
+        """Have it known that there is no damaged replica any more where one was dropped."""
+        offline = self._household.partitions.offline_replicas()
+        if offline != self._offline_told:
+            await tell_offline(self.store, registration, offline)
+            self._offline_told = offline
 
     async def _watch_peers(self) -> None:
         detector = FailureDetector(

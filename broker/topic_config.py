@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from broker.config import TOPIC_DEFAULT_KEYS
 from broker.dynamic_config import Origin, Source
 from broker.log.config import LogConfig
+from broker.replication.throttle import FOLLOWER_REPLICAS, LEADER_REPLICAS, is_replica_list
 from broker.settings import ValueType, format_value, type_of
 from coordinator.errors import InvalidConfig
 from coordinator.topic_config import (
@@ -54,7 +55,14 @@ _LOG_DEFAULTS: Final = {
 }
 
 TOPIC_KEYS: Final = frozenset(
-    {*_LOG_DEFAULTS, MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, COMPRESSION_TYPE}
+    {
+        *_LOG_DEFAULTS,
+        MIN_INSYNC_REPLICAS,
+        UNCLEAN_LEADER_ELECTION,
+        COMPRESSION_TYPE,
+        LEADER_REPLICAS,
+        FOLLOWER_REPLICAS,
+    }
 )
 """The settings that every topic has."""
 
@@ -72,6 +80,12 @@ def check_topic_config(config: Mapping[str, str]) -> None:
             f"{COMPRESSION_TYPE}={compression}: only {PRODUCER} is served, brokers do not "
             "recompress; choose the compression in the producer"
         )
+    for key in (LEADER_REPLICAS, FOLLOWER_REPLICAS):
+        if not is_replica_list(config.get(key, "")):
+            raise InvalidConfig(
+                f"{key}={config[key]}: * for all, or partition:broker pairs with commas between"
+                " them are expected, such as 0:1,1:3"
+            )
     if "compact" in LogConfig.of(config).cleanup_policy:
         raise InvalidConfig(
             f"{CLEANUP_POLICY}={config[CLEANUP_POLICY]}: only delete is served, logs are not "
@@ -86,6 +100,8 @@ def type_of_setting(key: str) -> ValueType:
         return ValueType.INT
     if key == UNCLEAN_LEADER_ELECTION:
         return ValueType.BOOLEAN
+    if key in (LEADER_REPLICAS, FOLLOWER_REPLICAS):
+        return ValueType.LIST
     return type_of(_LOG_DEFAULTS.get(key, ""))
 
 
@@ -97,6 +113,8 @@ def origins(
         MIN_INSYNC_REPLICAS: min_insync_replicas({}, replication_factor=replication_factor),
         UNCLEAN_LEADER_ELECTION: False,
         COMPRESSION_TYPE: PRODUCER,
+        LEADER_REPLICAS: "",
+        FOLLOWER_REPLICAS: "",
     }
     found: dict[str, list[Origin]] = {}
     for key in sorted(TOPIC_KEYS | config.keys()):

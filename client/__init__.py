@@ -28,24 +28,35 @@ from client.descriptions import (
 from client.environment import Environment
 from client.errors import (
     ClientClosed,
+    CommitFailed,
     ConnectFailed,
     ConnectionBroken,
     DeliveryFailed,
     LogTruncated,
+    MemberFenced,
     NoBrokerReachable,
+    NoGroup,
     NoPosition,
     NothingAssigned,
     OffsetOutOfRange,
     RecordsLost,
     RecordTooLarge,
     RequestTimedOut,
+    SubscriptionConflict,
     UnknownTopic,
     UnsupportedApi,
     WaitTimedOut,
 )
 from client.metadata import Broker, PartitionInfo, TopicInfo
 from client.producer import Producer, ProducerConfig
-from client.records import ConsumerRecord, OffsetAndTimestamp, RecordMetadata, TopicPartition
+from client.records import (
+    ConsumerRecord,
+    GroupMetadata,
+    OffsetAndMetadata,
+    OffsetAndTimestamp,
+    RecordMetadata,
+    TopicPartition,
+)
 
 __all__ = [
     "Admin",
@@ -53,6 +64,7 @@ __all__ = [
     "Broker",
     "ClientClosed",
     "ClusterDescription",
+    "CommitFailed",
     "ConfigEntry",
     "ConnectFailed",
     "ConnectionBroken",
@@ -63,11 +75,15 @@ __all__ = [
     "Delivery",
     "DeliveryFailed",
     "Environment",
+    "GroupMetadata",
     "LogTruncated",
+    "MemberFenced",
     "NewTopic",
     "NoBrokerReachable",
+    "NoGroup",
     "NoPosition",
     "NothingAssigned",
+    "OffsetAndMetadata",
     "OffsetAndTimestamp",
     "OffsetOutOfRange",
     "PartitionInfo",
@@ -78,6 +94,7 @@ __all__ = [
     "RecordsLost",
     "RequestTimedOut",
     "ResourceType",
+    "SubscriptionConflict",
     "TopicInfo",
     "TopicPartition",
     "UnknownTopic",

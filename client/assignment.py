@@ -12,7 +12,7 @@ from client.fetched import FetchedBatch, open_batch
 from protocol.errors import CorruptBatch, OttlaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from client.backoff import Backoff
     from client.metadata import PartitionInfo
@@ -26,10 +26,21 @@ class PartitionState:
 
     `position` is the next offset for the application, `fetch_offset` the next one to fetch; between
     them lie `buffered_bytes` of batches. Both are None until a place to start is known.
+    Partitions `of_group` were assigned by the consumer's group; they start where it has got to, and
+    until that is known they are `awaits_committed`.
     """
 
-    def __init__(self, place: TopicPartition, *, backoff: Backoff, check_crc: bool) -> None:
+    def __init__(
+        self,
+        place: TopicPartition,
+        *,
+        backoff: Backoff,
+        check_crc: bool,
+        of_group: bool = False,
+    ) -> None:
         self.place = place
+        self.of_group = of_group
+        self.awaits_committed = of_group
         self.position: int | None = None
         self.fetch_offset: int | None = None
         self.paused = False
@@ -41,6 +52,8 @@ class PartitionState:
         self._backoff = backoff
         self._check_crc = check_crc
         self._position_epoch = NO_EPOCH
+        self._taken_from: int | None = None
+        self._taken_in_turn = 0
         self._fetch_epoch = NO_EPOCH
         self._validated_epoch = NO_EPOCH
         self._batches: deque[FetchedBatch] = deque()
@@ -53,9 +66,20 @@ class PartitionState:
         """Return the leader epoch of the record before `fetch_offset`, NO_EPOCH if unknown."""
         return self._fetch_epoch
 
+    @property
+    def position_epoch(self) -> int:
+        """Return the leader epoch of the record before `position`, NO_EPOCH if unknown."""
+        return self._position_epoch
+
+    def position_before(self, turn: int) -> int | None:
+        """Return where the position was before what was taken in the turn of that number."""
+        return self._taken_from if self._taken_in_turn == turn else self.position
+
     def seek(self, offset: int, *, leader_epoch: int = NO_EPOCH) -> None:
         """Go on from another offset; what was fetched ahead is dropped, an error forgotten."""
         self.seeks += 1
+        self.awaits_committed = False
+        self._taken_in_turn = 0
         self.position = self.fetch_offset = offset
         self._position_epoch = self._fetch_epoch = leader_epoch
         self._validated_epoch = NO_EPOCH
@@ -99,11 +123,12 @@ class PartitionState:
             self.fetch_offset = batch.header.next_offset
             self._fetch_epoch = batch.header.partition_leader_epoch
 
-    def take(self, count: int) -> list[ConsumerRecord]:
+    def take(self, count: int, *, turn: int) -> list[ConsumerRecord]:
         """Take up to `count` records in order and move the position behind them.
 
         A batch that cannot be opened becomes the partition's error.
         """
+        self._taken_from, self._taken_in_turn = self.position, turn
         taken: list[ConsumerRecord] = []
         while len(taken) < count and (self._opened_next < len(self._opened) or self._open_next()):
             start = self._opened_next
@@ -120,6 +145,7 @@ class PartitionState:
         if position >= len(self._opened):
             return None
         record = self._opened[position]
+        self._taken_from = record.offset
         self._opened_next = position = position + 1
         at_end = position == len(self._opened)
         self.position = self._opened_end if at_end else record.offset + 1
@@ -154,9 +180,13 @@ class PartitionState:
 
 
 class Assignment:
-    """All assigned partitions, in the order in which they get their turn."""
+    """All assigned partitions, in the order in which they get their turn.
+
+    `turn` counts how often records were asked for.
+    """
 
     def __init__(self) -> None:
+        self.turn = 0
         self._states: dict[TopicPartition, PartitionState] = {}
 
     def __iter__(self) -> Iterator[PartitionState]:
@@ -173,6 +203,17 @@ class Assignment:
         """Read these partitions and no others."""
         self._states = {state.place: state for state in states}
 
+    def add(self, states: list[PartitionState]) -> None:
+        """Read these partitions as well."""
+        self._states |= {state.place: state for state in states}
+
+    def remove(self, places: Iterable[TopicPartition]) -> None:
+        """Read these partitions no longer."""
+        for place in places:
+            state = self._states.pop(place, None)
+            if state is not None:
+                state.lose_position()
+
     def places(self) -> tuple[TopicPartition, ...]:
         """List the assigned partitions."""
         return tuple(self._states)
@@ -187,12 +228,13 @@ class Assignment:
 
         Raises: OttlaError that stands in a partition's way, when nothing is left before it.
         """
+        self.turn += 1
         taken: list[ConsumerRecord] = []
         for place in list(self._states):
             state = self._states[place]
             if state.paused:
                 continue
-            records = state.take(count - len(taken))
+            records = state.take(count - len(taken), turn=self.turn)
             if records:
                 taken += records
                 # To the back of the line: the others come first next time.

@@ -26,6 +26,7 @@ from client.errors import (
 )
 from client.metadata import Address, Metadata, PartitionInfo, TopicInfo, parse_bootstrap
 from client.pool import ConnectionPool, Lane
+from client.race import Race
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
 from protocol.framing import FRAME_BYTES_MAX
@@ -39,9 +40,6 @@ T = TypeVar("T")
 
 METADATA_TIMEOUT_S: Final = 5.0
 METADATA_MAX_AGE_S: Final = 300.0
-HEDGE_S: Final = 0.3
-"""After so long without an answer, the next broker is asked for metadata as well."""
-
 STALLED_S: Final = 1.0
 """A broker that owes an answer for longer is asked last."""
 
@@ -62,14 +60,16 @@ UNKNOWN_TOPIC_GRACE_S: Final = 2.0
 class ClusterOptions:
     """What producers, consumers and admins have in common.
 
-    `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request, and
-    `create_topics` lets brokers create unknown topics that are asked for.
+    `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request,
+    `create_topics` lets brokers create unknown topics that are asked for, and after
+    `metadata_max_age_s` metadata are refreshed although nobody asked.
     """
 
     client_id: str = "ottla"
     request_timeout_s: float = REQUEST_TIMEOUT_S
     frame_bytes_max: int = FRAME_BYTES_MAX
     create_topics: bool = False
+    metadata_max_age_s: float = METADATA_MAX_AGE_S
     environment: Environment = field(default_factory=Environment.real)
 
 
@@ -87,14 +87,22 @@ class Cluster:
         self._bootstrap = bootstrap
         self._last_answered: Address | None = None
         self._topics: dict[str, None] = {}
+        self._followed: frozenset[str] | None = frozenset()
         self._refreshing = trio.Lock()
         self._refreshes_begun = 0
         self._refresh_wanted = trio.Event()
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], object]] = []
 
-    def on_news(self, listener: Callable[[], None]) -> None:
+    def on_news(self, listener: Callable[[], object]) -> None:
         """Call `listener` after each refresh of the metadata, successful or not."""
         self._listeners.append(listener)
+
+    def follow(self, topics: Iterable[str] | None) -> None:
+        """Have these topics in each refresh from the next one on, in place of those before.
+
+        None stands for all topics that there are.
+        """
+        self._followed = None if topics is None else frozenset(topics)
 
     def backoff(self) -> Backoff:
         """Make a backoff of this client's randomness."""
@@ -123,10 +131,22 @@ class Cluster:
 
         Raises: NoBrokerReachable.
         """
-        race = _MetadataRace(self.pool, self._metadata_request(topics))
-        answer = await race.run(self._candidates())
+        request = self._metadata_request(topics)
+        race = Race(
+            self.pool, lambda _: request, fault_of=_knows_brokers, timeout_s=METADATA_TIMEOUT_S
+        )
+        answer: MetadataResponse = await race.run(self._candidates())
         self._last_answered = race.answered_by
         return answer
+
+    async def first_answer(
+        self,
+        make_request: Callable[[Connection], object],
+        fault_of: Callable[[Any, Address], OttlaError | None],
+    ) -> Any:
+        """Ask brokers until one has an answer (see `Race`). Raises: NoBrokerReachable."""
+        race = Race(self.pool, make_request, fault_of=fault_of, timeout_s=METADATA_TIMEOUT_S)
+        return await race.run(self._candidates())
 
     async def newest_metadata(self, topics: Iterable[str] | None) -> MetadataResponse:
         """Fetch metadata from the controller, which knows of changes first, if it answers.
@@ -238,7 +258,7 @@ class Cluster:
         backoff = Backoff(self.random, max_s=REFRESH_BACKOFF_MAX_S)
         refreshed_at = trio.current_time()
         while True:
-            with trio.move_on_after(METADATA_MAX_AGE_S):
+            with trio.move_on_after(self.options.metadata_max_age_s):
                 await self._refresh_wanted.wait()
             if trio.current_time() - refreshed_at > REFRESH_CALM_S:
                 backoff.reset()
@@ -258,7 +278,12 @@ class Cluster:
 
     async def _refresh(self) -> None:
         try:
-            self.metadata.update(await self.fetch_metadata(self._topics))
+            wanted = None if self._followed is None else sorted(self._followed | {*self._topics})
+            response = await self.fetch_metadata(wanted)
+            self.metadata.update(response)
+            if wanted is None:
+                listed = {topic.name for topic in response.topics}
+                self.metadata.note_unknown({*self.metadata.topics, *self._topics} - listed)
         except NoBrokerReachable as error:
             self.last_error = error
         else:
@@ -294,44 +319,8 @@ class Cluster:
         return 0 if self.pool.get_nowait(address, Lane.CONTROL) is not None else 1
 
 
-class _MetadataRace:
-    """Asks brokers for metadata, one more whenever the last one fails or takes long."""
-
-    def __init__(self, pool: ConnectionPool, request: MetadataRequest) -> None:
-        self._pool = pool
-        self._request = request
-        self._causes: list[OttlaError] = []
-        self._answer: MetadataResponse | None = None
-        self.answered_by: Address | None = None
-
-    async def run(self, addresses: Sequence[Address]) -> MetadataResponse:
-        """Return the first answer. Raises: NoBrokerReachable."""
-        async with trio.open_nursery() as nursery:
-            for address in addresses:
-                failed = trio.Event()
-                nursery.start_soon(self._ask, address, failed, nursery.cancel_scope)
-                with trio.move_on_after(HEDGE_S):
-                    await failed.wait()
-        if self._answer is None:
-            raise NoBrokerReachable(self._causes)
-        return self._answer
-
-    async def _ask(self, address: Address, failed: trio.Event, race: trio.CancelScope) -> None:
-        try:
-            connection = await self._pool.get(address, Lane.CONTROL)
-            answer: MetadataResponse = await connection.call(
-                self._request, timeout_s=METADATA_TIMEOUT_S
-            )
-        except (ConnectionBroken, UnsupportedApi) as error:
-            self._causes.append(error)
-        else:
-            if answer.brokers:
-                if self._answer is None:
-                    self._answer, self.answered_by = answer, address
-                race.cancel()
-            else:
-                self._causes.append(OttlaError(f"{address} knows no live broker yet"))
-        failed.set()
+def _knows_brokers(answer: MetadataResponse, address: Address) -> OttlaError | None:
+    return None if answer.brokers else OttlaError(f"{address} knows no live broker yet")
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""The consumer: reads assigned partitions in order, each from its own position.
+"""The consumer: reads partitions in order, each from its own position.
 
-Groups do not exist here: who reads what is the application's choice.
-Must never know: sockets, how records are fetched (`fetcher`).
+Which ones the application says (`assign`), or its group does (`subscribe`).
+Must never know: sockets, how records are fetched (`fetcher`), how a group works (`group`).
 """
 
 from __future__ import annotations
@@ -9,88 +9,52 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import trio
 
 from client.assignment import Assignment, PartitionState
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
-from client.errors import NoPosition, NothingAssigned
-from client.fetcher import Fetcher, FetcherOptions
+from client.consumer_config import ConsumerConfig
+from client.errors import NoGroup, NoPosition, NothingAssigned, SubscriptionConflict
+from client.fetcher import Fetcher
+from client.group.participant import Participant, RebalanceCallbacks
+from client.group.topics import Subscription
 from client.lifetime import Client
-from client.offsets import BEGINNING, END, READ_COMMITTED, READ_UNCOMMITTED, find_offsets
-from client.records import ConsumerRecord, OffsetAndTimestamp, TopicPartition
+from client.offsets import BEGINNING, END, find_offsets
+from client.records import (
+    ConsumerRecord,
+    GroupMetadata,
+    OffsetAndMetadata,
+    OffsetAndTimestamp,
+    TopicPartition,
+)
+from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import AsyncIterator, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from client.cluster import Cluster
     from client.environment import Environment
+    from client.group.participant import Callback
 
-_RESETS: Final = {"earliest": BEGINNING, "latest": END, "none": None}
-_ISOLATION_LEVELS: Final = {
-    "read_uncommitted": READ_UNCOMMITTED,
-    "read_committed": READ_COMMITTED,
-}
+__all__ = ["POLL_RECORDS", "Consumer", "ConsumerConfig"]
+
 POLL_RECORDS: Final = 500
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerConfig:
-    """How a consumer works.
-
-    - `auto_offset_reset`: where to start without a position, and where to go on when the position
-      is no longer in the log; "none" raises instead.
-    - `isolation`: "read_committed" leaves out records of open and aborted transactions.
-    - `fetch_min_bytes`, `fetch_max_wait_ms`: how much a broker waits for, and how long.
-    - `fetch_bytes_max`, `partition_bytes_max`: bounds of one response; a single batch may be
-      larger. `buffer_bytes_max`: how much is fetched ahead at most.
-    - `check_crc`: verify the checksum of every batch.
-    - `request_timeout_s`: how long a broker may take for one request, long polls not counted.
-    - `metadata_timeout_s`: how long to look for topics, leaders and offsets.
-    """
-
-    client_id: str = "ottla-consumer"
-    auto_offset_reset: Literal["earliest", "latest", "none"] = "latest"
-    isolation: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
-    fetch_min_bytes: int = 1
-    fetch_max_wait_ms: int = 500
-    fetch_bytes_max: int = 16 * 1024 * 1024
-    partition_bytes_max: int = 1024 * 1024
-    buffer_bytes_max: int = 32 * 1024 * 1024
-    check_crc: bool = True
-    request_timeout_s: float = 30.0
-    metadata_timeout_s: float = 60.0
-
-    def __post_init__(self) -> None:
-        if self.auto_offset_reset not in _RESETS:
-            raise ValueError(
-                f"auto_offset_reset is {self.auto_offset_reset!r}: give one of {', '.join(_RESETS)}"
-            )
-        if self.isolation not in _ISOLATION_LEVELS:
-            raise ValueError(
-                f"isolation is {self.isolation!r}: give one of {', '.join(_ISOLATION_LEVELS)}"
-            )
-
-    def fetcher_options(self) -> FetcherOptions:
-        """Return what the fetcher has to know."""
-        return FetcherOptions(
-            min_bytes=self.fetch_min_bytes,
-            max_wait_ms=self.fetch_max_wait_ms,
-            fetch_bytes_max=self.fetch_bytes_max,
-            partition_bytes_max=self.partition_bytes_max,
-            buffer_bytes_max=self.buffer_bytes_max,
-            isolation_level=_ISOLATION_LEVELS[self.isolation],
-            reset_to=_RESETS[self.auto_offset_reset],
-            request_timeout_s=self.request_timeout_s,
-            metadata_timeout_s=self.metadata_timeout_s,
-        )
+PART_TIMEOUT_S: Final = 10.0
+"""How long a consumer that was cancelled takes at most to part from its group."""
 
 
 class Consumer(Client):
-    """Reads records of assigned partitions; use it with `async with`, then iterate or poll."""
+    """Reads records; use it with `async with`, `subscribe` or `assign`, then iterate or poll.
+
+    At the end of the block a group is left. What was handed out is committed then, if that is done
+    automatically; after an exception what was handed out last does not count.
+    """
 
     role = "consumer"
 
@@ -105,6 +69,7 @@ class Consumer(Client):
         super().__init__(bootstrap, environment)
         self.config = config or ConsumerConfig()
         self._parts: tuple[Cluster, Fetcher] | None = None
+        self._participant: Participant | None = None
         self._assignment = Assignment()
         self._last_read: PartitionState | None = None
         self._arrived = trio.lowlevel.ParkingLot()
@@ -124,31 +89,28 @@ class Consumer(Client):
     ) -> None:
         """Read these partitions and no others; a mapping gives the offsets to start from.
 
-        Where no offset is given, `auto_offset_reset` decides: "latest" means the end as it is when
-        this returns. Raises: UnknownTopic, RequestError, WaitTimedOut.
+        Where no offset is given, what the group committed counts, if there is a group, and then
+        `auto_offset_reset`: "latest" means the end as it is when this returns.
+        Raises: SubscriptionConflict, UnknownTopic, RequestError, WaitTimedOut.
         """
         cluster, fetcher = self._running()
+        if self._participant is not None and self._participant.is_subscribed:
+            raise SubscriptionConflict("the group assigns the partitions: unsubscribe first")
         starts: dict[TopicPartition, int | None] = (
             {**partitions} if isinstance(partitions, Mapping) else dict.fromkeys(partitions)
         )
-        reset_to = _RESETS[self.config.auto_offset_reset]
         for place in starts:
             await cluster.leader_of(*place, timeout_s=self.config.metadata_timeout_s)
-        open_places = [place for place, start in starts.items() if start is None]
-        found: Mapping[TopicPartition, OffsetAndTimestamp | None] = {}
-        if reset_to is not None:
-            found = await self._find(dict.fromkeys(open_places, reset_to))
+        found = await self._starts([place for place, start in starts.items() if start is None])
         states = []
         for place, start in starts.items():
-            state = PartitionState(
-                place, backoff=cluster.backoff(), check_crc=self.config.check_crc
-            )
+            state = self._new_state(place)
             states.append(state)
-            reset = found.get(place)
+            known = found.get(place)
             if start is not None:
                 state.seek(start)
-            elif reset is not None:
-                state.seek(reset.offset, leader_epoch=reset.leader_epoch)
+            elif known is not None:
+                state.seek(known.offset, leader_epoch=known.leader_epoch)
             else:
                 state.error = NoPosition(*place)
         self._assignment.replace(states)
@@ -167,35 +129,106 @@ class Consumer(Client):
         info = await cluster.topic(topic, timeout_s=self.config.metadata_timeout_s)
         return tuple(TopicPartition(topic, partition) for partition in info.partitions)
 
+    def subscribe(
+        self,
+        topics: Iterable[str] | re.Pattern[str],
+        *,
+        on_assigned: Callback | None = None,
+        on_revoked: Callback | None = None,
+        on_lost: Callback | None = None,
+    ) -> None:
+        """Read what the group assigns of these topics, or of all whose whole name matches.
+
+        The next poll joins the group. The callbacks get partitions and run in the task that polls:
+        `on_assigned` what has come, after each rebalance; `on_revoked` what goes, while it can
+        still be committed; `on_lost` what others may read already (`on_revoked` where that is not
+        given). What they raise leaves through poll, and the rebalance goes on.
+        Raises: NoGroup, SubscriptionConflict, ValueError, TypeError.
+        """
+        participant = self._group("subscribe")
+        if not participant.is_subscribed and self._assignment.places():
+            raise SubscriptionConflict("partitions were assigned by hand: unsubscribe first")
+        callbacks = RebalanceCallbacks(on_assigned, on_revoked, on_lost)
+        participant.subscribe(Subscription.to(topics), callbacks)
+
+    async def unsubscribe(self) -> None:
+        """Read nothing any more, and leave the group. Raises: what callbacks raise."""
+        self._running()
+        self._last_read = None
+        if self._participant is not None:
+            await self._participant.unsubscribe()
+        else:
+            self._assignment.replace([])
+
+    @property
+    def subscription(self) -> tuple[str, ...]:
+        """Return the subscribed topics; of a pattern those that match now."""
+        return self._participant.subscription if self._participant is not None else ()
+
+    @property
+    def group_metadata(self) -> GroupMetadata:
+        """Return who the consumer is in its group. Raises: NoGroup, ClientClosed."""
+        return self._group("group_metadata").metadata
+
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int | OffsetAndMetadata] | None = None
+    ) -> None:
+        """Commit the positions of all partitions: what was handed out. Or commit other offsets.
+
+        Raises: CommitFailed where the group has gone on without this consumer, MemberFenced,
+        UnknownTopic, RequestError, WaitTimedOut (nobody knows whether it was done), NoGroup.
+        """
+        await self._group("commit").commit(offsets, timeout_s=self.config.metadata_timeout_s)
+
+    async def committed(
+        self, *places: TopicPartition
+    ) -> dict[TopicPartition, OffsetAndMetadata | None]:
+        """Look up what the group committed; None where there is nothing.
+
+        Raises: RequestError, WaitTimedOut, NoGroup.
+        """
+        group = self._group("committed")
+        return await group.committed(places, timeout_s=self.config.metadata_timeout_s)
+
     async def poll(
         self, *, max_records: int = POLL_RECORDS, timeout_s: float | None = None
     ) -> list[ConsumerRecord]:
         """Return up to `max_records` records; none only when `timeout_s` seconds have passed.
 
-        Records of one partition come in order. Raises: OffsetOutOfRange, LogTruncated, NoPosition,
-        CorruptBatch, UnknownTopic, RequestError about a partition, while the others go on;
-        NothingAssigned.
+        Records of one partition come in order. In a group, partitions change hands in here, and
+        the callbacks run, however long they take.
+        Raises: OffsetOutOfRange, LogTruncated, NoPosition, CorruptBatch, UnknownTopic, RequestError
+        about a partition, while the others go on; MemberFenced, RequestError about the group; what
+        callbacks raise; NothingAssigned.
         """
         _, fetcher = self._running()
-        if not self._assignment.places():
-            raise NothingAssigned("the consumer reads no partition: assign some first")
+        group = self._participant
+        if not self._assignment.places() and (group is None or not group.is_subscribed):
+            raise NothingAssigned(
+                "the consumer reads no partition: subscribe, or assign some first"
+            )
         await trio.lowlevel.checkpoint()
-        with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
-            while True:
-                records = self._assignment.take(max_records)
-                if records:
-                    fetcher.wake()
-                    self._last_read = self._assignment.get(records[-1].topic_partition)
-                    return records
-                await self._arrived.park()
-        return []
+        deadline = trio.current_time() + (math.inf if timeout_s is None else timeout_s)
+        while True:
+            if group is not None:
+                await group.settle()
+            records = self._assignment.take(max_records)
+            if records:
+                fetcher.wake()
+                self._last_read = self._assignment.get(records[-1].topic_partition)
+                return records
+            with trio.move_on_at(deadline) as patience:
+                await (self._arrived.park() if group is None else group.wait(self._arrived))
+            if patience.cancelled_caught:
+                return []
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> ConsumerRecord:
         state = self._last_read
-        if state is not None and not state.paused:
+        group = self._participant
+        if state is not None and not state.paused and (group is None or not group.touch()):
             record = state.take_opened()
             if record is not None:
                 return record
@@ -264,15 +297,7 @@ class Consumer(Client):
 
     @asynccontextmanager
     async def _live(self) -> AsyncIterator[None]:
-        options = ClusterOptions(
-            client_id=self.config.client_id,
-            request_timeout_s=self.config.request_timeout_s,
-            environment=self._environment,
-        )
-        async with (
-            open_cluster(self._bootstrap, options) as cluster,
-            background_tasks() as nursery,
-        ):
+        async with self._open_cluster() as cluster, background_tasks() as nursery:
             fetcher = Fetcher(
                 cluster,
                 nursery,
@@ -282,10 +307,85 @@ class Consumer(Client):
             )
             nursery.start_soon(fetcher.run)
             self._parts = (cluster, fetcher)
+            if self.config.group_id is not None:
+                self._participant = Participant(
+                    cluster,
+                    self.config.group_options(self.config.group_id),
+                    self._assignment,
+                    fetcher=fetcher,
+                    make_state=self._new_state,
+                    wake_poll=self._arrived.unpark_all,
+                )
+                nursery.start_soon(self._participant.run)
             try:
                 yield
+            except BaseException:
+                await self._part(cluster, after_error=True)
+                raise
+            else:
+                await self._part(cluster, after_error=False)
             finally:
-                self._parts = None
+                self._parts = self._participant = None
+
+    def _open_cluster(self) -> AbstractAsyncContextManager[Cluster]:
+        options = ClusterOptions(
+            client_id=self.config.client_id,
+            request_timeout_s=self.config.request_timeout_s,
+            metadata_max_age_s=self.config.metadata_max_age_s,
+            environment=self._environment,
+        )
+        return open_cluster(self._bootstrap, options)
+
+    async def _part(self, cluster: Cluster, *, after_error: bool) -> None:
+        """Part from the group, also when the consumer is cancelled.
+
+        Then its connections are cancelled as well, so it does that on new ones. An error that is
+        on its way out is not replaced by one about the parting.
+        """
+        participant = self._participant
+        if participant is None or not participant.takes_part:
+            return
+        cancelled = trio.current_effective_deadline() == -math.inf
+        with trio.CancelScope(shield=True):
+            try:
+                if not cancelled:
+                    await participant.depart(cluster, cleanly=not after_error)
+                else:
+                    with trio.move_on_after(PART_TIMEOUT_S):
+                        async with self._open_cluster() as fresh:
+                            await participant.depart(fresh, cleanly=False)
+            except OttlaError as error:
+                if not after_error:
+                    raise
+                cluster.last_error = error
+
+    def _group(self, what: str) -> Participant:
+        self._running()
+        if self._participant is None:
+            raise NoGroup(what)
+        return self._participant
+
+    def _new_state(self, place: TopicPartition) -> PartitionState:
+        cluster, _ = self._running()
+        group = self._participant
+        return PartitionState(
+            place,
+            backoff=cluster.backoff(),
+            check_crc=self.config.check_crc,
+            of_group=group is not None and group.is_subscribed,
+        )
+
+    async def _starts(
+        self, places: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, OffsetAndMetadata | OffsetAndTimestamp | None]:
+        """Find where to start: what the group committed, else by policy."""
+        found: dict[TopicPartition, OffsetAndMetadata | OffsetAndTimestamp | None] = {}
+        if self._participant is not None:
+            found |= await self.committed(*places)
+        if self.config.reset_to is not None:
+            missing = [place for place in places if found.get(place) is None]
+            found |= await self._find(dict.fromkeys(missing, self.config.reset_to))
+        return found
 
     def _running(self) -> tuple[Cluster, Fetcher]:
         if self._parts is None:
@@ -317,6 +417,6 @@ class Consumer(Client):
         return await find_offsets(
             cluster,
             timestamps,
-            isolation_level=_ISOLATION_LEVELS[self.config.isolation],
+            isolation_level=self.config.isolation_level,
             timeout_s=self.config.metadata_timeout_s,
         )

@@ -1,4 +1,4 @@
-"""What an admin takes and gives: new topics, descriptions of the cluster, settings.
+"""What an admin takes and gives: new topics, descriptions of the cluster and its disks, settings.
 
 Must never know: requests, connections.
 """
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from client.metadata import Broker
+    from client.records import TopicPartition
+    from protocol.errors import RequestError
 
 DEFAULT: Final = -1
 """Leaves a number (of partitions, of replicas) to the broker's defaults."""
@@ -55,12 +57,85 @@ class ResourceType(IntEnum):
     BROKER = 4
 
 
+ALL_BROKERS: Final = ""
+"""Names the settings that all brokers share, where one broker is named by its id."""
+
+
+class ConfigSource(IntEnum):
+    """Where a setting's value comes from; what is set closer hides what is set further away.
+
+    Source: KIP-226.
+    """
+
+    UNKNOWN = 0
+    TOPIC = 1
+    BROKER = 2
+    ALL_BROKERS = 3
+    STATIC = 4
+    DEFAULT = 5
+
+    @classmethod
+    def _missing_(cls, value: object) -> ConfigSource:
+        """Take in what a newer broker says."""
+        del value
+        return cls.UNKNOWN
+
+
+_DYNAMIC: Final = (ConfigSource.TOPIC, ConfigSource.BROKER, ConfigSource.ALL_BROKERS)
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigEntry:
-    """One setting; `is_default` where nobody has set it, `value` None where it is secret."""
+    """One setting; `value` is None where it is secret."""
 
     name: str
     value: str | None
-    is_default: bool
-    read_only: bool
-    sensitive: bool
+    source: ConfigSource
+    read_only: bool = False
+    sensitive: bool = False
+
+    @property
+    def is_default(self) -> bool:
+        """Say whether nobody has set it."""
+        return self.source is ConfigSource.DEFAULT
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Say whether it was set in the running cluster, and can be unset there."""
+        return self.source in _DYNAMIC
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """A partition on its way to other brokers: all its replicas, those that come and that go."""
+
+    replicas: tuple[int, ...]
+    adding: tuple[int, ...]
+    removing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSize:
+    """One replica on a disk; `offset_lag` is how far it is behind the high watermark."""
+
+    size_bytes: int
+    offset_lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogDir:
+    """One data directory of a broker; bytes are of its volume, -1 where the broker is too old.
+
+    `error` says why the directory cannot be used, if so.
+    """
+
+    path: str
+    replicas: Mapping[TopicPartition, ReplicaSize]
+    total_bytes: int = -1
+    usable_bytes: int = -1
+    error: RequestError | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how much all its replicas take."""
+        return sum(replica.size_bytes for replica in self.replicas.values())

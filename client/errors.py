@@ -120,6 +120,50 @@ class NothingAssigned(OttlaError):
     """A consumer was asked for records before it was told which partitions to read."""
 
 
+class NoGroup(OttlaError):
+    """A consumer without a `group_id` was asked for what only a group has."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} needs a group: set group_id in the ConsumerConfig")
+
+
+class SubscriptionConflict(OttlaError):
+    """A consumer reads either what it assigns to itself or what its group assigns to it."""
+
+
+class CommitFailed(OttlaError):
+    """Offsets were not committed because their partitions belong to other members by now.
+
+    `cause` says how the membership ended. What was handed out since the last commit is handed out
+    again, to another member.
+    """
+
+    def __init__(self, group_id: str, cause: str) -> None:
+        super().__init__(
+            f"group {group_id!r} has gone on without this consumer ({cause}): nothing was "
+            f"committed; poll more often, or raise max_poll_interval_s or session_timeout_s"
+        )
+        self.group_id = group_id
+        self.cause = cause
+
+
+class MemberFenced(RequestError):
+    """Another consumer has joined with the same group_instance_id; this one is out of the group.
+
+    Source: KIP-345.
+    """
+
+    code = ErrorCode.FENCED_INSTANCE_ID
+
+    def __init__(self, group_id: str, group_instance_id: str | None) -> None:
+        super().__init__(
+            f"another consumer uses group_instance_id {group_instance_id!r} in group {group_id!r}: "
+            f"give each consumer its own, then subscribe again"
+        )
+        self.group_id = group_id
+        self.group_instance_id = group_instance_id
+
+
 class NoPosition(OttlaError):
     """A partition was assigned without an offset to start from, and no reset policy applies."""
 

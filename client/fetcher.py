@@ -3,7 +3,7 @@
 One task per leader asks and waits; what hinders one partition (no leader, no offset, an election)
 never holds up the others.
 Must never know: the application, records (they stay in their batches here).
-Source: KIP-74 (bounded responses), KIP-320 (truncation), KIP-516 (topic ids).
+Source: KIP-74 (bounded responses), KIP-227 (sessions), KIP-320 (truncation), KIP-516 (topic ids).
 """
 
 from __future__ import annotations
@@ -28,22 +28,23 @@ from client.errors import (
     error_code,
     refusal,
 )
+from client.fetch_request import AssignedFetch
+from client.fetch_session import SESSION_ENDED, FetchSessionHandler
 from client.fetched import split_fetched
-from client.metadata import NO_LEADER, NO_TOPIC_ID
+from client.metadata import NO_LEADER
 from client.offsets import READ_COMMITTED, find_offsets
 from client.pool import Lane
-from client.records import TopicPartition
 from protocol.api import ApiKey
-from protocol.api.fetch import FetchPartition, FetchRequest, FetchResponse, FetchTopic
-from protocol.errors import RETRIABLE_CODES, CorruptBatch, ErrorCode, OttlaError
+from protocol.api.fetch import FetchRequest, FetchResponse
+from protocol.errors import RETRIABLE_CODES, CorruptBatch, ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from client.cluster import Cluster
     from client.connection import Connection
     from client.epochs import EpochEnd
-    from client.metadata import Metadata, PartitionInfo
+    from client.metadata import PartitionInfo
     from protocol.api.fetch import PartitionData
 
 CROWDED_WAIT_MS: Final = 50
@@ -122,6 +123,8 @@ class Fetcher:
 
     def _note_leaderless(self, state: PartitionState) -> None:
         self._cluster.refresh_soon()
+        if state.of_group:
+            return  # the group's leader notices as well, and the group gives the partition up
         topic, now = state.place.topic, trio.current_time()
         if self._cluster.metadata.topic_errors.get(topic) != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             self._unknown_since.pop(topic, None)
@@ -131,6 +134,7 @@ class Fetcher:
     async def _fetch_from(self, broker_id: int) -> None:
         """Fetch from one leader for as long as it leads anything."""
         backoff = self._cluster.backoff()
+        session = FetchSessionHandler()
         try:
             while states := self._led_by(broker_id):
                 now = trio.current_time()
@@ -142,11 +146,13 @@ class Fetcher:
                         await self._changed.park()
                     continue
                 try:
-                    await self._fetch(broker_id, ready, crowded=len(ready) < len(states))
+                    fetch = AssignedFetch(ready, self._cluster.metadata, session)
+                    await self._fetch(broker_id, fetch, crowded=len(ready) < len(states))
                     backoff.reset()
                 except FetchInterrupted:
-                    continue
-                except (ConnectionBroken, UnsupportedApi) as error:
+                    session.lost()
+                except (ConnectionBroken, UnsupportedApi, RequestError) as error:
+                    session.lost()
                     self._cluster.last_error = error
                     self._cluster.refresh_soon()
                     await trio.sleep(backoff.next_s())
@@ -173,22 +179,25 @@ class Fetcher:
             and self._assignment.buffered_bytes < self._options.buffer_bytes_max
         )
 
-    async def _fetch(self, broker_id: int, states: list[PartitionState], *, crowded: bool) -> None:
-        """Ask once and take in the answer. Raises: ConnectionBroken, UnsupportedApi."""
+    async def _fetch(self, broker_id: int, fetch: AssignedFetch, *, crowded: bool) -> None:
+        """Ask once and take in the answer.
+
+        Raises: ConnectionBroken, UnsupportedApi, RequestError where the whole fetch is refused.
+        """
         max_wait_ms = self._options.max_wait_ms
-        fetch = _Fetch(states, self._cluster.metadata)
-        request = fetch.request(
-            self._options,
+        request = FetchRequest(
             max_wait_ms=min(max_wait_ms, CROWDED_WAIT_MS) if crowded else max_wait_ms,
+            min_bytes=self._options.min_bytes,
             max_bytes=self._share_of_buffer(),
+            isolation_level=self._options.isolation_level,
         )
-        for state in states:
+        for state in fetch.states:
             state.busy = True
         try:
-            response = await self._ask(broker_id, request, states)
+            response = await self._ask(broker_id, request, fetch)
         finally:
             self._leaders[broker_id] = None
-            for state in states:
+            for state in fetch.states:
                 state.busy = False
         for state, answer in fetch.answers(response):
             if state in self._assignment:
@@ -196,12 +205,17 @@ class Fetcher:
         self._arrived()
 
     async def _ask(
-        self, broker_id: int, request: FetchRequest, states: list[PartitionState]
+        self, broker_id: int, request: FetchRequest, fetch: AssignedFetch
     ) -> FetchResponse:
         connection = await self._cluster.connection_to(broker_id, lane=Lane.FETCH)
         version = connection.version_of(ApiKey.FETCH)
-        if any(topic.topic_id == NO_TOPIC_ID for topic in request.topics):
+        if not fetch.knows_topic_ids:
             version = min(version, _VERSION_WITHOUT_TOPIC_IDS)
+        fetch.name_in(
+            request,
+            by_id=version > _VERSION_WITHOUT_TOPIC_IDS,
+            partition_bytes_max=self._options.partition_bytes_max,
+        )
         exchange = connection.start(request, version=version)
         self._leaders[broker_id] = connection
         wait_s = request.max_wait_ms / 1000
@@ -211,8 +225,12 @@ class Fetcher:
             exchange,
             expected_s=wait_s + STALL_CHECK_S,
             deadline=trio.current_time() + wait_s + self._options.request_timeout_s,
-            moved=lambda: any(self._leader_id(state) != broker_id for state in states),
+            moved=lambda: any(self._leader_id(state) != broker_id for state in fetch.states),
         )
+        fetch.session.answered(response)
+        code = error_code(response.error_code)
+        if code not in SESSION_ENDED and code is not ErrorCode.NONE:
+            raise refusal(code, f"Fetch from broker {broker_id}")
         return response
 
     def _share_of_buffer(self) -> int:
@@ -272,6 +290,8 @@ class Fetcher:
         now = trio.current_time()
         for state in states:
             if state.busy or state.error is not None or state.retry_at > now:
+                continue
+            if state.awaits_committed:
                 continue
             leader = self._cluster.leader_nowait(*state.place)
             if state.fetch_offset is None:
@@ -347,50 +367,3 @@ class Fetcher:
                 state,
                 LogTruncated(*state.place, position=position, divergent_offset=end.end_offset),
             )
-
-
-class _Fetch:
-    """One fetch of some partitions: its request, and its answers by partition."""
-
-    def __init__(self, states: list[PartitionState], metadata: Metadata) -> None:
-        self.leader_epochs: dict[PartitionState, int] = {}
-        self._seeks = {state: state.seeks for state in states}
-        self._topic_names: dict[bytes, str] = {}
-        self._metadata = metadata
-        self._by_place = {state.place: state for state in states}
-        for state in states:
-            info = metadata.topics[state.place.topic]
-            self.leader_epochs[state] = info.partitions[state.place.partition].leader_epoch
-            self._topic_names[info.topic_id] = info.name
-
-    def request(self, options: FetcherOptions, *, max_wait_ms: int, max_bytes: int) -> FetchRequest:
-        """Make the request; a session is declined."""
-        topics: dict[str, FetchTopic] = {}
-        for state, leader_epoch in self.leader_epochs.items():
-            name = state.place.topic
-            if name not in topics:
-                topics[name] = FetchTopic(name, self._metadata.topics[name].topic_id)
-            topics[name].partitions.append(
-                FetchPartition(
-                    partition=state.place.partition,
-                    current_leader_epoch=leader_epoch,
-                    fetch_offset=state.fetch_offset or 0,
-                    partition_max_bytes=options.partition_bytes_max,
-                )
-            )
-        return FetchRequest(
-            max_wait_ms=max_wait_ms,
-            min_bytes=options.min_bytes,
-            max_bytes=max_bytes,
-            isolation_level=options.isolation_level,
-            topics=list(topics.values()),
-        )
-
-    def answers(self, response: FetchResponse) -> Iterator[tuple[PartitionState, PartitionData]]:
-        """Iterate over the answers for partitions that still want what was asked for."""
-        for topic in response.responses:
-            name = topic.topic or self._topic_names.get(topic.topic_id, "")
-            for answer in topic.partitions:
-                state = self._by_place.get(TopicPartition(name, answer.partition_index))
-                if state is not None and state.seeks == self._seeks[state]:
-                    yield state, answer

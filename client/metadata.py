@@ -13,7 +13,7 @@ from client.errors import error_code
 from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from protocol.api.metadata import MetadataResponse, MetadataResponseTopic
 
@@ -88,6 +88,12 @@ class Metadata:
             else:
                 self.topic_errors.pop(name, None)
                 self.topics[name] = self._newest(topic_info(topic))
+
+    def note_unknown(self, names: Iterable[str]) -> None:
+        """Take in that an answer about all topics left these out."""
+        for name in names:
+            self.topics.pop(name, None)
+            self.topic_errors[name] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
     def partition(self, topic: str, partition: int) -> PartitionInfo | None:
         """Return what is known of a partition, None where nothing is."""

@@ -1,7 +1,8 @@
 """Connections to the brokers, opened when first asked for, shared, and replaced once broken.
 
 A broker answers the requests of one connection in order. What may wait long (a long poll, a produce
-that waits for replicas) therefore travels in a lane of its own and never delays the rest.
+that waits for replicas, a JoinGroup that waits for members) therefore travels in a lane of its own
+and never delays the rest.
 Must never know: metadata, what is asked of the brokers.
 """
 
@@ -29,6 +30,7 @@ class Lane(Enum):
     CONTROL = "control"
     PRODUCE = "produce"
     FETCH = "fetch"
+    GROUP = "group"
 
 
 class ConnectionPool:

@@ -1,4 +1,4 @@
-"""What users of the client hold: records, their places, and where they were written.
+"""What users of the client hold: records, their places, where they were written, what was read.
 
 Must never know: batches, sockets, brokers.
 """
@@ -60,3 +60,26 @@ class OffsetAndTimestamp:
     offset: int
     timestamp_ms: int
     leader_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetAndMetadata:
+    """How far a group has read a partition.
+
+    `offset` is that of the next record to read, `leader_epoch` that of the record before it (-1:
+    unknown), `metadata` any short text of the application.
+    """
+
+    offset: int
+    leader_epoch: int = -1
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMetadata:
+    """Who a consumer is in its group; generation -1 and no member id while it is in none."""
+
+    group_id: str
+    generation_id: int = -1
+    member_id: str = ""
+    group_instance_id: str | None = None

@@ -1,60 +1,32 @@
-"""`ottla consume`: read records of a topic, from where and as long as is asked.
+"""`ottla consume`: read records of a topic, alone or in a group, from where and as long as asked.
 
-Must never know: how records are fetched.
+Must never know: how records are fetched, how they are written out (commands/reading.py).
 """
 
 from __future__ import annotations
 
-import select
-import sys
+import signal
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
-import trio
 
+from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
 from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
-from commands.columns import count_of
 from commands.failure import CommandFailed
-from commands.options import INT32_MAX, INT64_MAX, cluster_options
+from commands.options import INT32_MAX, INT64_MAX, Timestamp, cluster_options
+from commands.reading import Reading, Stop
 from commands.record_format import FORMATS, Shown, formatter
-from commands.session import run_client
+from commands.session import interrupt_when_told, run_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from client.records import ConsumerRecord
     from commands.record_format import Formatter
 
-POLL_RECORDS: Final = 5_000
-POLL_TIMEOUT_S: Final = 0.1
-"""How often it is looked at whether the end has been reached, where no records come."""
-_STDOUT: Final = 1
-
-
-class Timestamp(click.ParamType[int]):
-    """A moment: milliseconds since 1970, or ISO 8601 (local time where no zone is given)."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Give milliseconds since 1970."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        try:
-            if text.isdecimal():
-                moment_ms = int(text)
-            else:
-                moment_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
-        except (ValueError, OverflowError):
-            self.fail(f"'{text}' is neither milliseconds nor like 2026-05-01T12:00:00Z", param, ctx)
-        if not 0 <= moment_ms <= INT64_MAX:
-            self.fail(f"'{text}' is out of range: give a time from 1970 on", param, ctx)
-        return moment_ms
+CLIENT_ID: Final = "ottla-consume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +36,11 @@ class Start:
     from_beginning: bool = False
     offset: int | None = None
     timestamp_ms: int | None = None
+
+    @property
+    def is_a_place(self) -> bool:
+        """Say whether an offset or a time was named."""
+        return self.offset is not None or self.timestamp_ms is not None
 
     def __post_init__(self) -> None:
         said = self.from_beginning, self.offset is not None, self.timestamp_ms is not None
@@ -93,19 +70,6 @@ class Start:
             return dict.fromkeys(ends, self.offset)
         first = await consumer.beginning_offsets(*ends)
         return {place: max(first[place], end + self.offset) for place, end in ends.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """When to stop: at a count, at the end, after silence. Never where nothing is said."""
-
-    count: int | None = None
-    at_end: bool = False
-    timeout_s: float | None = None
-
-    def is_overdue(self, quiet_s: float) -> bool:
-        """Say whether the silence has lasted too long."""
-        return self.timeout_s is not None and quiet_s >= self.timeout_s
 
 
 @click.command()
@@ -146,6 +110,11 @@ class Stop:
 @click.option("--keys", is_flag=True, help="text: show keys.")
 @click.option("--headers", is_flag=True, help="text: show headers.")
 @click.option("--positions", is_flag=True, help="text: show partition, offset and timestamp.")
+@click.option(
+    "--group",
+    metavar="NAME",
+    help="Read as a member of this group: go on where it left off, share with its others.",
+)
 @cluster_options
 def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
     """Read records of TOPIC, by default those to come; Ctrl-C ends.
@@ -153,62 +122,50 @@ def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
     The text format puts tabs between what it shows and writes null where there is no key or
     value. With --count and --timeout the exit status is 1 where fewer records came.
 
+    With --group what was written out is committed, and the next run goes on there. Where the group
+    has committed nothing it begins with what is to come, or --from-beginning.
+
     \b
     Examples:
       $ ottla consume orders --from-beginning --exit-at-end --keys
       $ ottla consume orders --timestamp 2026-05-01T12:00:00Z --count 10 --format json
       $ ottla consume orders --partition 2 --offset -5 --count 5
+      $ ottla consume orders --group billing --from-beginning
     """
     start = Start(options["from_beginning"], options["offset"], options["timestamp"])
     stop = Stop(options["count"], options["exit_at_end"], options["timeout"])
     shown = Shown(options["keys"], options["headers"], options["positions"])
     write = formatter(options["format_name"], shown)
-    reading = _Reading(topic, options["partitions"], start=start, stop=stop, write=write)
-    run_client(lambda: reading.run(bootstrap))
+    if options["group"] is None:
+        run_client(lambda: _Alone(topic, options["partitions"], start).run(bootstrap, stop, write))
+        return
+    if start.is_a_place or options["partitions"]:
+        raise click.UsageError(
+            "with --group the group decides what is read from where: leave out --partition,"
+            " --offset and --timestamp; 'ottla group reset' has a group go on elsewhere"
+        )
+    member = _Member(topic, options["group"], from_beginning=start.from_beginning)
+    run_client(lambda: member.run(bootstrap, stop, write))
 
 
-class _Reading:
-    """One run of the command: records in, bytes out."""
+class _Alone:
+    """Reads partitions of its own choice, from where it is told."""
 
-    def __init__(
-        self,
-        topic: str,
-        partitions: tuple[int, ...],
-        *,
-        start: Start,
-        stop: Stop,
-        write: Formatter,
-    ) -> None:
+    def __init__(self, topic: str, partitions: tuple[int, ...], start: Start) -> None:
         self._topic = topic
         self._partitions = partitions
         self._start = start
-        self._stop = stop
-        self._write = write
-        self._shown = 0
 
-    async def run(self, bootstrap: str) -> None:
+    async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
         config = ConsumerConfig(auto_offset_reset="none")
         async with Consumer(bootstrap, config) as consumer:
             ends = await consumer.end_offsets(*await self._places(consumer))
             try:
                 await consumer.assign(await self._start.find(consumer, ends))
-                await self._read(consumer, ends)
+                await Reading(consumer, ends, stop=stop, write=write).run()
             except OffsetOutOfRange as error:
                 raise await _explain(error, consumer) from error
-
-    async def _read(self, consumer: Consumer, ends: Mapping[TopicPartition, int]) -> None:
-        quiet_since = trio.current_time()
-        while not self._is_done(consumer, ends):
-            records = await self._poll(consumer)
-            self._show(records)
-            if records:
-                quiet_since = trio.current_time()
-            elif _reader_has_gone():
-                raise BrokenPipeError
-            elif self._stop.is_overdue(trio.current_time() - quiet_since):
-                self._require_count()
-                return
 
     async def _places(self, consumer: Consumer) -> list[TopicPartition]:
         known = await consumer.partitions_of(self._topic)
@@ -218,30 +175,35 @@ class _Reading:
                 raise UnknownTopic(*place)
         return chosen
 
-    async def _poll(self, consumer: Consumer) -> list[ConsumerRecord]:
-        wanted = POLL_RECORDS
-        if self._stop.count is not None:
-            wanted = min(wanted, self._stop.count - self._shown)
-        return await consumer.poll(max_records=wanted, timeout_s=POLL_TIMEOUT_S)
 
-    def _show(self, records: list[ConsumerRecord]) -> None:
-        if records:
-            sys.stdout.buffer.write(b"".join(map(self._write, records)))
-            sys.stdout.buffer.flush()
-            self._shown += len(records)
+class _Member:
+    """Reads what its group gives it, and has what was written out committed."""
 
-    def _is_done(self, consumer: Consumer, ends: Mapping[TopicPartition, int]) -> bool:
-        if self._shown == self._stop.count:
-            return True
-        return self._stop.at_end and all(
-            (consumer.position(place) or 0) >= end for place, end in ends.items()
+    def __init__(self, topic: str, group_id: str, *, from_beginning: bool) -> None:
+        self._topic = topic
+        self._group_id = group_id
+        self._reset: Literal["earliest", "latest"] = "earliest" if from_beginning else "latest"
+
+    async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
+        """Read until it is time to stop or SIGTERM comes, then leave.
+
+        Raises: OttlaError, BrokenPipeError, KeyboardInterrupt.
+
+        Auto commit is exact here: all that a poll returns has been written when the next one
+        begins, or when the consumer is left in peace.
+        """
+        config = ConsumerConfig(
+            client_id=CLIENT_ID, group_id=self._group_id, auto_offset_reset=self._reset
         )
-
-    def _require_count(self) -> None:
-        if self._stop.count is not None:
-            raise CommandFailed(
-                f"only {count_of(self._shown, 'record')} of {self._stop.count} came in time"
-            )
+        async with (
+            background_tasks() as nursery,
+            Consumer(bootstrap, config) as consumer,
+        ):
+            nursery.start_soon(interrupt_when_told, signal.SIGTERM)
+            ends = await consumer.end_offsets(*await consumer.partitions_of(self._topic))
+            reading = Reading(consumer, ends, stop=stop, write=write, begun=False)
+            consumer.subscribe([self._topic], on_assigned=lambda _: reading.begin())
+            await reading.run()
 
 
 async def _explain(error: OffsetOutOfRange, consumer: Consumer) -> CommandFailed:
@@ -253,10 +215,3 @@ async def _explain(error: OffsetOutOfRange, consumer: Consumer) -> CommandFailed
         f"{place} does not hold offset {error.offset}",
         next_step=f"its oldest is {first}, its next will be {end}; see also --from-beginning",
     )
-
-
-def _reader_has_gone() -> bool:
-    """Say whether nobody can read our output any more: `ottla consume t | head -1` must end."""
-    output = select.poll()
-    output.register(_STDOUT, 0)  # errors are always told
-    return any(events & (select.POLLERR | select.POLLHUP) for _, events in output.poll(0))

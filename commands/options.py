@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -76,6 +77,66 @@ class Pair(click.ParamType[tuple[str, str]]):
         if not separator or not name:
             self.fail(f"'{value}' is not {_NAME_AND_VALUE}", param, ctx)
         return name, text
+
+
+class Timestamp(click.ParamType[int]):
+    """A moment: milliseconds since 1970, or ISO 8601 (local time where no zone is given)."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Give milliseconds since 1970."""
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        try:
+            if text.isdecimal():
+                moment_ms = int(text)
+            else:
+                moment_ms = int(datetime.fromisoformat(text).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            self.fail(f"'{text}' is neither milliseconds nor like 2026-05-01T12:00:00Z", param, ctx)
+        if not 0 <= moment_ms <= INT64_MAX:
+            self.fail(f"'{text}' is out of range: give a time from 1970 on", param, ctx)
+        return moment_ms
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Different numbers with commas between them, e.g. of brokers."""
+
+    name = "N,N,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Cut at the commas."""
+        if isinstance(value, tuple):
+            return value
+        listed = str(value).split(",")
+        if not all(one.isdecimal() and int(one) <= INT32_MAX for one in listed):
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        numbers = tuple(map(int, listed))
+        if len(set(numbers)) < len(numbers):
+            self.fail(f"'{value}' names one twice", param, ctx)
+        return numbers
+
+
+class TopicPartitions(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """A topic, and some of its partitions after a colon; none stand for all."""
+
+    name = "TOPIC[:P,P...]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        """Cut at the colon, which no topic's name has."""
+        if isinstance(value, tuple):
+            return value
+        topic, colon, listed = str(value).partition(":")
+        numbers = listed.split(",") if colon else []
+        if not topic or not all(n.isdecimal() and int(n) <= INT32_MAX for n in numbers):
+            self.fail(f"'{value}' is not {self.name}", param, ctx)
+        return topic, tuple(map(int, numbers))
 
 
 directory_option = click.option(

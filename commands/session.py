@@ -1,4 +1,4 @@
-"""Runs a command that talks to a cluster, and says what to do where none can be reached.
+"""Runs a command that talks to a cluster: what to do where none can be reached, how it is ended.
 
 Must never know: any particular command.
 """
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from client.errors import NoBrokerReachable, WaitTimedOut
+from client.errors import ConnectionBroken, NoBrokerReachable, WaitTimedOut
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Awaitable, Callable
 
 T = TypeVar("T")
@@ -32,3 +33,18 @@ def run_client(main: Callable[[], Awaitable[T]]) -> T:
         raise CommandFailed(
             str(error), next_step="see what is wrong with 'ottla status'"
         ) from error
+    except ConnectionBroken as error:
+        raise CommandFailed(
+            str(error), next_step="see which brokers live with 'ottla cluster describe'"
+        ) from error
+
+
+async def interrupt_when_told(*signums: signal.Signals) -> None:
+    """Wait for one of the signals, then end everything around as Ctrl-C does.
+
+    A handler that raised it in the midst of trio would break the event loop.
+    Raises: KeyboardInterrupt.
+    """
+    with trio.open_signal_receiver(*signums) as signals:
+        async for _ in signals:
+            raise KeyboardInterrupt

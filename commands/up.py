@@ -156,18 +156,13 @@ def _wait_ready(cluster: Cluster, launcher: Launcher) -> None:
 
     from client.environment import Environment
     from commands.readiness import Readiness
-
-    async def end_when_told() -> None:
-        # Raised by a handler in the midst of trio it would break the event loop.
-        with trio.open_signal_receiver(*END_SIGNALS) as signals:
-            async for _ in signals:
-                raise KeyboardInterrupt
+    from commands.session import interrupt_when_told
 
     async def wait() -> None:
         addresses = {node.broker_id: (HOST, node.port) for node in cluster.brokers}
         readiness = Readiness(Environment.real().network, addresses)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(end_when_told)
+            nursery.start_soon(interrupt_when_told, *END_SIGNALS)
             await readiness.wait(
                 check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
             )

@@ -35,6 +35,8 @@ class BrokerRegistration:
     `records_lost` says that a log was found shorter than what was committed and durable in it.
     `shutting_down` is set by the controller when the broker asks to leave: it may follow, but is
     not elected and joins no ISR.
+    `offline` are replicas whose logs it cannot open, by topic id and number: of these it counts as
+    dead.
     """
 
     broker_id: int
@@ -47,6 +49,7 @@ class BrokerRegistration:
     directory_changed: bool = False
     records_lost: bool = False
     shutting_down: bool = False
+    offline: frozenset[tuple[bytes, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,9 @@ def _changed_topics(
     for topic in topics:
         indexes = {}
         for index, partition in enumerate(topic.partitions):
-            after = change(partition, roll, rules_of(topic, partition))
-            after = advanced(topic, partition, after, roll)
+            here = roll.of_partition(topic.topic_id, index)
+            after = change(partition, here, rules_of(topic, partition))
+            after = advanced(topic, partition, after, here)
             if after is not partition:
                 indexes[index] = after
         if indexes:
@@ -134,7 +135,7 @@ def _alter_partitions(state: ClusterState, event: AlterPartitions) -> Changes:
     if registration is None or registration.broker_epoch != event.broker_epoch:
         return Changes(refusal=_stale(event.broker_id, event.broker_epoch))
     edits = Edits(state)
-    roll = elect.RollCall.of(state)
+    everybody = elect.RollCall.of(state)
     refused: dict[int, RequestError] = {}
     for number, proposal in enumerate(event.items):
         topic = state.topic_of_id(proposal.topic_id)
@@ -149,6 +150,7 @@ def _alter_partitions(state: ClusterState, event: AlterPartitions) -> Changes:
         except RequestError as error:
             refused[number] = error
             continue
+        roll = everybody.of_partition(topic.topic_id, proposal.partition)
         if before.leader_id in proposal.isr:
             after = elect.change_isr(before, tuple(proposal.isr), rules_of(topic, before))
         else:
@@ -196,18 +198,23 @@ def _check_eligible(state: ClusterState, partition: PartitionState, proposal: Is
             f"ISR {sorted(proposal.isr)} must hold leader {partition.leader_id} or its successor, "
             f"and only replicas of {list(partition.replicas)}",
         )
+    replica = (proposal.topic_id, proposal.partition)
     for broker_id, broker_epoch in proposal.isr.items():
         registration = state.brokers.get(broker_id)
-        live = registration is not None and (
+        is_member = broker_id in partition.isr
+        if registration is None or not (
             broker_epoch == registration.broker_epoch
-            or (broker_epoch == elect.NO_BROKER_EPOCH and broker_id in partition.isr)
-        )
-        joins = broker_id not in partition.isr
-        if not live or (joins and registration is not None and registration.shutting_down):
-            raise RequestError.of(
-                ErrorCode.INELIGIBLE_REPLICA,
-                f"broker {broker_id} with epoch {broker_epoch} is not live or is shutting down",
-            )
+            or (broker_epoch == elect.NO_BROKER_EPOCH and is_member)
+        ):
+            raise _ineligible(f"broker {broker_id} with epoch {broker_epoch} is not live")
+        if registration.shutting_down and not is_member:
+            raise _ineligible(f"broker {broker_id} is shutting down")
+        if replica in registration.offline:
+            raise _ineligible(f"broker {broker_id} has its replica offline")
+
+
+def _ineligible(why: str) -> RequestError:
+    return RequestError.of(ErrorCode.INELIGIBLE_REPLICA, why)
 
 
 # Leaders that are asked for.
@@ -215,13 +222,14 @@ def _check_eligible(state: ClusterState, partition: PartitionState, proposal: Is
 
 def _elect_leaders(state: ClusterState, event: ElectLeaders) -> Changes:
     """Elect the leaders that were asked for, or have them elected once they are handed over to."""
-    roll = elect.RollCall.of(state)
+    everybody = elect.RollCall.of(state)
     edits = Edits(state)
     refused: dict[int, RequestError] = {}
     for number, (name, index) in enumerate(event.items):
         try:
             before = edits.partition(name, index)
             topic = edits.topic(name)
+            roll = everybody.of_partition(topic.topic_id, index)
             after = (
                 _elected_unclean(before, roll, rules_of(topic, before))
                 if event.unclean

@@ -7,15 +7,15 @@ Source: KIP-455.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator import reassign
-from coordinator.decide_topics import REPLICAS_PER_TOPIC_MAX
+from coordinator.decide_topics import REPLICAS_PER_TOPIC_MAX, rules_of
 from coordinator.edits import Edits
 from coordinator.elect import RollCall
 from coordinator.errors import InvalidReplicaAssignment, NoReassignment
 from coordinator.events import Changes
-from coordinator.topic_config import ElectionRules
 from protocol.errors import RequestError
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 def alter_reassignments(state: ClusterState, event: AlterReassignments) -> Changes:
     """Decide on partitions to send to other replicas, or back to those that they had."""
     edits = Edits(state)
-    roll = RollCall.of(state)
+    everybody = RollCall.of(state)
     refused: dict[int, RequestError] = {}
     replica_counts: dict[str, int] = {}
     for number, item in enumerate(event.items):
         try:
             before = edits.partition(item.name, item.partition)
             topic = edits.topic(item.name)
+            roll = everybody.of_partition(topic.topic_id, item.partition)
             begun = _begin(before, item, live=state.brokers.keys())
             after = advanced(topic, before, begun, roll)
             count = replica_counts.get(item.name) or sum(len(p.replicas) for p in topic.partitions)
@@ -54,9 +55,8 @@ def advanced(
     """Carry on a partition's reassignment after a decision that made `before` into `after`."""
     if not reassign.is_under_way(after):
         return after
-    factor = len(reassign.target_of(after))
-    rules = ElectionRules.of(topic.settings, replication_factor=factor)
-    return reassign.advance(before, after, roll, rules)
+    arrived = replace(after, replicas=reassign.target_of(after), adding=(), removing=())
+    return reassign.advance(before, after, roll, rules_of(topic, arrived))
 
 
 def _begin(

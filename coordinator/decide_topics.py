@@ -116,7 +116,10 @@ def alter_configs(state: ClusterState, event: AlterConfigs) -> Changes:
             refused[number] = error
             continue
         topic = replace(topic, config=config)
-        partitions = tuple(elect.reconsider(p, roll, rules_of(topic, p)) for p in topic.partitions)
+        partitions = tuple(
+            elect.reconsider(p, roll.of_partition(topic.topic_id, index), rules_of(topic, p))
+            for index, p in enumerate(topic.partitions)
+        )
         altered[edit.name] = replace(topic, partitions=partitions)
     return Changes(topics=altered, refused=refused)
 

@@ -9,7 +9,7 @@ Source: KIP-106 (unclean elections), KIP-966 (eligible leader replicas).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from coordinator.cluster import NO_LEADER
@@ -30,7 +30,7 @@ class RollCall:
     `steady` brokers are the same incarnation that the controller last acted on, `fresh` ones came
     or came back since. `leaving` ones shut down: they follow, but are not elected. Of the fresh
     ones, `unclean` were not stopped cleanly, `cut` have found a log shorter than they had promised,
-    and `empty` have lost their data directory.
+    and `empty` have lost their data directory. `offline` says who cannot open which replica.
     """
 
     epochs: Mapping[int, int]
@@ -40,6 +40,7 @@ class RollCall:
     unclean: frozenset[int] = frozenset()
     cut: frozenset[int] = frozenset()
     empty: frozenset[int] = frozenset()
+    offline: Mapping[tuple[bytes, int], frozenset[int]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, state: ClusterState) -> RollCall:
@@ -57,6 +58,25 @@ class RollCall:
             unclean=frozenset(b.broker_id for b in fresh if not b.clean),
             cut=frozenset(b.broker_id for b in fresh if b.records_lost),
             empty=frozenset(b.broker_id for b in fresh if b.directory_changed),
+            offline={
+                replica: frozenset(b.broker_id for b in live if replica in b.offline)
+                for replica in frozenset[tuple[bytes, int]]().union(*(b.offline for b in live))
+            },
+        )
+
+    def of_partition(self, topic_id: bytes, index: int) -> RollCall:
+        """Call the roll for one partition: whoever has its replica offline is not there."""
+        away = self.offline.get((topic_id, index))
+        if away is None:
+            return self
+        return RollCall(
+            epochs={b: epoch for b, epoch in self.epochs.items() if b not in away},
+            steady=self.steady - away,
+            fresh=self.fresh - away,
+            leaving=self.leaving - away,
+            unclean=self.unclean - away,
+            cut=self.cut - away,
+            empty=self.empty - away,
         )
 
     def damaged(self, rules: ElectionRules) -> frozenset[int]:

@@ -7,7 +7,7 @@ Must never know: how a death is detected, partitions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,7 @@ from coordinator.errors import BrokerIdInUse
 from coordinator.records import Incarnation
 from coordinator.retry import until_answered
 from coordinator.store import (
+    BadVersion,
     Check,
     ConnectionLost,
     Create,
@@ -51,6 +52,7 @@ class BrokerFacts:
     directory_id: str
     clean: bool
     records_lost: bool = False
+    offline: frozenset[tuple[bytes, int]] = frozenset()
 
 
 async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
@@ -75,6 +77,35 @@ async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
         if waiting.cancelled_caught:
             endpoint = registered.endpoints[0]
             raise BrokerIdInUse(broker_id=facts.broker_id, host=endpoint.host, port=endpoint.port)
+
+
+async def tell_offline(
+    store: Store, registration: BrokerRegistration, offline: frozenset[tuple[bytes, int]]
+) -> None:
+    """Say anew which replicas this incarnation cannot open; nothing if it is registered no more.
+
+    The controller writes to a registration too, so what it wrote is kept. Raises: SessionLost.
+    """
+    await until_answered(partial(_tell_offline, store, registration, offline))
+
+
+async def _tell_offline(
+    store: Store, registration: BrokerRegistration, offline: frozenset[tuple[bytes, int]]
+) -> None:
+    path = paths.registration(registration.broker_id)
+    while True:
+        try:
+            value, stat = await store.get(path)
+            if stat.czxid != registration.broker_epoch:
+                return
+            known = records.decode_registration(registration.broker_id, value, stat)
+            told = records.encode_registration(replace(known, offline=offline))
+            await store.set(path, told, version=stat.version)
+        except NoNode:
+            return
+        except BadVersion:
+            continue
+        return
 
 
 async def wait_deregistered(store: Store, registration: BrokerRegistration) -> None:
@@ -142,6 +173,7 @@ async def _try_register(
         epoch_version=0 if epoch_stat is None else epoch_stat.version + 1,
         directory_changed=incarnation.directory_changed,
         records_lost=incarnation.records_lost,
+        offline=facts.offline,
     )
     value = records.encode_registration(registration)
     await store.multi([*operations, Create(path, value, ephemeral=True)])

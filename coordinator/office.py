@@ -209,11 +209,20 @@ def _report(decided: Round, outcome: Outcome) -> None:
         old = decided.before.topics[topic.name].partitions
         for index, (before, after) in enumerate(zip(old, topic.partitions, strict=False)):
             if before is not after:
-                _warn(topic, index, before, after)
+                _report_partition(topic, index, before, after)
 
 
-def _warn(topic: TopicState, index: int, before: PartitionState, after: PartitionState) -> None:
+def _report_partition(
+    topic: TopicState, index: int, before: PartitionState, after: PartitionState
+) -> None:
     log = log_events.bind(topic=topic.name, partition=index, isr_before=before.isr)
+    if before.replicas != after.replicas:
+        log.info(
+            "replicas_changed",
+            replicas=after.replicas,
+            adding=after.adding,
+            removing=after.removing,
+        )
     if elect.is_unclean(before, after):
         log.error(
             "unclean_leader_election",

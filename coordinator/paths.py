@@ -50,9 +50,14 @@ def deleted(topic_id: bytes) -> str:
 
 
 def group(group_id: str) -> str:
-    """Name the znode of a group, whose id may hold any character."""
+    """Name the znode above a group's incarnation; the id may hold any character."""
     quoted = quote(group_id, safe="")
     return f"{GROUPS}/{_DOTS.get(quoted, quoted)}"
+
+
+def group_header(group_id: str, incarnation: str) -> str:
+    """Name the header of a group: of one that was not deleted since it was made."""
+    return f"{group(group_id)}/{incarnation}"
 
 
 def group_id(path: str) -> str:
@@ -60,9 +65,9 @@ def group_id(path: str) -> str:
     return unquote(name(path))
 
 
-def group_offsets(group_id: str, topic_name: str) -> str:
-    """Name the znode of a group's offsets in one topic."""
-    return f"{group(group_id)}/{topic_name}"
+def group_offsets(header: str, topic_name: str) -> str:
+    """Name the znode of a group's offsets in one topic, below the group's header."""
+    return f"{header}/{topic_name}"
 
 
 def parent(path: str) -> str:

@@ -101,6 +101,7 @@ def encode_registration(registration: BrokerRegistration) -> bytes:
             "directory_changed": registration.directory_changed,
             "records_lost": registration.records_lost,
             "shutting_down": registration.shutting_down,
+            "offline": sorted([*replica] for replica in registration.offline),
         }
     )
 
@@ -120,6 +121,9 @@ def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegis
         directory_changed=fields.take("directory_changed", bool),
         records_lost=fields.take("records_lost", bool),
         shutting_down=fields.take("shutting_down", bool),
+        offline=frozenset(
+            _replica(path, row) for row in fields.take_optional("offline", list) or ()
+        ),
     )
 
 
@@ -324,6 +328,12 @@ def _endpoint(path: str, row: Any) -> Endpoint:
         raise RecordUnreadable(f"{path}: {row!r:.80} describes no endpoint")
     listener, host, port = row
     return Endpoint(host=host, port=port, listener=listener)
+
+
+def _replica(path: str, row: Any) -> tuple[bytes, int]:
+    if not isinstance(row, list) or tuple(type(each) for each in row) != (bytes, int):
+        raise RecordUnreadable(f"{path}: {row!r:.80} names no replica")
+    return row[0], row[1]
 
 
 def _integers(path: str, row: Any) -> tuple[int, ...]:

@@ -1,10 +1,15 @@
-"""Servers that several suites need."""
+"""Servers that several suites need, and what holds for all property tests."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.zookeeper import RealZooKeeper, require_zookeeper
+
+# How long an example takes says something about the machine's other work, not about the code.
+settings.register_profile("ottla", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ottla")
 
 
 @pytest.fixture(scope="session")

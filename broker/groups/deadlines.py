@@ -6,13 +6,17 @@ costs nothing here. Must never know: what is due.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import trio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+PLANS_PASSED_OVER_MAX: Final = 1_000
+"""How many deadlines that are none any more may lie around before they are cleared away."""
 
 
 class Timed(Protocol):
@@ -54,19 +58,31 @@ class Deadlines(Generic[T]):
             next_at = self._heap[0][0] if self._heap else float("inf")
             with trio.move_on_at(next_at):
                 await self._sooner.wait()
-            self._wake(now=trio.current_time())
+            for thing in self._take_due(now=trio.current_time()):
+                # What is done for one may have made another be forgotten.
+                if thing in self._planned:
+                    self._wake(thing)
 
-    def _wake(self, *, now: float) -> None:
+    def _take_due(self, *, now: float) -> list[T]:
+        due = []
         while self._heap and self._heap[0][0] <= now:
             planned, _, thing = heappop(self._heap)
-            if self._planned.get(thing) != planned:
-                continue
-            del self._planned[thing]
-            if thing.deadline <= now:
-                self._due(thing)
+            if self._planned.get(thing) == planned:
+                due.append(thing)
+        return due
+
+    def _wake(self, thing: T) -> None:
+        if thing.deadline <= trio.current_time():
+            self._due(thing)
+        if self._planned.pop(thing, None) is not None:
             self.update(thing)
 
     def _plan(self, thing: T, deadline: float) -> None:
         self._planned[thing] = deadline
         self._count += 1
         heappush(self._heap, (deadline, self._count, thing))
+        if len(self._heap) > 2 * len(self._planned) + PLANS_PASSED_OVER_MAX:
+            current = self._planned.items()
+            self._heap = [(at, order, each) for order, (each, at) in enumerate(current)]
+            heapify(self._heap)
+            self._count = len(self._heap)

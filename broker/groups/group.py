@@ -1,7 +1,8 @@
 """One group: its members, generations and deadlines; a state machine without I/O.
 
-Whoever calls it says what time it is, stores what it wants stored (`revision`), and wakes it when a
-deadline has passed. Answers go out through the replies that were handed in.
+Whoever calls it says what time it is, stores what it wants stored (`revision`, `is_settled`), and
+wakes it when a deadline has passed. Answers go out through the replies that were handed in. What a
+member may ask of it is decided elsewhere: `joining`, `syncing`, `living`.
 Must never know: sockets, the store, offsets, how a member's metadata is encoded.
 Source: KIP-62, KIP-345, KIP-394, KIP-800 and the group protocol of Kafka's protocol guide.
 """
@@ -11,30 +12,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from broker.groups.assigning import NOT_YET, Assigning
 from broker.groups.errors import (
     FencedInstance,
     IllegalGeneration,
-    InconsistentProtocol,
     RebalanceInProgress,
     UnknownMember,
 )
+from broker.groups.gathering import Gathering
 from broker.groups.history import History, Kind
 from broker.groups.member import NEVER, Joined, Synced
 from broker.groups.members import Members
+from broker.groups.pending import PendingIds
 from broker.groups.state import NEXT, State, Trigger
-from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from broker.groups.history import Owners
-    from broker.groups.member import Member, Reply
+    from broker.groups.member import Member
+    from protocol.errors import RequestError
 
 NO_GENERATION: Final = 0
-SIMPLE: Final = -1
-"""The generation of a commit by somebody who is no member."""
-
-ASSIGNMENTS_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +68,15 @@ class Group:
         self.protocol_name = ""
         self.leader_id = ""
         self.members = Members()
-        self.pending: dict[str, float] = {}
-        """Ids given to members that have not come back with them yet, and until when they may."""
+        self.pending = PendingIds()
+        self.gathering = Gathering()
+        self.assigning = Assigning()
         self.history = History(wall_ms)
         self.empty_since_ms = wall_ms()
         self.revision = 0
         """Grows with every change that has to be stored."""
         self._wall_ms = wall_ms
         self._owners = owners
-        self._join_deadline = NEVER
-        self._is_initial = False
-        self._initial_left_s = 0.0
-        self._newcomers = False
-        self._sync_deadline = NEVER
-        self._unsynced: set[str] = set()
-        self._assigned_in = -1
-        self._replies_when_stored: list[tuple[int, Reply, Joined]] = []
 
     def __repr__(self) -> str:
         return f"<Group {self.group_id!r} {self.state.value} generation {self.generation_id}>"
@@ -108,54 +100,63 @@ class Group:
         self.empty_since_ms = empty_since_ms
         self.history.begin_with(self._owners(self))
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether another owner could go on from here: no rebalance is half done.
+
+        What is half done is not stored, since a next owner would take it for agreed on.
+        """
+        return self.state in (State.EMPTY, State.STABLE) or self.assigning.is_on_its_way
+
     # Rebalancing.
 
     def admit(self, member: Member) -> None:
         """Take a new member in; a generation has to be made with it."""
-        self.pending.pop(member.member_id, None)
+        self.pending.remove(member.member_id)
         self.members.add(member)
-        self._newcomers = True
+        self.gathering.note_newcomer()
 
     def rebalance(self, *, now: float) -> None:
         """Have all members join again, or go on with that; what for stands in the history."""
-        if self.state is State.PREPARING:
-            self.try_to_complete(now=now)
-            return
-        if self.state is State.COMPLETING:
-            self._assigned_in = -1
-            for member in self.members:
-                member.assignment = b""
-                member.answer_sync(RebalanceInProgress())
-        delay_s = self.rules.initial_rebalance_delay_s if self.state is State.EMPTY else 0.0
-        timeout_s = self.members.rebalance_timeout_s()
-        self._is_initial = delay_s > 0
-        self._join_deadline = now + (delay_s if self._is_initial else timeout_s)
-        self._initial_left_s = max(timeout_s - delay_s, 0.0)
-        self._newcomers = False
-        self._sync_deadline = NEVER
-        self._unsynced.clear()
-        self._move(Trigger.MEMBERS_CHANGED)
+        if self.state is not State.PREPARING:
+            self._begin_gathering(now=now)
         self.try_to_complete(now=now)
+
+    def _begin_gathering(self, *, now: float) -> None:
+        for member in self.members:
+            if self.state is State.COMPLETING:
+                member.assignment = b""
+                self._answer_sync(member, RebalanceInProgress(), now=now)
+            # Who waits for the store with a generation that is over waits for the next one now.
+            member.joined_when_stored = None
+        self.assigning.end()
+        timeout_s = self.members.rebalance_timeout_s()
+        if self.state is State.EMPTY:
+            delay_s = self.rules.initial_rebalance_delay_s
+            self.gathering.begin_initially(delay_s=delay_s, timeout_s=timeout_s, now=now)
+        else:
+            self.gathering.begin(timeout_s=timeout_s, now=now)
+        self._move(Trigger.MEMBERS_CHANGED)
 
     def try_to_complete(self, *, now: float) -> None:
         """Make the next generation, if everybody who is expected has joined."""
-        if self.state is not State.PREPARING or self._is_initial or self.pending:
+        if self.state is not State.PREPARING or self.gathering.is_initial or self.pending:
             return
-        if all(member.join_reply is not None for member in self.members):
+        if self.members.have_joined():
             self._complete_joins(now=now)
 
     def _complete_joins(self, *, now: float) -> None:
         for member in self.members:
             if member.join_reply is None and not member.is_static:
                 self.history.note(Kind.LATE, member, now=now)
-                self._forget(member)
+                self.forget(member)
         waiting = self.members.awaiting_join()
+        timeout_s = self.members.rebalance_timeout_s()
         if len(self.members) and not waiting:
             # Static members keep their place until their sessions end, even if nobody is back.
-            self._join_deadline = now + self.members.rebalance_timeout_s()
+            self.gathering.begin(timeout_s=timeout_s, now=now)
             return
-        self._join_deadline = NEVER
-        self._is_initial = False
+        self.gathering.end()
         self.generation_id += 1
         if not waiting:
             self._become_empty()
@@ -164,18 +165,16 @@ class Group:
             self.leader_id = waiting[0].member_id
         self.protocol_name = self.members.choose_protocol()
         self._move(Trigger.ALL_JOINED)
-        self._sync_deadline = now + self.members.rebalance_timeout_s()
-        self._unsynced = {member.member_id for member in self.members}
+        self.assigning.begin((m.member_id for m in self.members), timeout_s=timeout_s, now=now)
         self.history.complete(
             generation_id=self.generation_id,
             member_count=len(self.members),
             leader_id=self.leader_id,
             protocol_name=self.protocol_name,
         )
-        for member in self.members:
-            if member.join_reply is not None:
-                member.is_new, member.heard_at = False, now
-                member.answer_join(self.joined(member))
+        for member in waiting:
+            member.is_new = False
+            self._answer_join(member, self.joined(member), now=now)
 
     def _become_empty(self) -> None:
         self._move(Trigger.ALL_GONE)
@@ -206,147 +205,65 @@ class Group:
             members=everybody,
         )
 
-    # Assigning.
+    # Storing.
 
-    def sync(
-        self,
-        member_id: str,
-        group_instance_id: str | None,
-        generation_id: int,
-        assignments: Mapping[str, bytes],
-        reply: Reply,
-        *,
-        now: float,
-    ) -> None:
-        """Give a member its assignment, once the leader's is stored; the leader brings it.
-
-        Raises: UnknownMember, FencedInstance, IllegalGeneration, RebalanceInProgress.
-        """
-        member = self._current(member_id, group_instance_id, generation_id)
-        if self.state is State.PREPARING:
-            raise RebalanceInProgress
-        self._unsynced.discard(member.member_id)
-        member.heard_at = now
-        if self.state is State.STABLE:
-            reply.answer(self._synced(member))
-            return
-        if member.member_id == self.leader_id and self._assigned_in < 0:
-            self._assign(assignments)
-        member.answer_sync(RebalanceInProgress())  # an earlier request that it has given up
-        member.sync_reply = reply
-
-    def require_protocol(self, protocol_type: str | None, protocol_name: str | None) -> None:
-        """Refuse who takes another protocol for the chosen one. Raises: InconsistentProtocol."""
-        if protocol_type not in (None, self.protocol_type):
-            raise InconsistentProtocol(f"the group's protocol type is {self.protocol_type!r}")
-        if protocol_name not in (None, self.protocol_name):
-            raise InconsistentProtocol(f"the group has chosen protocol {self.protocol_name!r}")
-
-    def _assign(self, assignments: Mapping[str, bytes]) -> None:
-        if sum(map(len, assignments.values())) > ASSIGNMENTS_BYTES_MAX:
-            raise RequestError.of(
-                ErrorCode.GROUP_MAX_SIZE_REACHED,
-                f"assignments of more than {ASSIGNMENTS_BYTES_MAX} bytes: make smaller groups",
-            )
+    def assign(self, assignments: Mapping[str, bytes]) -> None:
+        """Take the leader's assignment; it counts once it is stored."""
+        assert self.state is State.COMPLETING, "a generation is assigned once"
         for member in self.members:
             member.assignment = assignments.get(member.member_id, b"")
         self.revision += 1
-        self._assigned_in = self.revision
+        self.assigning.revision = self.revision
 
-    def _synced(self, member: Member) -> Synced:
+    def synced(self, member: Member) -> Synced:
+        """Give what a member is told that asks for its assignment."""
         return Synced(self.protocol_type, self.protocol_name, member.assignment)
 
     def stored(self, revision: int, *, now: float) -> None:
         """Take note that everything up to a revision is durable."""
-        if self.state is State.COMPLETING and 0 <= self._assigned_in <= revision:
-            self._assigned_in = -1
+        if self.assigning.is_on_its_way and self.assigning.revision <= revision:
+            self.assigning.revision = NOT_YET
             self._move(Trigger.ASSIGNED)
             self.history.assigned(self._owners(self))
             for member in self.members:
-                if member.sync_reply is not None:
-                    member.heard_at = now
-                    member.answer_sync(self._synced(member))
-        due = [each for each in self._replies_when_stored if each[0] <= revision]
-        self._replies_when_stored = [e for e in self._replies_when_stored if e[0] > revision]
-        for _, reply, outcome in due:
-            reply.answer(outcome)
+                self._answer_sync(member, self.synced(member), now=now)
+        for member in self.members:
+            joined = member.joined_when_stored
+            if joined is not None and joined[0] <= revision:
+                self._answer_join(member, joined[1], now=now)
 
     def not_stored(self, error: RequestError, *, now: float) -> None:
         """Take note that the store refused the last revision: its size, so members must go."""
-        replies, self._replies_when_stored = self._replies_when_stored, []
-        for _, reply, _ in replies:
-            reply.answer(error)
-        if self.state is State.COMPLETING and self._assigned_in >= 0:
+        for member in self.members:
+            if member.joined_when_stored is not None:
+                self._answer_join(member, error, now=now)
+        if self.assigning.is_on_its_way:
             for member in self.members:
-                member.answer_sync(error)
+                self._answer_sync(member, error, now=now)
                 self.history.note(Kind.NOT_STORED, member)
             self.rebalance(now=now)
 
-    def answer_when_stored(self, reply: Reply, outcome: Joined) -> None:
-        """Answer once the present revision is durable."""
-        self._replies_when_stored.append((self.revision, reply, outcome))
-
     # Living on, and leaving.
 
-    def heartbeat(
-        self, member_id: str, group_instance_id: str | None, generation_id: int, *, now: float
-    ) -> None:
-        """Hear of a member.
+    def current(self, member_id: str, group_instance_id: str | None, generation_id: int) -> Member:
+        """Give the member that says so of itself, if it is of this generation.
 
-        Raises: UnknownMember, FencedInstance, IllegalGeneration, RebalanceInProgress.
+        Raises: UnknownMember, FencedInstance, IllegalGeneration.
         """
-        member = self._current(member_id, group_instance_id, generation_id)
-        member.heard_at = now
-        if self.state is State.PREPARING:
-            raise RebalanceInProgress
-
-    def check_commit(
-        self, member_id: str, group_instance_id: str | None, generation_id: int, *, now: float
-    ) -> None:
-        """Let a member commit, or anybody while there is no member.
-
-        Raises: UnknownMember, FencedInstance, IllegalGeneration, RebalanceInProgress.
-        """
-        if generation_id < 0 and self.state is State.EMPTY and group_instance_id is None:
-            return
-        if generation_id < 0 and not member_id and group_instance_id is None:
-            raise UnknownMember(member_id)
-        member = self._current(member_id, group_instance_id, generation_id)
-        if self.state is State.COMPLETING:
-            raise RebalanceInProgress
-        member.heard_at = now
-
-    def leave(
-        self,
-        member_id: str,
-        group_instance_id: str | None,
-        *,
-        now: float,
-        reason: str | None = None,
-    ) -> str:
-        """Let a member go; a static one may be named by its instance id alone (KIP-345).
-
-        Returns: its member id. Raises: UnknownMember, FencedInstance.
-        """
-        if member_id in self.pending:
-            del self.pending[member_id]
-            self.try_to_complete(now=now)
-            return member_id
-        known = self.members.of_instance(group_instance_id)
-        if known is not None and not member_id:
-            member_id = known.member_id
         member = self.members.get(member_id, group_instance_id)
-        self._let_go(member, Kind.LEFT, now=now, reason=reason)
-        return member_id
+        if generation_id != self.generation_id:
+            raise IllegalGeneration(told=generation_id, current=self.generation_id)
+        return member
 
-    def _let_go(self, member: Member, kind: Kind, *, now: float, reason: str | None = None) -> None:
+    def let_go(self, member: Member, kind: Kind, *, now: float, reason: str | None = None) -> None:
+        """Go on without a member, and note why."""
         self.history.note(kind, member, now=now, reason=reason)
-        self._forget(member)
+        self.forget(member)
         self.rebalance(now=now)
 
-    def _forget(self, member: Member) -> None:
+    def forget(self, member: Member) -> None:
+        """Take a member out, whatever follows."""
         self.members.remove(member)
-        self._unsynced.discard(member.member_id)
         member.answer_join(UnknownMember(member.member_id))
         member.answer_sync(UnknownMember(member.member_id))
 
@@ -357,58 +274,54 @@ class Group:
         member.answer_join(fenced)
         member.answer_sync(fenced)
         was_leader = member.member_id == self.leader_id
-        if member.member_id in self._unsynced:
-            self._unsynced.discard(member.member_id)
-            self._unsynced.add(member_id)
+        self.assigning.rename(member.member_id, member_id)
         self.members.rename(member, member_id)
         if was_leader:
             self.leader_id = member_id
 
-    def _current(self, member_id: str, group_instance_id: str | None, generation_id: int) -> Member:
-        member = self.members.get(member_id, group_instance_id)
-        if generation_id != self.generation_id:
-            raise IllegalGeneration(told=generation_id, current=self.generation_id)
-        return member
+    def _answer_join(self, member: Member, outcome: Joined | RequestError, *, now: float) -> None:
+        """Answer a member's JoinGroup, if it waits for that; its session begins anew."""
+        if member.join_reply is not None:
+            member.answer_join(outcome)
+            self.members.hear(member, now=now)
+
+    def _answer_sync(self, member: Member, outcome: Synced | RequestError, *, now: float) -> None:
+        """Answer a member's SyncGroup, if it waits for that; its session begins anew."""
+        if member.sync_reply is not None:
+            member.answer_sync(outcome)
+            self.members.hear(member, now=now)
 
     # Deadlines.
 
     @property
     def deadline(self) -> float:
         """When `expire` is due; it may be later by then, if members were heard of."""
-        sessions = min((member.deadline for member in self.members), default=NEVER)
-        pending = min(self.pending.values(), default=NEVER)
-        return min(sessions, pending, self._join_deadline, self._sync_deadline)
+        return min(
+            self.members.due_at,
+            self.pending.due_at,
+            self.gathering.deadline,
+            self.assigning.deadline,
+        )
 
     def expire(self, *, now: float) -> None:
         """Do what is due: let go who was silent for too long, end waiting for who is late."""
-        overdue = [member_id for member_id, until in self.pending.items() if until <= now]
-        for member_id in overdue:
-            del self.pending[member_id]
-        for member in self.members:
-            if member.member_id in self.members and member.deadline <= now:
-                self._let_go(member, Kind.EXPIRED, now=now)
-        if overdue:
+        if self.pending.expire(now=now):
             self.try_to_complete(now=now)
-        if self._join_deadline <= now:
-            self._end_joining(now=now)
-        if self._sync_deadline <= now:
+        for member in self.members.overdue(now=now):
+            # The generation without one of them may have been made with another.
+            if member.member_id in self.members and member.deadline <= now:
+                self.let_go(member, Kind.EXPIRED, now=now)
+        if self.gathering.deadline <= now and not self.gathering.extend(now=now):
+            self._complete_joins(now=now)
+        if self.assigning.deadline <= now:
             self._end_syncing(now=now)
 
-    def _end_joining(self, *, now: float) -> None:
-        if self._is_initial and self._newcomers and self._initial_left_s > 0:
-            delay_s = min(self.rules.initial_rebalance_delay_s, self._initial_left_s)
-            self._initial_left_s -= delay_s
-            self._newcomers = False
-            self._join_deadline = now + delay_s
-            return
-        self._complete_joins(now=now)
-
     def _end_syncing(self, *, now: float) -> None:
-        self._sync_deadline = NEVER
-        late = [m for m in self.members if m.member_id in self._unsynced]
+        late = [member for member in self.members if member.member_id in self.assigning.unsynced]
+        self.assigning.deadline = NEVER
         for member in late:
             self.history.note(Kind.UNSYNCED, member, now=now)
-            self._forget(member)
+            self.forget(member)
         if late:
             self.rebalance(now=now)
 
@@ -423,9 +336,6 @@ class Group:
         for member in self.members:
             member.answer_join(error)
             member.answer_sync(error)
-        replies, self._replies_when_stored = self._replies_when_stored, []
-        for _, reply, _ in replies:
-            reply.answer(error)
 
     def _move(self, trigger: Trigger) -> None:
         self.state = NEXT[self.state, trigger]

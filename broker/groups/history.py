@@ -38,7 +38,6 @@ class Kind(Enum):
     LATE = "did not join again in time"
     UNSYNCED = "did not ask for its assignment in time"
     NOT_STORED = "the assignment could not be stored"
-    DELETED_TOPIC = "topic deleted"
 
 
 @dataclass(frozen=True, slots=True)

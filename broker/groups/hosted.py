@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from broker.groups.errors import GroupNotEmpty
 from broker.groups.joining import join
+from broker.groups.living import leave
 from broker.groups.membership import encode_membership
 from broker.groups.state import State
+from broker.groups.syncing import sync
 from broker.groups.waiting import WaitingReply
 from coordinator.groups.change import Change
 
@@ -18,11 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from broker.groups.group import Group
-    from broker.groups.member import Joining
+    from broker.groups.member import Joining, Syncing
     from coordinator.groups.change import TopicChange
     from coordinator.groups.image import TopicOffsets
-    from coordinator.groups.writer import Write
-    from coordinator.groups.znodes import OwnedGroup
+    from coordinator.groups.queue import GroupQueue, Write
 
 
 class HostedGroup:
@@ -31,18 +32,16 @@ class HostedGroup:
     def __init__(
         self,
         group: Group,
-        owned: OwnedGroup,
+        queue: GroupQueue,
         *,
-        submit: Callable[[Change], Write],
         moved: Callable[[HostedGroup], None],
     ) -> None:
         self.group = group
+        self.queue = queue
         self.stored_revision = group.revision
         self.is_storing = False
         self.burial: Write | None = None
         """What takes the group out of the store, once that is asked for."""
-        self._owned = owned
-        self._submit = submit
         self._moved = moved
 
     @property
@@ -53,11 +52,11 @@ class HostedGroup:
     @property
     def offsets(self) -> Mapping[str, TopicOffsets]:
         """The committed offsets that are durable."""
-        return self._owned.offsets
+        return self.queue.owned.offsets
 
     @property
     def is_of_no_use(self) -> bool:
-        """Whether nothing would be lost with it."""
+        """Whether nothing would be lost with it, as far as durable: what is asked may be more."""
         return self.group.state is State.EMPTY and not (self.group.pending or self.offsets)
 
     # Members.
@@ -71,28 +70,19 @@ class HostedGroup:
             self._moved(self)
         return reply
 
-    def sync(
-        self,
-        member_id: str,
-        group_instance_id: str | None,
-        generation_id: int,
-        assignments: Mapping[str, bytes],
-        *,
-        now: float,
-    ) -> WaitingReply:
+    def sync(self, syncing: Syncing, *, now: float) -> WaitingReply:
         """Give a member its assignment, once it is stored. Raises: RequestError."""
         reply = WaitingReply()
-        self.group.sync(member_id, group_instance_id, generation_id, assignments, reply, now=now)
+        sync(self.group, syncing, reply, now=now)
         self._moved(self)
         return reply
 
     def leave(
         self, member_id: str, group_instance_id: str | None, *, reason: str | None, now: float
-    ) -> str:
-        """Let a member go. Returns: its member id. Raises: RequestError."""
-        gone = self.group.leave(member_id, group_instance_id, reason=reason, now=now)
+    ) -> None:
+        """Let a member go. Raises: RequestError."""
+        leave(self.group, member_id, group_instance_id, reason=reason, now=now)
         self._moved(self)
-        return gone
 
     def expire(self, *, now: float) -> None:
         """Do what is due."""
@@ -103,18 +93,18 @@ class HostedGroup:
 
     def write_offsets(self, topics: Mapping[str, TopicChange]) -> Write:
         """Have offsets stored, or forgotten."""
-        return self._submit(Change(topics))
+        return self.queue.submit(Change(topics))
 
     def settle_offsets(self) -> Write:
         """Have all that was asked so far stored, and make sure that the group is still ours.
 
         After that `offsets` are what any other owner would find.
         """
-        return self._submit(Change())
+        return self.queue.submit(Change())
 
     def store_membership(self) -> Write:
         """Have the members stored as they are now."""
-        return self._submit(Change(membership=encode_membership(self.group)))
+        return self.queue.submit(Change(membership=encode_membership(self.group)))
 
     def delete(self) -> Write:
         """Have the group forgotten. Raises: GroupNotEmpty."""
@@ -123,6 +113,6 @@ class HostedGroup:
                 f"group {self.group.group_id!r} has {len(self.group.members)} members: stop them"
             )
         self.group.delete()
-        self.burial = self._submit(Change(deleted=True))
+        self.burial = self.queue.submit(Change(deleted=True))
         self._moved(self)
         return self.burial

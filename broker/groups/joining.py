@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from broker.groups.errors import InconsistentProtocol, MemberIdRequired, RebalanceInProgress
 from broker.groups.history import Kind
-from broker.groups.member import Member
+from broker.groups.member import Member, size_bytes
 from broker.groups.state import State
+from broker.groups.subscriptions import topics_of
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 CLIENT_ID_CHARACTERS_MAX: Final = 255
 """What of a client id goes into a member id."""
 
+INSTANCE_ID_CHARACTERS_MAX: Final = 1_024
+"""As many as of a group id; Kafka's own clients take at most 249."""
+
+GROUP_BYTES_MAX: Final = 32 * 1024 * 1024
+"""What all members of a group may say of themselves; its leader is told all of it, and its next
+owner has to be able to read it."""
+
 
 def join(group: Group, joining: Joining, reply: Reply, *, now: float) -> None:
     """Let a member into the group's next generation, or tell it of the present one.
@@ -30,7 +38,13 @@ def join(group: Group, joining: Joining, reply: Reply, *, now: float) -> None:
     """
     check_joining(joining, group.rules)
     known = _known(group, joining)
-    _check_fit(group, joining, known)
+    try:
+        _check_fit(group, joining, known)
+    except RequestError:
+        # It has come, and in vain: nobody has to wait for it any more.
+        group.pending.remove(joining.member_id)
+        group.try_to_complete(now=now)
+        raise
     if known is not None and not joining.member_id:
         _replace(group, known, joining, reply, now=now)
     elif known is not None:
@@ -52,18 +66,24 @@ def check_joining(joining: Joining, rules: GroupRules) -> None:
         )
     if not joining.protocol_type or not joining.protocols:
         raise InconsistentProtocol("a protocol type and at least one protocol are needed")
-    size_bytes = sum(len(name) + len(data) for name, data in joining.protocols)
-    if size_bytes > rules.member_bytes_max:
+    if len(joining.group_instance_id or "") > INSTANCE_ID_CHARACTERS_MAX:
+        raise RequestError.of(
+            ErrorCode.INVALID_REQUEST,
+            f"a group instance id has at most {INSTANCE_ID_CHARACTERS_MAX} characters",
+        )
+    asked_bytes = size_bytes(joining)
+    if asked_bytes > rules.member_bytes_max:
         raise RequestError.of(
             ErrorCode.GROUP_MAX_SIZE_REACHED,
-            f"{size_bytes} bytes of protocol metadata, {rules.member_bytes_max} are kept of a"
-            " member (ottla.group.member.max.bytes): subscribe to fewer topics",
+            f"{asked_bytes} bytes in {len(joining.protocols)} protocols: of a member"
+            f" {rules.member_bytes_max} are kept (ottla.group.member.max.bytes): subscribe to fewer"
+            " topics",
         )
 
 
 def _known(group: Group, joining: Joining) -> Member | None:
     """Find the member that joins again, or that is replaced. Raises: UnknownMember, ..."""
-    if joining.member_id in group.pending:
+    if joining.member_id in group.pending and joining.group_instance_id is None:
         return None
     if joining.member_id:
         return group.members.get(joining.member_id, joining.group_instance_id)
@@ -88,11 +108,18 @@ def _check_fit(group: Group, joining: Joining, known: Member | None) -> None:
             f"group {group.group_id!r} has {len(group.members)} members, the most that"
             " group.max.size allows",
         )
+    others_bytes = group.members.size_bytes - (0 if known is None else size_bytes(known))
+    if others_bytes + size_bytes(joining) > GROUP_BYTES_MAX:
+        raise RequestError.of(
+            ErrorCode.GROUP_MAX_SIZE_REACHED,
+            f"what the members of group {group.group_id!r} say of themselves would be more than"
+            f" {GROUP_BYTES_MAX} bytes: let each subscribe to fewer topics",
+        )
 
 
 def _send_for_id(group: Group, joining: Joining, *, now: float) -> None:
     member_id = _new_member_id(group, joining)
-    group.pending[member_id] = now + joining.session_timeout_ms / 1000
+    group.pending.add(member_id, until=now + joining.session_timeout_ms / 1000)
     raise MemberIdRequired(member_id)
 
 
@@ -108,8 +135,8 @@ def _come_in(group: Group, joining: Joining, reply: Reply, *, now: float) -> Non
 
 def _rejoin(group: Group, member: Member, joining: Joining, reply: Reply, *, now: float) -> None:
     changed = member.protocols != joining.protocols
-    member.adopt(joining)
-    member.heard_at = now
+    group.members.adopt(member, joining)
+    group.members.hear(member, now=now)
     is_needed = (
         group.state is State.PREPARING
         or changed
@@ -129,11 +156,17 @@ def _rejoin(group: Group, member: Member, joining: Joining, reply: Reply, *, now
 
 def _replace(group: Group, member: Member, joining: Joining, reply: Reply, *, now: float) -> None:
     """Let a restarted static member have its old place, without a rebalance if that will do."""
-    old_leader_id = group.leader_id
+    old_leader_id, old_topics = group.leader_id, topics_of(group, member)
     group.replace(member, _new_member_id(group, joining))
-    member.adopt(joining)
-    member.heard_at = now
-    if group.state is State.STABLE and group.members.choose_protocol() == group.protocol_name:
+    group.members.adopt(member, joining)
+    group.members.hear(member, now=now)
+    member.join_reply = reply
+    is_as_before = (
+        group.state is State.STABLE
+        and group.members.choose_protocol() == group.protocol_name
+        and topics_of(group, member) == old_topics
+    )
+    if is_as_before:
         group.revision += 1
         outcome = group.joined(member)
         if joining.may_skip_assignment:
@@ -141,9 +174,8 @@ def _replace(group: Group, member: Member, joining: Joining, reply: Reply, *, no
         else:
             # Its assignment would not be taken now: told of the old leader it makes none.
             outcome = replace(outcome, leader_id=old_leader_id, members=())
-        group.answer_when_stored(reply, outcome)
+        member.joined_when_stored = (group.revision, outcome)
         return
-    member.join_reply = reply
     group.history.note(Kind.REPLACED, member, reason=joining.reason)
     group.rebalance(now=now)
 

@@ -84,12 +84,18 @@ class Groups:
     async def hosted(self) -> Iterable[HostedGroup]:
         """List the groups that are served here, once those are claimed that have become ours.
 
-        Raises: RequestError COORDINATOR_NOT_AVAILABLE without the lease.
+        Raises: RequestError COORDINATOR_NOT_AVAILABLE without the lease,
+        COORDINATOR_LOAD_IN_PROGRESS where that takes too long.
         """
         session = self._session
         if session is not None:
-            with trio.move_on_after(CLAIMS_WAIT_S):
+            with trio.move_on_after(CLAIMS_WAIT_S) as waiting:
                 await session.wait_claimed()
+            if waiting.cancelled_caught:
+                raise RequestError.of(
+                    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+                    f"not all groups have been read after {CLAIMS_WAIT_S:g} s: ask again",
+                )
         if session is None or not self._lease.held():
             raise RequestError.of(
                 ErrorCode.COORDINATOR_NOT_AVAILABLE,

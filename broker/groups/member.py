@@ -6,14 +6,23 @@ Must never know: the group's state, other members, who waits for an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from protocol.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NEW_MEMBER_JOIN_TIMEOUT_S: Final = 300.0
 """How long a new member is kept that has not heard of its first generation (as in Kafka)."""
 
 NEVER: Final = float("inf")
+
+MEMBER_BYTES: Final = 256
+"""What keeping a member takes besides what it says of itself."""
+
+PROTOCOL_BYTES: Final = 64
+"""What keeping a protocol takes besides its name and metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +78,28 @@ class Joining:
     may_skip_assignment: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Syncing:
+    """What a member says when it asks for its assignment; the leader brings all `assignments`.
+
+    The protocol is what it takes for the chosen one; None where it does not say (version 4).
+    """
+
+    member_id: str
+    group_instance_id: str | None
+    generation_id: int
+    assignments: Mapping[str, bytes]
+    protocol_type: str | None = None
+    protocol_name: str | None = None
+
+
 @dataclass(slots=True, eq=False)
 class Member:
-    """One member; times are in seconds of the monotonic clock."""
+    """One member; times are in seconds of the monotonic clock.
+
+    `joined_when_stored` is the answer for `join_reply` once a revision of the group is durable;
+    where there is none, it waits for the next generation.
+    """
 
     member_id: str
     group_instance_id: str | None
@@ -84,6 +112,7 @@ class Member:
     is_new: bool = False
     assignment: bytes = b""
     join_reply: Reply | None = None
+    joined_when_stored: tuple[int, Joined] | None = None
     sync_reply: Reply | None = None
 
     @classmethod
@@ -129,6 +158,7 @@ class Member:
     def answer_join(self, outcome: Joined | RequestError) -> None:
         """Answer its JoinGroup, if it waits for that."""
         reply, self.join_reply = self.join_reply, None
+        self.joined_when_stored = None
         if reply is not None:
             reply.answer(outcome)
 
@@ -137,3 +167,9 @@ class Member:
         reply, self.sync_reply = self.sync_reply, None
         if reply is not None:
             reply.answer(outcome)
+
+
+def size_bytes(said: Joining | Member) -> int:
+    """Say what keeping a member that says this takes, about; its assignment left out."""
+    protocols = sum(PROTOCOL_BYTES + len(name) + len(data) for name, data in said.protocols)
+    return MEMBER_BYTES + len(said.client_id) + 2 * len(said.group_instance_id or "") + protocols

@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 
+_ROW: Final = (str, str | None, str, str, int, int, list, bytes)
+
 
 class MembershipUnreadable(CoordinationError):
     """The membership of a group is not what this release wrote or can read."""
 
 
 def encode_membership(group: Group) -> bytes:
-    """Encode generation, protocol and members; b"" of a group that never had any."""
+    """Encode generation, protocol and members of a settled group."""
+    assert group.is_settled, "what is half agreed on is nobody else's to go on with"
     packed = msgpack.packb(
         {
             "format": FORMAT,
@@ -79,8 +82,11 @@ def restore_membership(group: Group, packed: bytes, *, now: float) -> None:
         ) from error
 
 
-def _member(row: Any, *, now: float) -> Member:
+def _member(row: list[Any], *, now: float) -> Member:
     member_id, instance_id, client_id, host, session_ms, rebalance_ms, protocols, assignment = row
+    for value, kind in zip(row, _ROW, strict=True):
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r:.80} is no {kind}")
     return Member(
         member_id=member_id,
         group_instance_id=instance_id,
@@ -88,7 +94,7 @@ def _member(row: Any, *, now: float) -> Member:
         client_host=host,
         session_timeout_ms=session_ms,
         rebalance_timeout_ms=rebalance_ms,
-        protocols=tuple((name, data) for name, data in protocols),
+        protocols=tuple((str(name), bytes(data)) for name, data in protocols),
         heard_at=now,
         assignment=assignment,
     )

@@ -29,11 +29,13 @@ def expired_offsets(
     """Name the offsets that have outlived their use, as changes that forget them.
 
     While a group has members the offsets of what they read are kept, however old; `subscribed` None
-    says that this is not known, and keeps all.
+    says that this is not known, and keeps all. So does a rebalance: who reads what shows after it.
     """
-    changes = {}
+    changes: dict[str, TopicChange] = {}
+    if group.state not in (State.EMPTY, State.STABLE):
+        return changes
     for topic, kept in offsets.items():
-        if group.state is not State.EMPTY and (subscribed is None or topic in subscribed):
+        if group.state is State.STABLE and (subscribed is None or topic in subscribed):
             continue
         old = [
             index

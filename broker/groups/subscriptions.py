@@ -5,19 +5,24 @@ Other types (Kafka Connect's) are opaque. Must never know: the group's state.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from protocol.consumer_protocol import PROTOCOL_TYPE, decode_assignment, decode_subscription
 from protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
     from broker.groups.group import Group
+    from broker.groups.member import Member
+
+ASSIGNMENTS_BYTES_MAX: Final = 256 * 1024
+"""Of one group; 60,000 partitions fit. Reading more would keep the broker from its other work."""
 
 
 def owners(group: Group) -> dict[tuple[str, int], str]:
-    """Say who reads each partition; nothing of what cannot be understood."""
+    """Say who reads each partition; nothing of what cannot be understood, or is too much."""
     found: dict[tuple[str, int], str] = {}
-    if group.protocol_type != PROTOCOL_TYPE:
+    size_bytes = sum(len(member.assignment) for member in group.members)
+    if group.protocol_type != PROTOCOL_TYPE or size_bytes > ASSIGNMENTS_BYTES_MAX:
         return found
     for member in group.members:
         try:
@@ -31,12 +36,20 @@ def owners(group: Group) -> dict[tuple[str, int], str]:
 
 def subscribed_topics(group: Group) -> frozenset[str] | None:
     """Name the topics that some member reads; None where that cannot be known."""
-    if group.protocol_type != PROTOCOL_TYPE:
-        return None
     topics: set[str] = set()
     for member in group.members:
-        try:
-            topics.update(decode_subscription(member.metadata(group.protocol_name)).topics)
-        except ProtocolError:
+        said = topics_of(group, member)
+        if said is None:
             return None
+        topics |= said
     return frozenset(topics)
+
+
+def topics_of(group: Group, member: Member) -> frozenset[str] | None:
+    """Name the topics that one member wants to read; None where that cannot be known."""
+    if group.protocol_type != PROTOCOL_TYPE:
+        return None
+    try:
+        return frozenset(decode_subscription(member.metadata(group.protocol_name)).topics)
+    except ProtocolError:
+        return None

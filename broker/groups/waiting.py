@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import trio
 
-from protocol.errors import OttlaError, RequestError
+from protocol.errors import CoordinationError, ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,15 @@ class Deferred(Generic[T]):
         self._done.set()
 
     async def wait(self) -> T:
-        """Give what came of it, once it has been done. Raises: what it raised, or why not."""
+        """Give what came of it, once it has been done.
+
+        Raises: what it raised; RequestError COORDINATOR_NOT_AVAILABLE where the store is why it was
+        not done (clients look for the group again then, and take no other code for harmless).
+        """
         await self._done.wait()
+        if isinstance(self._error, CoordinationError):
+            reason = str(self._error)
+            raise RequestError.of(ErrorCode.COORDINATOR_NOT_AVAILABLE, reason) from self._error
         if self._error is not None:
             raise self._error
         return self._outcome[0]

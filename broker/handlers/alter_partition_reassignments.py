@@ -39,7 +39,7 @@ class AlterPartitionReassignmentsHandler:
 
         def shows(response: AlterPartitionReassignmentsResponse, cluster: ClusterState) -> bool:
             codes = [p.error_code for topic in response.responses for p in topic.partitions]
-            return all(
+            return response.error_code != ErrorCode.NONE or all(
                 code != ErrorCode.NONE or _shows(item, cluster)
                 for item, code in zip(wanted, codes, strict=True)
             )

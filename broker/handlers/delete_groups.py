@@ -5,22 +5,22 @@ Must never know: how they are kept. Source: KIP-229.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from broker.errors import error_code
 from broker.groups.errors import GroupUnknown
 from broker.groups.waiting import settled
 from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
 from protocol.api.delete_groups import DeletableGroupResult, DeleteGroupsResponse
-from protocol.errors import ErrorCode, OttlaError
+from protocol.errors import CoordinationError, ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from broker.dispatch import RequestContext
     from broker.groups.hosted import HostedGroup
     from broker.groups.manager import Groups
-    from coordinator.groups.writer import Write
+    from broker.groups.waiting import Deferred
+    from coordinator.groups.queue import Write
     from protocol.api.delete_groups import DeleteGroupsRequest
 
 
@@ -34,22 +34,38 @@ class DeleteGroupsHandler:
         self, request: DeleteGroupsRequest, _context: RequestContext
     ) -> DeleteGroupsResponse:
         """Answer group by group, once each is gone for good."""
-        return DeleteGroupsResponse(
-            results=[
-                DeletableGroupResult(group_id, await self._delete(group_id))
-                for group_id in dict.fromkeys(request.groups_names)
-            ]
-        )
+        begun = {
+            group_id: self._begin(group_id) for group_id in dict.fromkeys(request.groups_names)
+        }
+        response = DeleteGroupsResponse()
+        give_up_at = trio.current_time() + COMMIT_TIMEOUT_S
+        for group_id, outcome in begun.items():
+            code = ErrorCode.COORDINATOR_NOT_AVAILABLE
+            with trio.move_on_at(give_up_at):
+                code = await _finish(outcome)
+            response.results.append(DeletableGroupResult(group_id, code))
+        return response
 
-    async def _delete(self, group_id: str) -> ErrorCode:
-        with trio.move_on_after(COMMIT_TIMEOUT_S):
-            try:
-                write = await settled(self._groups.enter(group_id, _delete))
-                await write.wait()
-            except OttlaError as error:
-                return error_code(error)
-            return ErrorCode.NONE
+    def _begin(self, group_id: str) -> _Begun:
+        try:
+            return self._groups.enter(group_id, _delete)
+        except RequestError as error:
+            return error
+
+
+_Begun: TypeAlias = "Write | Deferred[Write] | RequestError"
+
+
+async def _finish(outcome: _Begun) -> ErrorCode:
+    try:
+        if isinstance(outcome, RequestError):
+            raise outcome
+        await (await settled(outcome)).wait()
+    except RequestError as error:
+        return error.code
+    except CoordinationError:
         return ErrorCode.COORDINATOR_NOT_AVAILABLE
+    return ErrorCode.NONE
 
 
 def _delete(hosted: HostedGroup | None) -> Write:

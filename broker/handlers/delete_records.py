@@ -12,7 +12,7 @@ import trio
 
 from broker.errors import error_code
 from broker.handlers.metadata import INTERNAL_TOPICS
-from broker.record_deletion import wait_deleted
+from broker.record_deletion import delete_records, wait_deleted
 from protocol.api.delete_records import (
     DeleteRecordsPartitionResult,
     DeleteRecordsResponse,
@@ -79,7 +79,7 @@ class DeleteRecordsHandler:
             raise RequestError.of(
                 ErrorCode.POLICY_VIOLATION, f"cleanup.policy of {topic} deletes no records"
             )
-        deleted_to = partition.delete_records(offset)
+        deleted_to = delete_records(partition, offset)
         return _Begun(partition, deleted_to, partition.leader_epoch, reply)
 
     async def _finish(

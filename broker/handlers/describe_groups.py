@@ -39,7 +39,7 @@ class DescribeGroupsHandler:
         response = api.DescribeGroupsResponse()
         for group_id in request.groups:
             group = await self._describe(group_id, request, version=context.api_version)
-            if request.include_authorized_operations:
+            if request.include_authorized_operations and not group.error_code:
                 group.authorized_operations = GROUP_OPERATIONS
             response.groups.append(group)
         return response
@@ -75,7 +75,7 @@ def _unknown(group_id: str, *, version: int) -> api.DescribedGroup:
 
 
 def _described(group: Group) -> api.DescribedGroup:
-    """Describe a group; what members were given is shown once it is agreed on."""
+    """Describe a group; while it rebalances members have what they were given last."""
     is_stable = group.state is State.STABLE
     return api.DescribedGroup(
         group_id=group.group_id,
@@ -89,7 +89,7 @@ def _described(group: Group) -> api.DescribedGroup:
                 client_id=member.client_id,
                 client_host=member.client_host,
                 member_metadata=member.metadata(group.protocol_name) if is_stable else b"",
-                member_assignment=member.assignment if is_stable else b"",
+                member_assignment=member.assignment,
             )
             for member in group.members
         ],

@@ -1,215 +1,242 @@
 """Fetch: whole batches as they lie in the file, for consumers and followers; a long poll waits.
 
-Must never know: what a batch holds, how it is sent. Source: KIP-227 (sessions are declined),
-KIP-320, KIP-516, KIP-595, KIP-903, KIP-951.
+Must never know: what a batch holds, how it is sent, which sessions are worth keeping.
+Source: KIP-227 (sessions), KIP-320, KIP-516, KIP-595, KIP-903, KIP-951 (leaders' endpoints).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from broker.errors import NotLeader, error_code
-from broker.log.errors import OffsetOutOfRange
-from broker.long_poll import watching
-from protocol.api.fetch import (
-    EpochEndOffset,
-    FetchableTopicResponse,
-    FetchResponse,
-    LeaderIdAndEpoch,
-    PartitionData,
-)
-from protocol.errors import ErrorCode, OttlaError
+from broker.fetch_sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Reader
+from broker.handlers.endpoints import endpoint_for
+from broker.partition_reader import PartitionReader
+from protocol.api.fetch import FetchableTopicResponse, FetchResponse, NodeEndpoint
+from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from typing import Any
 
     from broker.dispatch import RequestContext
+    from broker.fetch_sessions import CachedPartition, FetchSessionCache
     from broker.partition import Partition
     from broker.partitions import Partitions
-    from protocol.api.fetch import FetchPartition, FetchRequest
+    from coordinator.cluster import ClusterState
+    from protocol.api.fetch import FetchRequest
 
-CONSUMER_ID = -1
-READ_COMMITTED = 1
 TOPIC_IDS_SINCE = 13
 FETCH_BYTES_MAX = 57_671_680
 """Kafka's fetch.max.bytes of the broker: what one response holds at most, but for one batch."""
-
-
-@dataclass(slots=True)
-class Wanted:
-    """One partition of a fetch, and what was found of it so far."""
-
-    partition: Partition | None
-    asked: FetchPartition
-    found: PartitionData
-    seen_end: int = 0
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of records found."""
-        return len(self.found.records) if self.found.records is not None else 0
 
 
 class FetchHandler:
     """Reads for consumers and followers."""
 
     def __init__(
-        self, partitions: Partitions, *, on_follower_fetch: Callable[[Partition, int], None]
+        self,
+        partitions: Partitions,
+        sessions: FetchSessionCache,
+        *,
+        cluster: Callable[[], ClusterState],
+        on_follower_fetch: Callable[[Partition, int], None],
     ) -> None:
         self._partitions = partitions
+        self._sessions = sessions
+        self._cluster = cluster
         self._on_follower_fetch = on_follower_fetch
 
     def __call__(
         self, request: FetchRequest, context: RequestContext
     ) -> FetchResponse | Coroutine[Any, Any, FetchResponse]:
-        """Read what is there; wait for more where the client wants to."""
-        if request.session_id != 0 and request.session_epoch > 0:
-            return FetchResponse(error_code=ErrorCode.FETCH_SESSION_ID_NOT_FOUND)
-        fetch = _Fetch(self._partitions, request, self._on_follower_fetch)
-        fetch.resolve(by_id=context.api_version >= TOPIC_IDS_SINCE)
-        fetch.read(fetch.wanted)
-        if request.max_wait_ms <= 0 or fetch.is_satisfied():
-            return fetch.response
-        return fetch.wait()
+        """Read what is there; wait for more where the client wants to.
+
+        Raises: FetchSessionIdNotFound, InvalidFetchSessionEpoch, FetchSessionTopicIdError.
+        """
+        session = self._open(request, uses_topic_ids=context.api_version >= TOPIC_IDS_SINCE)
+        if not len(session):
+            self._sessions.remove(session.id)
+            return FetchResponse()
+        if not self._partitions.may_lead():
+            # Of this no partition is told: it comes with time alone.
+            session.make_all_due()
+        reader = PartitionReader(
+            self._partitions, session, request, on_follower_fetch=self._on_follower_fetch
+        )
+        fetch = _Fetch(session, reader, request, sessions=self._sessions)
+        fetch.begin()
+        if request.max_wait_ms > 0 and not fetch.is_satisfied():
+            fetch.watch()
+            return self._wait(fetch, request, context)
+        response = fetch.answer()
+        fetch.close()
+        return self._with_endpoints(response, context)
+
+    def _open(self, request: FetchRequest, *, uses_topic_ids: bool) -> FetchSession:
+        """Find the session that the request goes on with, or begin one: it may be kept or not."""
+        now = trio.current_time()
+        state = request.replica_state
+        reader = (
+            Reader(request.replica_id)
+            if state is None
+            else Reader(state.replica_id, state.replica_epoch)
+        )
+        epoch = request.session_epoch
+        if epoch in (INITIAL_EPOCH, FINAL_EPOCH):
+            self._sessions.remove(request.session_id)
+            session = FetchSession(reader, uses_topic_ids=uses_topic_ids, now=now)
+            session.update(request.topics)
+        else:
+            session = self._sessions.find(
+                request.session_id, epoch, reader=reader, uses_topic_ids=uses_topic_ids
+            )
+            session.update(request.topics, request.forgotten_topics_data)
+            self._sessions.touch(session, epoch=epoch, now=now)
+            session.begin(reader, now=now)
+            if session not in self._sessions:  # it has grown too large, this is its last answer
+                session.make_all_due()
+        return session
+
+    async def _wait(
+        self, fetch: _Fetch, request: FetchRequest, context: RequestContext
+    ) -> FetchResponse:
+        """Answer once satisfied, or with what there is when the time is over."""
+        try:
+            with trio.move_on_after(request.max_wait_ms / 1000):
+                await fetch.wait()
+            return self._with_endpoints(fetch.answer(), context)
+        finally:
+            fetch.close()
+
+    def _with_endpoints(self, response: FetchResponse, context: RequestContext) -> FetchResponse:
+        """Say where the leaders can be reached that the response names."""
+        named = {
+            data.current_leader.leader_id: None
+            for topic in response.responses
+            for data in topic.partitions
+            if data.current_leader is not None
+        }
+        brokers = self._cluster().brokers if named else {}
+        for broker in (brokers[leader_id] for leader_id in named if leader_id in brokers):
+            endpoint = endpoint_for(broker, context.listener)
+            response.node_endpoints.append(
+                NodeEndpoint(
+                    node_id=broker.broker_id,
+                    host=endpoint.host,
+                    port=endpoint.port,
+                    rack=broker.rack,
+                )
+            )
+        return response
 
 
 class _Fetch:
-    """One fetch under way."""
+    """One fetch under way: a request of a session, until it is answered."""
 
     def __init__(
         self,
-        partitions: Partitions,
+        session: FetchSession,
+        reader: PartitionReader,
         request: FetchRequest,
-        on_follower_fetch: Callable[[Partition, int], None],
+        *,
+        sessions: FetchSessionCache,
     ) -> None:
-        self.response = FetchResponse()
-        self.wanted: list[Wanted] = []
-        self._partitions = partitions
-        self._request = request
-        self._on_follower_fetch = on_follower_fetch
-        state = request.replica_state
-        self._replica_id = state.replica_id if state is not None else request.replica_id
-        self._replica_epoch = state.replica_epoch if state is not None else -1
+        self._session = session
+        self._reader = reader
+        self._sessions = sessions
+        self._epoch = session.epoch
+        self._was_kept = session in sessions
+        self._is_full = request.session_epoch in (INITIAL_EPOCH, FINAL_EPOCH)
+        self._wants_session = request.session_epoch == INITIAL_EPOCH
         self._bytes_max = min(request.max_bytes, FETCH_BYTES_MAX)
+        self._bytes_min = min(request.min_bytes, self._bytes_max)
 
-    @property
-    def _is_follower(self) -> bool:
-        return self._replica_id > CONSUMER_ID
+    def begin(self) -> None:
+        """Look at every partition that is due."""
+        due = tuple(self._session.due)
+        for cached in due:
+            self._reader.begin(cached)
+        self._read(due)
 
-    def resolve(self, *, by_id: bool) -> None:
-        """Find the partitions asked for, and count a follower's fetch as its acknowledgement."""
-        for topic in self._request.topics:
-            answer = FetchableTopicResponse(topic=topic.topic, topic_id=topic.topic_id)
-            self.response.responses.append(answer)
-            for asked in topic.partitions:
-                found = PartitionData(partition_index=asked.partition, high_watermark=-1)
-                answer.partitions.append(found)
-                wanted = Wanted(None, asked, found)
-                self.wanted.append(wanted)
-                try:
-                    name = self._partitions.topic_name(topic.topic_id) if by_id else topic.topic
-                    wanted.partition = self._partitions.get(name, asked.partition)
-                    self._begin(wanted, wanted.partition)
-                except OttlaError as error:
-                    self._refuse(wanted, error)
-
-    def _begin(self, wanted: Wanted, partition: Partition) -> None:
-        """Compare the reader's log with ours, once; a follower that agrees has acknowledged."""
-        asked = wanted.asked
-        partition.require_leader(leader_epoch=asked.current_leader_epoch)
-        diverging = partition.diverges(asked.fetch_offset, asked.last_fetched_epoch)
-        if diverging is not None:
-            epoch, end_offset = diverging
-            wanted.found.diverging_epoch = EpochEndOffset(epoch=epoch, end_offset=end_offset)
-        elif self._is_follower:
-            partition.follower_fetched(
-                self._replica_id,
-                asked.fetch_offset,
-                broker_epoch=self._replica_epoch,
-                log_start_offset=asked.log_start_offset,
-            )
-            self._on_follower_fetch(partition, self._replica_id)
-
-    def read(self, wanted: list[Wanted]) -> None:
-        """Read again what `wanted` names, within the bytes that are left."""
-        kept = sum(w.size_bytes for w in self.wanted) - sum(w.size_bytes for w in wanted)
+    def _read(self, again: Iterable[CachedPartition]) -> None:
+        """Read `again` what is named, within the bytes that are left."""
+        again = tuple(again)
+        kept = sum(c.found_bytes for c in self._session.due) - sum(c.found_bytes for c in again)
         left = self._bytes_max - kept
-        is_empty = left == self._bytes_max
-        for one in wanted:
-            if one.partition is None:
-                continue
-            try:
-                self._read_one(one, one.partition, left=left, at_least_one=is_empty)
-            except OttlaError as error:
-                self._refuse(one, error)
-            left -= one.size_bytes
-            is_empty = is_empty and one.size_bytes == 0
-
-    def _read_one(
-        self, wanted: Wanted, partition: Partition, *, left: int, at_least_one: bool
-    ) -> None:
-        asked, found = wanted.asked, wanted.found
-        partition.require_leader(leader_epoch=asked.current_leader_epoch)
-        wanted.seen_end = self._end_of(partition)
-        found.high_watermark = partition.high_watermark.value
-        found.last_stable_offset = partition.high_watermark.value
-        found.log_start_offset = partition.log.log_start_offset
-        found.records = b""
-        found.aborted_transactions = [] if self._request.isolation_level == READ_COMMITTED else None
-        if found.diverging_epoch is not None or (left <= 0 and not at_least_one):
-            return
-        read = partition.read_uncommitted if self._is_follower else partition.read_committed
-        found.records = read(
-            asked.fetch_offset,
-            bytes_max=min(asked.partition_max_bytes, left),
-            at_least_one=at_least_one,
-        )
-
-    def _end_of(self, partition: Partition) -> int:
-        if self._is_follower:
-            return partition.log.log_end_offset
-        return partition.high_watermark.value
-
-    def _refuse(self, wanted: Wanted, error: OttlaError) -> None:
-        found = wanted.found
-        found.error_code = error_code(error)
-        found.records = b""
-        if isinstance(error, NotLeader):
-            found.current_leader = LeaderIdAndEpoch(
-                leader_id=error.leader_id, leader_epoch=error.leader_epoch
-            )
-        if isinstance(error, OffsetOutOfRange):
-            found.log_start_offset = error.log_start_offset
-        wanted.partition = None
+        is_empty = kept == 0
+        for cached in again:
+            self._reader.read(cached, bytes_max=left, at_least_one=is_empty)
+            left -= cached.found_bytes
+            is_empty = is_empty and cached.found_bytes == 0
 
     def is_satisfied(self) -> bool:
         """Say whether the answer need not wait: enough bytes, or something to tell at once."""
-        size_bytes = 0
-        for wanted in self.wanted:
-            if wanted.partition is None or wanted.found.diverging_epoch is not None:
-                return True
-            size_bytes += wanted.size_bytes
-        return size_bytes >= min(self._request.min_bytes, self._bytes_max)
+        due = self._session.due
+        return (
+            any(cached.is_urgent for cached in due)
+            or sum(cached.found_bytes for cached in due) >= self._bytes_min
+        )
 
-    async def wait(self) -> FetchResponse:
-        """Answer once satisfied, or with what there is when the time is over."""
-        served = {w.partition: w for w in self.wanted if w.partition is not None}
-        with (
-            watching(served, uncommitted=self._is_follower) as poll,
-            trio.move_on_after(self._request.max_wait_ms / 1000),
-        ):
-            for partition, wanted in served.items():
-                # What came between the first look and this line would be missed otherwise.
-                if self._end_of(partition) != wanted.seen_end or not partition.is_leader:
-                    poll.notice(partition)
-            while not self.is_satisfied():
-                changed = await poll.wait_changed()
-                self.read([served[partition] for partition in changed])
-        return self.response
+    def watch(self) -> None:
+        """Have what is due reported with its next news."""
+        for cached in self._session.due:
+            if cached.partition is not None:
+                self._session.watch.add(cached.partition, cached)
+
+    async def wait(self) -> None:
+        """Return once satisfied, or when there is no more to wait for."""
+        while not (self._is_over or self.is_satisfied()):
+            await self._session.watch.wait()
+            if not self._is_over:
+                self._take_news()
+                self.watch()
+
+    @property
+    def _is_superseded(self) -> bool:
+        """Whether the session's next request has come before this one was answered."""
+        return self._session.epoch != self._epoch
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether the session went on without this request, or was ended."""
+        return self._is_superseded or self._was_kept is not (self._session in self._sessions)
+
+    def _take_news(self) -> None:
+        self._read(self._session.take_news())
+
+    def answer(self) -> FetchResponse:
+        """Put together what is news to the reader; all that it asked for where it asked in full."""
+        session = self._session
+        if self._is_superseded:
+            return FetchResponse(
+                error_code=ErrorCode.INVALID_FETCH_SESSION_EPOCH, session_id=session.id
+            )
+        self._take_news()
+        if self._wants_session:
+            self._sessions.admit(session, now=trio.current_time())
+        topics: dict[str | bytes, FetchableTopicResponse] = {}
+        for cached in tuple(session.due):
+            self._reader.count(cached)
+            is_news = session.settle(cached, at_end=self._reader.is_at_end(cached))
+            if is_news or self._is_full:
+                assert cached.found is not None, "all that is due was looked at"
+                key = cached.topic_id if session.uses_topic_ids else cached.topic
+                if key not in topics:
+                    topics[key] = FetchableTopicResponse(cached.topic, cached.topic_id)
+                topics[key].partitions.append(cached.found)
+            cached.found = None
+        kept_id = session.id if session in self._sessions else NO_SESSION
+        return FetchResponse(session_id=kept_id, responses=list(topics.values()))
+
+    def close(self) -> None:
+        """Let go of what is held for this request alone."""
+        if self._session not in self._sessions:
+            self._session.watch.close()
+        if not self._is_superseded:
+            for cached in self._session.due:
+                cached.found = None  # it may keep a file open
 
 
 def refuse(_request: FetchRequest, code: ErrorCode, _message: str) -> FetchResponse:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.groups.errors import UnknownMember
+from broker.groups.living import heartbeat
 from broker.groups.waiting import Deferred
 from protocol.api.heartbeat import HeartbeatResponse
 
@@ -39,7 +40,8 @@ class HeartbeatHandler:
 def _note(request: HeartbeatRequest, hosted: HostedGroup | None) -> HeartbeatResponse:
     if hosted is None:
         raise UnknownMember(request.member_id)
-    hosted.group.heartbeat(
+    heartbeat(
+        hosted.group,
         request.member_id,
         request.group_instance_id,
         request.generation_id,

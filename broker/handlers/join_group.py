@@ -6,15 +6,16 @@ Must never know: when that is. Source: KIP-345, KIP-394, KIP-559, KIP-800, KIP-8
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from broker.groups.errors import MemberIdRequired
+from broker.groups.errors import MemberIdRequired, UnknownMember
 from broker.groups.member import Joined, Joining
 from broker.groups.waiting import settled
 from broker.handlers.client_host import client_host
 from protocol.api.join_group import JoinGroupResponse, JoinGroupResponseMember
+from protocol.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 REBALANCE_TIMEOUT_SINCE = 1
 MEMBER_IDS_SINCE = 4
+NO_PROTOCOL_SINCE = 7
 SKIPPING_SINCE = 9
 
 
@@ -43,24 +45,35 @@ class JoinGroupHandler:
     ) -> Coroutine[Any, Any, JoinGroupResponse]:
         """Answer once the group's next generation is complete, or at once where none is needed."""
         act = partial(_begin, _read(request, context))
-        return _finish(self._groups.enter(request.group_id, act, create=True))
+        # Who has a member id has a group; where that is gone it starts over without one.
+        outcome: _Begun
+        try:
+            outcome = self._groups.enter(request.group_id, act, create=not request.member_id)
+        except RequestError as error:
+            outcome = error
+        return _finish(request, outcome, version=context.api_version)
 
 
-def _begin(joining: Joining, hosted: HostedGroup | None) -> WaitingReply | JoinGroupResponse:
-    assert hosted is not None, "it is made where there is none"
+_Begun: TypeAlias = "WaitingReply | Deferred[WaitingReply] | RequestError"
+
+
+def _begin(joining: Joining, hosted: HostedGroup | None) -> WaitingReply:
+    if hosted is None:
+        raise UnknownMember(joining.member_id)
+    return hosted.join(joining, now=trio.current_time())
+
+
+async def _finish(request: JoinGroupRequest, outcome: _Begun, *, version: int) -> JoinGroupResponse:
     try:
-        return hosted.join(joining, now=trio.current_time())
-    except MemberIdRequired as error:
-        return JoinGroupResponse(error_code=error.code, protocol_name="", member_id=error.member_id)
-
-
-async def _finish(
-    outcome: WaitingReply | JoinGroupResponse | Deferred[WaitingReply | JoinGroupResponse],
-) -> JoinGroupResponse:
-    reply: WaitingReply | JoinGroupResponse = await settled(outcome)
-    if isinstance(reply, JoinGroupResponse):
-        return reply
-    joined = await reply.wait()
+        if isinstance(outcome, RequestError):
+            raise outcome
+        joined = await (await settled(outcome)).wait()
+    except RequestError as error:
+        response = refuse(request, error.code, str(error))
+        response.protocol_name = None if version >= NO_PROTOCOL_SINCE else ""
+        if isinstance(error, MemberIdRequired):
+            response.member_id = error.member_id
+        return response
     assert isinstance(joined, Joined), "a join is answered with a generation"
     return JoinGroupResponse(
         generation_id=joined.generation_id,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.groups.errors import IllegalGeneration
+from broker.groups.errors import GroupUnknown, IllegalGeneration
+from broker.groups.living import check_commit
 from broker.groups.waiting import settled
 from coordinator.groups.change import TopicChange
 from coordinator.groups.image import CommittedOffset
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitRequestPartition
+
+GROUP_UNKNOWN_SINCE: Final = 9
 
 COMMIT_TIMEOUT_S: Final = 5.0
 """As Kafka's offsets.commit.timeout.ms; a client that is told so tries again."""
@@ -55,79 +58,93 @@ class OffsetCommitHandler:
         self._metadata_bytes_max = metadata_bytes_max
 
     def __call__(
-        self, request: OffsetCommitRequest, _context: RequestContext
+        self, request: OffsetCommitRequest, context: RequestContext
     ) -> Coroutine[Any, Any, OffsetCommitResponse]:
         """Answer partition by partition, once all that can be kept is durable."""
         response = refuse(request, ErrorCode.NONE, "")
-        changes = self._read(request, response)
-        # Only who is no member may write to a group that is not there.
-        create = request.generation_id_or_member_epoch < 0
-        outcome = self._groups.enter(
-            request.group_id, partial(_begin, request, changes), create=create
-        )
+        # Only who is no member may write to a group that is not there, and only if there is cause.
+        create = request.generation_id_or_member_epoch < 0 and self._has_known_topic(request)
+        begin = partial(self._begin, request, response, version=context.api_version)
+        outcome = self._groups.enter(request.group_id, begin, create=create)
         return _finish(request, response, outcome)
+
+    def _begin(
+        self,
+        request: OffsetCommitRequest,
+        response: OffsetCommitResponse,
+        hosted: HostedGroup | None,
+        *,
+        version: int,
+    ) -> Write | None:
+        generation_id = request.generation_id_or_member_epoch
+        changes = self._read(request, response)
+        if hosted is None and generation_id < 0:
+            return None
+        if hosted is None and version >= GROUP_UNKNOWN_SINCE:
+            raise GroupUnknown(f"there is no group {request.group_id!r}: join it again")
+        if hosted is None:
+            raise IllegalGeneration(told=generation_id, current=-1)
+        check_commit(
+            hosted.group,
+            request.member_id,
+            request.group_instance_id,
+            generation_id,
+            now=trio.current_time(),
+        )
+        return hosted.write_offsets(changes)
+
+    def _has_known_topic(self, request: OffsetCommitRequest) -> bool:
+        return any(topic.name in self._cluster().topics for topic in request.topics)
 
     def _read(
         self, request: OffsetCommitRequest, response: OffsetCommitResponse
     ) -> dict[str, TopicChange]:
-        """Give what can be kept; why the rest cannot goes into the response."""
+        """Give what can be kept; why the rest cannot goes into the response.
+
+        Not before the group is at hand: this broker then knows every topic of its offsets.
+        """
         now_ms = self._wall_ms()
-        changes = {}
+        known = self._cluster().topics
+        kept: dict[str, dict[int, CommittedOffset | None]] = {}
         for topic, answer in zip(request.topics, response.topics, strict=True):
-            state = self._cluster().topics.get(topic.name)
-            kept: dict[int, CommittedOffset | None] = {}
+            count = len(known[topic.name].partitions) if topic.name in known else 0
             for asked, told in zip(topic.partitions, answer.partitions, strict=True):
-                count = len(state.partitions) if state is not None else 0
                 told.error_code = self._check(asked, partition_count=count)
                 if told.error_code == ErrorCode.NONE:
-                    kept[asked.partition_index] = CommittedOffset(
+                    kept.setdefault(topic.name, {})[asked.partition_index] = CommittedOffset(
                         asked.committed_offset,
                         asked.committed_leader_epoch,
                         asked.committed_metadata or "",
                         now_ms,
                     )
-            if state is not None and kept:
-                changes[topic.name] = TopicChange(state.topic_id, kept)
-        return changes
+        return {name: TopicChange(known[name].topic_id, each) for name, each in kept.items()}
 
     def _check(self, asked: OffsetCommitRequestPartition, *, partition_count: int) -> ErrorCode:
         if not 0 <= asked.partition_index < partition_count:
             return ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-        if len((asked.committed_metadata or "").encode()) > self._metadata_bytes_max:
+        metadata = asked.committed_metadata
+        if metadata and len(metadata.encode()) > self._metadata_bytes_max:
             return ErrorCode.OFFSET_METADATA_TOO_LARGE
         if asked.committed_offset < 0:
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         return ErrorCode.NONE
 
 
-def _begin(
-    request: OffsetCommitRequest, changes: dict[str, TopicChange], hosted: HostedGroup | None
-) -> Write:
-    if hosted is None:
-        raise IllegalGeneration(told=request.generation_id_or_member_epoch, current=-1)
-    hosted.group.check_commit(
-        request.member_id,
-        request.group_instance_id,
-        request.generation_id_or_member_epoch,
-        now=trio.current_time(),
-    )
-    return hosted.write_offsets(changes)
-
-
 async def _finish(
     request: OffsetCommitRequest,
     response: OffsetCommitResponse,
-    outcome: Write | Deferred[Write],
+    outcome: Write | Deferred[Write | None] | None,
 ) -> OffsetCommitResponse:
-    with trio.move_on_after(COMMIT_TIMEOUT_S):
-        try:
-            await (await settled(outcome)).wait()
-        except TooLarge:
-            return refuse(request, ErrorCode.INVALID_COMMIT_OFFSET_SIZE, "")
-        except CoordinationError as error:
-            raise RequestError.of(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error)) from error
-        return response
-    return refuse(request, ErrorCode.COORDINATOR_NOT_AVAILABLE, "")
+    # No timeout, which would cost as much as all the rest: the end of the session ends the wait.
+    try:
+        write = await settled(outcome)
+        if write is not None:
+            await write.wait()
+    except TooLarge:
+        return refuse(request, ErrorCode.INVALID_COMMIT_OFFSET_SIZE, "")
+    except CoordinationError as error:
+        raise RequestError.of(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error)) from error
+    return response
 
 
 def refuse(request: OffsetCommitRequest, code: ErrorCode, _message: str) -> OffsetCommitResponse:

@@ -21,10 +21,11 @@ from protocol.api.offset_delete import (
     OffsetDeleteResponsePartition,
     OffsetDeleteResponseTopic,
 )
+from protocol.consumer_protocol import PROTOCOL_TYPE
 from protocol.errors import CoordinationError, ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Coroutine
+    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from broker.dispatch import RequestContext
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_delete import OffsetDeleteRequest
 
 
@@ -59,30 +60,37 @@ class OffsetDeleteHandler:
     ) -> Write:
         if hosted is None:
             raise GroupUnknown(f"there is no group {request.group_id!r}")
-        in_use = _topics_in_use(hosted)
-        changes = {}
+        is_in_use = _subscription(hosted)
+        doomed: dict[str, dict[int, None]] = {}
         for topic in response.topics:
             state = self._cluster().topics.get(topic.name)
-            kept = hosted.offsets.get(topic.name)
             for partition in topic.partitions:
                 if state is None or not 0 <= partition.partition_index < len(state.partitions):
                     partition.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-                elif topic.name in in_use:
+                elif is_in_use(topic.name):
                     partition.error_code = ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC
-            doomed = [p.partition_index for p in topic.partitions if not p.error_code]
-            if kept is not None and doomed:
-                changes[topic.name] = TopicChange(kept.topic_id, dict.fromkeys(doomed))
-        return hosted.write_offsets(changes)
+                elif topic.name in hosted.offsets:
+                    doomed.setdefault(topic.name, {})[partition.partition_index] = None
+        return hosted.write_offsets(
+            {
+                name: TopicChange(hosted.offsets[name].topic_id, indexes)
+                for name, indexes in doomed.items()
+            }
+        )
 
 
-def _topics_in_use(hosted: HostedGroup) -> Collection[str]:
-    """Name the topics that members read. Raises: GroupNotEmpty where that cannot be known."""
-    if hosted.group.state is State.EMPTY:
-        return ()
-    subscribed = subscribed_topics(hosted.group)
-    if subscribed is None:
-        raise GroupNotEmpty(f"group {hosted.group.group_id!r} has members: stop them first")
-    return subscribed
+def _subscription(hosted: HostedGroup) -> Callable[[str], bool]:
+    """Give what says whether members read a topic. Raises: GroupNotEmpty.
+
+    What cannot be understood of consumers, or not yet, may be any topic.
+    """
+    group = hosted.group
+    if group.state is State.EMPTY:
+        return lambda _topic: False
+    if group.protocol_type != PROTOCOL_TYPE:
+        raise GroupNotEmpty(f"group {group.group_id!r} has members: stop them first")
+    subscribed = subscribed_topics(group)
+    return lambda topic: subscribed is None or topic in subscribed
 
 
 async def _finish(

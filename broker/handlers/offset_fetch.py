@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import trio
 
+from broker.groups.incarnations import is_current
 from broker.groups.waiting import settled
 from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
 from protocol.api.offset_fetch import (
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
     from coordinator.groups.image import CommittedOffset, TopicOffsets
-    from coordinator.groups.writer import Write
+    from coordinator.groups.queue import Write
     from protocol.api.offset_fetch import (
         OffsetFetchRequest,
         OffsetFetchRequestTopic,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 SEVERAL_SINCE = 8
 GROUP_ERRORS_SINCE = 2
 NOTHING_COMMITTED = -1
+TRY_AGAIN = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+"""Of the codes that say so the one that older clients too understand here."""
 
 
 class _Settling(NamedTuple):
@@ -87,7 +90,7 @@ class OffsetFetchHandler:
     async def _answer_for_one(
         self, topics: Sequence[AskedTopic] | None, outcome: _Begun, *, version: int
     ) -> OffsetFetchResponse:
-        found = await self._find(topics, outcome)
+        found = await self._find(topics, outcome, give_up_at=_give_up_at())
         partition_code = found.code if version < GROUP_ERRORS_SINCE else ErrorCode.NONE
         return OffsetFetchResponse(
             error_code=found.code,
@@ -107,8 +110,9 @@ class OffsetFetchHandler:
         self, begins: Iterable[tuple[str, Sequence[AskedTopic] | None, _Begun]]
     ) -> OffsetFetchResponse:
         response = OffsetFetchResponse()
+        give_up_at = _give_up_at()
         for group_id, topics, outcome in begins:
-            found = await self._find(topics, outcome)
+            found = await self._find(topics, outcome, give_up_at=give_up_at)
             answer = OffsetFetchResponseGroup(group_id, error_code=found.code)
             response.groups.append(answer)
             for name, partitions in found.topics:
@@ -118,22 +122,26 @@ class OffsetFetchHandler:
                 answer.topics.append(OffsetFetchResponseTopics(name, told))
         return response
 
-    async def _find(self, topics: Sequence[AskedTopic] | None, outcome: _Begun) -> _Found:
-        code = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
-        with trio.move_on_after(COMMIT_TIMEOUT_S):
+    async def _find(
+        self, topics: Sequence[AskedTopic] | None, outcome: _Begun, *, give_up_at: float
+    ) -> _Found:
+        code = TRY_AGAIN
+        with trio.move_on_at(give_up_at):
             try:
                 return self._look_up(topics, await _durable_offsets(outcome))
             except RequestError as error:
-                code = error.code
+                unavailable = error.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
+                code = TRY_AGAIN if unavailable else error.code
             except CoordinationError:
-                code = ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+                code = TRY_AGAIN
         nothing = [(t.name, [(p, None) for p in t.partition_indexes]) for t in topics or ()]
         return _Found(nothing, code)
 
     def _look_up(
         self, topics: Sequence[AskedTopic] | None, offsets: Mapping[str, TopicOffsets]
     ) -> _Found:
-        known = {name: kept for name, kept in offsets.items() if self._is_current(name, kept)}
+        cluster = self._cluster()
+        known = {name: kept for name, kept in offsets.items() if is_current(cluster, name, kept)}
         if topics is None:
             return _Found([(name, list(kept.partitions.items())) for name, kept in known.items()])
         found = []
@@ -144,13 +152,12 @@ class OffsetFetchHandler:
             )
         return _Found(found)
 
-    def _is_current(self, name: str, kept: TopicOffsets) -> bool:
-        """Say whether offsets are not those of an earlier topic of the same name."""
-        topic = self._cluster().topics.get(name)
-        return topic is None or topic.topic_id == kept.topic_id
-
 
 _Begun: TypeAlias = "_Settling | RequestError | Deferred[_Settling | None] | None"
+
+
+def _give_up_at() -> float:
+    return trio.current_time() + COMMIT_TIMEOUT_S
 
 
 def _settle(hosted: HostedGroup | None) -> _Settling | None:

@@ -1,6 +1,6 @@
 """SyncGroup: the leader brings the assignment, every member gets its own once that is stored.
 
-Must never know: what an assignment says.
+Must never know: what an assignment says. Source: KIP-345, KIP-559.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from broker.groups.errors import UnknownMember
-from broker.groups.member import Synced
+from broker.groups.errors import InconsistentProtocol, UnknownMember
+from broker.groups.member import Synced, Syncing
 from broker.groups.waiting import settled
 from protocol.api.sync_group import SyncGroupResponse
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from protocol.api.sync_group import SyncGroupRequest
     from protocol.errors import ErrorCode
 
+PROTOCOL_SINCE = 5
+
 
 class SyncGroupHandler:
     """Hands assignments out."""
@@ -34,23 +36,29 @@ class SyncGroupHandler:
         self._groups = groups
 
     def __call__(
-        self, request: SyncGroupRequest, _context: RequestContext
+        self, request: SyncGroupRequest, context: RequestContext
     ) -> Coroutine[Any, Any, SyncGroupResponse]:
         """Answer once the leader's assignment is stored."""
+        if context.api_version >= PROTOCOL_SINCE and None in (
+            request.protocol_type,
+            request.protocol_name,
+        ):
+            raise InconsistentProtocol("protocol type and name have to be told since version 5")
         return _finish(self._groups.enter(request.group_id, partial(_begin, request)))
 
 
 def _begin(request: SyncGroupRequest, hosted: HostedGroup | None) -> WaitingReply:
     if hosted is None:
         raise UnknownMember(request.member_id)
-    hosted.group.require_protocol(request.protocol_type, request.protocol_name)
-    return hosted.sync(
+    syncing = Syncing(
         request.member_id,
         request.group_instance_id,
         request.generation_id,
         {each.member_id: each.assignment for each in request.assignments},
-        now=trio.current_time(),
+        request.protocol_type,
+        request.protocol_name,
     )
+    return hosted.sync(syncing, now=trio.current_time())
 
 
 async def _finish(outcome: WaitingReply | Deferred[WaitingReply]) -> SyncGroupResponse:

@@ -162,6 +162,18 @@ class Log:
         """
         return self._state.epochs.end_offset_for(epoch, log_end_offset=self.log_end_offset)
 
+    def diverges(self, fetch_offset: int, last_fetched_epoch: int) -> tuple[int, int] | None:
+        """Tell where a reader's log parts from this one, as (epoch, end offset); None: nowhere.
+
+        Source: KIP-595.
+        """
+        if last_fetched_epoch < 0:
+            return None
+        epoch, end_offset = self.end_offset_for_epoch(last_fetched_epoch)
+        if epoch == last_fetched_epoch and end_offset >= fetch_offset:
+            return None
+        return epoch, end_offset
+
     def start_epoch(self, epoch: int) -> None:
         """Note that a leader begins its epoch at the log's end. Raises: StorageError."""
         with self._state.guarded():

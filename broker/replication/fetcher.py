@@ -1,8 +1,10 @@
 """A follower's loop: fetch from one leader what it has and we lack, make it durable, ask again.
 
-The offset of a fetch is the acknowledgement: all below it is on our stable storage. Must never
-know: who leads what (it is told), the coordinator, requests of clients.
-Source: KIP-101, KIP-320, KIP-595 (diverging epochs), KIP-903 (broker epoch in fetches).
+The offset of a fetch is the acknowledgement: all below it is on our stable storage. A fetch names
+only what has changed since the one before; for all else the leader counts on what it was told.
+Must never know: who leads what (it is told), the coordinator, requests of clients.
+Source: KIP-73 (throttles), KIP-101, KIP-107 (log starts), KIP-227 (sessions), KIP-320, KIP-595
+(diverging epochs), KIP-903 (broker epochs).
 """
 
 from __future__ import annotations
@@ -17,15 +19,17 @@ import trio
 from broker.errors import PeerUnknown
 from broker.replication.reconcile import reconcile
 from client.errors import ConnectionBroken
-from protocol.api.fetch import FetchPartition, FetchRequest, FetchTopic, ReplicaState
+from client.fetch_session import SESSION_ENDED, FetchedTopic, FetchSessionHandler
+from protocol.api.fetch import FetchPartition, FetchRequest, ReplicaState
 from protocol.errors import ErrorCode, RequestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractAsyncContextManager
 
     from broker.config import ReplicationConfig
     from broker.partition import Partition
+    from broker.replication.throttle import Throttle
     from client.connection import Connection
     from protocol.api.fetch import FetchResponse, PartitionData
     from protocol.api.offset_for_leader_epoch import (
@@ -40,29 +44,47 @@ OFFSET_FOR_LEADER_EPOCH_VERSION = 4
 ANSWER_GRACE_S = 5.0
 FIRST_PAUSE_S = 0.02
 
+Key = tuple[bytes, int]
+
 
 @dataclass(slots=True)
 class Followed:
-    """A partition that follows this fetcher's leader, and its part of the next request."""
+    """A partition that follows this fetcher's leader under one leader epoch."""
 
     partition: Partition
     leader_epoch: int
-    asked: FetchPartition
+    asked_offset: int = -1
+    """The offset that the leader was told last: our acknowledgement."""
     pause_s: float = 0.0
     paused_until: float = 0.0
+
+    @property
+    def key(self) -> Key:
+        """Topic id and number, as requests and answers name it."""
+        return self.partition.topic_id, self.partition.index
 
     @property
     def may_be_fetched(self) -> bool:
         """Whether the log agrees with the leader's, and is durable: a fetch says both."""
         partition = self.partition
-        return not partition.needs_reconciling and (
-            partition.durable.value >= partition.log.log_end_offset
+        return (
+            partition.follows(self.leader_epoch)
+            and not partition.needs_reconciling
+            and partition.durable.value >= partition.log.log_end_offset
         )
 
-    def pause(self, *, longest_s: float) -> None:
-        """Leave the partition out for a while, longer with every time."""
-        self.pause_s = min(max(FIRST_PAUSE_S, self.pause_s * 2), longest_s)
-        self.paused_until = trio.current_time() + self.pause_s
+    def asked(self, *, bytes_max: int) -> FetchPartition:
+        """Say what is to be fetched next, and acknowledge all before."""
+        log = self.partition.log
+        self.asked_offset = log.log_end_offset
+        return FetchPartition(
+            partition=self.partition.index,
+            current_leader_epoch=self.leader_epoch,
+            fetch_offset=self.asked_offset,
+            last_fetched_epoch=log.latest_epoch,
+            log_start_offset=self.partition.noted_log_start,
+            partition_max_bytes=bytes_max,
+        )
 
 
 class LeaderFetcher:
@@ -83,25 +105,61 @@ class LeaderFetcher:
         self._connect = connect
         self._config = config
         self._longest_pause_s = config.replica_fetch_backoff_ms / 1000
-        self._followed: dict[tuple[bytes, int], Followed] = {}
+        self._followed: dict[Key, Followed] = {}
+        self._touched: dict[Key, Followed] = {}
+        """Those that the next request may have to name: all else is as the leader was told."""
+        self._paused: dict[Key, Followed] = {}
+        self._fetched: dict[Key, Followed] = {}
+        """Those that the leader was asked for."""
+        self._session = FetchSessionHandler()
         self._round = trio.CancelScope()
         self._changed = trio.Event()
 
     def follow(self, partition: Partition) -> None:
         """Begin to fetch a partition under its present leader epoch."""
-        self._followed[partition.topic_id, partition.index] = Followed(
-            partition=partition,
-            leader_epoch=partition.leader_epoch,
-            asked=FetchPartition(
-                partition=partition.index,
-                partition_max_bytes=self._config.replica_fetch_max_bytes,
-            ),
-        )
+        self.forget(partition)
+        followed = Followed(partition=partition, leader_epoch=partition.leader_epoch)
+        self._followed[followed.key] = self._touched[followed.key] = followed
         self._interrupt()
 
     def forget(self, partition: Partition) -> bool:
         """Stop to fetch a partition. Returns: whether it was fetched here."""
-        return self._followed.pop((partition.topic_id, partition.index), None) is not None
+        followed = self._followed.pop((partition.topic_id, partition.index), None)
+        if followed is not None:
+            self._touched.pop(followed.key, None)
+            self._paused.pop(followed.key, None)
+            self._leave_out(followed)
+        return followed is not None
+
+    def touch(self, partition: Partition) -> None:
+        """Tell the leader anew how far a partition has come, with the next request to be sent."""
+        followed = self._followed.get((partition.topic_id, partition.index))
+        if followed is not None and followed.key not in self._paused:
+            self._touched[followed.key] = followed
+
+    def _leave_out(self, followed: Followed) -> None:
+        """Have the leader count on nothing of a partition any more."""
+        topic_id, index = followed.key
+        self._session.forget(FetchedTopic("", topic_id), index)
+        self._fetched.pop(followed.key, None)
+
+    def _pause(self, followed: Followed) -> None:
+        """Leave a partition out for a while, longer with every time."""
+        followed.pause_s = min(max(FIRST_PAUSE_S, followed.pause_s * 2), self._longest_pause_s)
+        self._pause_until(followed, trio.current_time() + followed.pause_s)
+
+    def _pause_until(self, followed: Followed, end: float) -> None:
+        followed.paused_until = end
+        if self._followed.get(followed.key) is followed:
+            self._touched.pop(followed.key, None)
+            self._paused[followed.key] = followed
+            self._leave_out(followed)
+
+    def _end_pauses(self) -> None:
+        now = trio.current_time()
+        for followed in [f for f in self._paused.values() if f.paused_until <= now]:
+            del self._paused[followed.key]
+            self._touched[followed.key] = followed
 
     def _interrupt(self) -> None:
         # Answers come in order: a new request would wait behind the long poll under way. A new
@@ -124,29 +182,37 @@ class LeaderFetcher:
                     log_events.info(
                         "leader_unreachable", leader_id=self.leader_id, error=str(error)
                     )
+            self._session.lost()  # an answer may have been lost, and what it told with it
             if not self._changed.is_set():
                 with trio.move_on_after(FIRST_PAUSE_S * 5):
                     await self._changed.wait()
 
     async def _fetch_until_interrupted(self, connection: Connection) -> None:
         while self._followed:
+            self._end_pauses()
+            self._hold_back()
             await self._reconcile(connection)
-            await _wait_durable(self._ready())
-            # Meanwhile one may have got another leader, and lost its claim to be durable.
-            asked = [followed for followed in self._ready() if followed.may_be_fetched]
-            if asked:
-                await self._fetch(connection, asked)
-            elif self._followed:
-                await trio.sleep_until(min(f.paused_until for f in self._followed.values()))
+            await _wait_durable(self._touched.values())
+            self._acknowledge()
+            if len(self._session):
+                await self._fetch(connection)
+            elif self._paused:
+                await trio.sleep_until(min(f.paused_until for f in self._paused.values()))
+            else:
+                await trio.lowlevel.checkpoint()  # what was touched is no longer followed
 
-    async def _fetch(self, connection: Connection, asked: Sequence[Followed]) -> None:
-        wait_s = self._wait_s()
-        response = await connection.call(
-            self._request(asked, wait_s=wait_s),
-            version=FETCH_VERSION,
-            timeout_s=wait_s + ANSWER_GRACE_S,
-        )
-        self._take(response, asked)
+    def _hold_back(self) -> None:
+        """Leave out whatever a throttle holds back, for as long as it does."""
+        now = trio.current_time()
+        for followed in tuple(self._touched.values()):
+            throttle = self._throttle_of(followed.partition)
+            wait_s = throttle.wait_s(now=now) if throttle is not None else 0.0
+            if now + wait_s > now:
+                self._pause_until(followed, now + wait_s)
+
+    def _throttle_of(self, partition: Partition) -> Throttle | None:
+        """Give what holds us back: only while we are out of sync."""
+        return None if self._broker_id in partition.isr else partition.throttles.follower
 
     async def _reconcile(self, connection: Connection) -> None:
         async def ask(question: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse:
@@ -155,70 +221,89 @@ class LeaderFetcher:
             )
             return answer
 
-        due = [f for f in self._ready() if f.partition.needs_reconciling]
+        due = [f for f in self._touched.values() if f.partition.needs_reconciling]
         if not due:
             return
+        for followed in due:
+            self._leave_out(followed)
         refused = await reconcile([f.partition for f in due], broker_id=self._broker_id, ask=ask)
         for followed in due:
             if followed.partition in refused:
-                followed.pause(longest_s=self._longest_pause_s)
+                self._pause(followed)
 
-    def _ready(self) -> list[Followed]:
-        now = trio.current_time()
-        gone = [k for k, f in self._followed.items() if not f.partition.follows(f.leader_epoch)]
-        for key in gone:
-            del self._followed[key]
-        return [f for f in self._followed.values() if f.paused_until <= now]
+    def _acknowledge(self) -> None:
+        """Take into the next request what was touched, and is durable and agreed on by now."""
+        for key, followed in tuple(self._touched.items()):
+            if followed.may_be_fetched:
+                if self._throttle_of(followed.partition) is None:
+                    del self._touched[key]  # a throttle is looked at before each request
+                self._fetched[key] = followed
+                bytes_max = self._bytes_wanted(followed.partition)
+                self._session.want(FetchedTopic("", key[0]), followed.asked(bytes_max=bytes_max))
+            else:
+                self._leave_out(followed)
+                if not followed.partition.follows(followed.leader_epoch):
+                    self.forget(followed.partition)
+
+    def _bytes_wanted(self, partition: Partition) -> int:
+        at_most = self._config.replica_fetch_max_bytes
+        throttle = self._throttle_of(partition)
+        if throttle is None:
+            return at_most
+        # Where there is no room left meanwhile a batch is asked for all the same, and counted.
+        return max(throttle.room(now=trio.current_time(), at_most=at_most), 1)
+
+    async def _fetch(self, connection: Connection) -> None:
+        wait_s = self._wait_s()
+        response = await connection.call(
+            self._request(wait_s=wait_s),
+            version=FETCH_VERSION,
+            timeout_s=wait_s + ANSWER_GRACE_S,
+        )
+        self._session.answered(response)
+        self._take(response)
 
     def _wait_s(self) -> float:
         """Give how long the leader may wait: not past the pause of a partition left out."""
         now = trio.current_time()
-        pauses = (f.paused_until - now for f in self._followed.values() if f.paused_until > now)
+        pauses = (f.paused_until - now for f in self._paused.values())
         return min([self._config.replica_fetch_wait_max_ms / 1000, *pauses])
 
-    def _request(self, to_ask: Iterable[Followed], *, wait_s: float) -> FetchRequest:
-        topics: dict[bytes, FetchTopic] = {}
-        for followed in to_ask:
-            partition, asked = followed.partition, followed.asked
-            asked.current_leader_epoch = followed.leader_epoch
-            asked.fetch_offset = partition.log.log_end_offset
-            asked.last_fetched_epoch = partition.log.latest_epoch
-            asked.log_start_offset = partition.noted_log_start
-            topic = topics.get(partition.topic_id)
-            if topic is None:
-                topic = topics[partition.topic_id] = FetchTopic(topic_id=partition.topic_id)
-            topic.partitions.append(asked)
-        return FetchRequest(
+    def _request(self, *, wait_s: float) -> FetchRequest:
+        request = FetchRequest(
             replica_state=ReplicaState(
                 replica_id=self._broker_id, replica_epoch=self._broker_epoch()
             ),
-            max_wait_ms=ceil(wait_s * 1000),  # a wait of 0 would ask again and again
+            max_wait_ms=max(1, ceil(wait_s * 1000)),  # 0 would ask again and again
             min_bytes=1,
             max_bytes=self._config.replica_fetch_response_max_bytes,
-            session_id=0,
-            session_epoch=-1,
-            topics=list(topics.values()),
         )
+        self._session.name(request)
+        return request
 
-    def _take(self, response: FetchResponse, asked: Iterable[Followed]) -> None:
-        if response.error_code != ErrorCode.NONE:
-            for followed in asked:
-                followed.pause(longest_s=self._longest_pause_s)
+    def _take(self, response: FetchResponse) -> None:
+        if response.error_code in SESSION_ENDED:
             return
-        # Not what is followed now: that may be the same partition under a later leader epoch.
-        by_key = {(f.partition.topic_id, f.partition.index): f for f in asked}
+        if response.error_code != ErrorCode.NONE:
+            for followed in tuple(self._fetched.values()):
+                self._pause(followed)
+            return
         for topic in response.responses:
             for data in topic.partitions:
-                found = by_key.get((topic.topic_id, data.partition_index))
+                # Not what is followed now: that may be the same one under a later leader epoch.
+                found = self._fetched.get((topic.topic_id, data.partition_index))
                 if found is not None:
                     self._take_partition(found, data)
 
     def _take_partition(self, followed: Followed, data: PartitionData) -> None:
         """Append what came for one partition."""
         partition = followed.partition
-        asked_offset = followed.asked.fetch_offset
+        self._touched[followed.key] = followed
+        throttle = self._throttle_of(partition)
+        if throttle is not None:
+            throttle.count(len(data.records or b""), now=trio.current_time())
         if not partition.follows(followed.leader_epoch) or (
-            partition.log.log_end_offset != asked_offset
+            partition.log.log_end_offset != followed.asked_offset
         ):
             return
         try:
@@ -226,10 +311,10 @@ class LeaderFetcher:
         except RequestError as error:
             # A batch that came damaged: what we hold is good, ask again.
             log_events.warning("fetched_batch_refused", partition=partition.name, error=str(error))
-            followed.pause(longest_s=self._longest_pause_s)
+            self._pause(followed)
         except StorageError as error:
             log_events.warning("follower_cannot_write", partition=partition.name, error=str(error))
-            followed.pause(longest_s=self._longest_pause_s)
+            self._pause(followed)
 
     def _obey(self, followed: Followed, data: PartitionData) -> None:
         partition = followed.partition
@@ -239,10 +324,10 @@ class LeaderFetcher:
                 partition.restart_log(data.log_start_offset)
             else:
                 partition.needs_reconciling = True
-                followed.pause(longest_s=self._longest_pause_s)
+                self._pause(followed)
             return
         if data.error_code != ErrorCode.NONE:
-            followed.pause(longest_s=self._longest_pause_s)
+            self._pause(followed)
             return
         if data.diverging_epoch is not None:
             partition.needs_reconciling = True
@@ -256,10 +341,12 @@ class LeaderFetcher:
         followed.pause_s = 0.0
 
 
-async def _wait_durable(ready: Iterable[Followed]) -> None:
+async def _wait_durable(touched: Iterable[Followed]) -> None:
     """Wait until all that was appended is durable: the next fetch says that it is."""
-    for followed in ready:
+    for followed in tuple(touched):
         partition = followed.partition
+        if partition.needs_reconciling:
+            continue
         try:
             await partition.durable.wait_reached(partition.log.log_end_offset)
         except RequestError:

@@ -41,6 +41,12 @@ class Fetchers:
             if fetcher.forget(partition):
                 return
 
+    def touch(self, partition: Partition) -> None:
+        """Have the leader told anew how far a partition has come, if it is fetched."""
+        fetcher = self._fetchers.get(partition.leader_id)
+        if fetcher is not None:
+            fetcher.touch(partition)
+
     async def run(self) -> None:
         """Run every fetcher; one without partitions sleeps."""
         async with trio.open_nursery() as nursery:

@@ -44,6 +44,11 @@ class FollowerProgress:
         self._previous_fetch_at = now
         self._previous_log_end = log_end_offset
 
+    def was_caught_up(self, at: float) -> None:
+        """Note fetches from the same offset, the leader's log end, the last of them `at`."""
+        self.caught_up_at = max(self.caught_up_at, at)
+        self._previous_fetch_at = max(self._previous_fetch_at, at)
+
 
 @dataclass(slots=True)
 class Progress:

@@ -28,7 +28,7 @@ def weigh_claims(held: Mapping[str, Held]) -> Claims:
     """Sort out who holds what. Several owners mean that nobody can tell which of them is right."""
     claims = Claims()
     latest: dict[TopicPartition, int] = {}
-    for member_id, claim in sorted(held.items(), key=lambda item: -item[1].generation_id):
+    for member_id, claim in sorted(held.items(), key=lambda it: (-it[1].generation_id, it[0])):
         for place in claim.partitions:
             if latest.setdefault(place, claim.generation_id) == claim.generation_id:
                 claims.owners.setdefault(place, []).append(member_id)

@@ -65,51 +65,75 @@ class Plan:
 
 def plan(owned: OwnedGroup, changes: Iterable[Change]) -> Plan:
     """Fold changes into one, on top of what is durable of a group."""
-    offsets = dict(owned.offsets)
     header = owned.header
-    touched: dict[str, None] = {}
+    drafts: dict[str, _Draft] = {}
     for change in changes:
         if change.deleted:
             return _deletion(owned)
         if change.membership is not None:
             header = replace(header, membership=change.membership)
         for name, wanted in change.topics.items():
-            touched[name] = None
-            after = _applied(offsets.get(name), wanted)
-            if after.partitions:
-                offsets[name] = after
-            else:
-                offsets.pop(name, None)
+            if name not in drafts:
+                drafts[name] = _Draft(owned.offsets.get(name))
+            drafts[name].apply(wanted)
     sets_header = header is not owned.header
-    fence: Operation = (
+    operations: list[Operation] = [
         Set(owned.path, encode_header(header), version=owned.version)
         if sets_header
         else Check(owned.path, version=owned.version)
-    )
-    writes = (_topic_write(owned, name, offsets.get(name)) for name in touched)
-    operations: list[Operation] = [fence]
-    operations += [each for each in writes if each is not None]
+    ]
+    offsets = dict(owned.offsets)
+    for name, draft in drafts.items():
+        operations += _topic_write(owned, name, draft)
+        if draft.partitions:
+            offsets[name] = TopicOffsets(draft.topic_id, draft.partitions)
+        else:
+            offsets.pop(name, None)
     return Plan(header, offsets, tuple(operations), sets_header)
 
 
-def _applied(before: TopicOffsets | None, wanted: TopicChange) -> TopicOffsets:
-    known = before.partitions if before is not None and before.topic_id == wanted.topic_id else {}
-    merged = {**known, **wanted.partitions}
-    kept = {index: each for index, each in merged.items() if each is not None}
-    return TopicOffsets(wanted.topic_id, kept)
+class _Draft:
+    """The offsets of one topic, as change after change makes them."""
+
+    __slots__ = ("is_changed", "partitions", "topic_id")
+
+    def __init__(self, before: TopicOffsets | None) -> None:
+        self.topic_id = b"" if before is None else before.topic_id
+        self.partitions = {} if before is None else dict(before.partitions)
+        self.is_changed = False
+
+    def apply(self, wanted: TopicChange) -> None:
+        """Do one change; offsets to keep take the place of those of an earlier incarnation."""
+        if wanted.topic_id != self.topic_id:
+            if all(committed is None for committed in wanted.partitions.values()):
+                return  # what is to be forgotten of the other incarnation is not here any more
+            self.topic_id, self.partitions = wanted.topic_id, {}
+        self.is_changed = True
+        for index, committed in wanted.partitions.items():
+            if committed is None:
+                self.partitions.pop(index, None)
+            else:
+                self.partitions[index] = committed
 
 
-def _topic_write(owned: OwnedGroup, name: str, after: TopicOffsets | None) -> Operation | None:
-    path = paths.group_offsets(owned.group_id, name)
+def _topic_write(owned: OwnedGroup, name: str, draft: _Draft) -> tuple[Operation, ...]:
+    path = paths.group_offsets(owned.path, name)
     known = name in owned.offsets
-    if after is None:
-        return Delete(path) if known else None
-    value = encode_offsets(after.topic_id, after.partitions)
-    return Set(path, value) if known else Create(path, value)
+    if not draft.is_changed or not (known or draft.partitions):
+        return ()
+    if not draft.partitions:
+        return (Delete(path),)
+    value = encode_offsets(draft.topic_id, draft.partitions)
+    return (Set(path, value) if known else Create(path, value),)
 
 
 def _deletion(owned: OwnedGroup) -> Plan:
-    topics = [Delete(paths.group_offsets(owned.group_id, name)) for name in owned.offsets]
-    fence: Operation = Check(owned.path, version=owned.version)
-    operations = (fence, *topics, Delete(owned.path, version=owned.version))
+    """Take everything away, with the znode above that this incarnation alone was in."""
+    topics = [Delete(paths.group_offsets(owned.path, name)) for name in owned.offsets]
+    operations: tuple[Operation, ...] = (
+        Check(owned.path, version=owned.version),
+        *topics,
+        Delete(owned.path, version=owned.version),
+        Delete(paths.parent(owned.path)),
+    )
     return Plan(owned.header, {}, operations, sets_header=False)

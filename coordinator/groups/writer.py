@@ -7,7 +7,6 @@ Must never know: what a change means, members, requests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,8 @@ import structlog
 import trio
 
 from coordinator.errors import NotGroupOwner
-from coordinator.groups.change import Change, plan
+from coordinator.groups.change import plan
+from coordinator.groups.queue import GroupQueue
 from coordinator.groups.znodes import renew
 from coordinator.retry import until_answered
 from coordinator.store import (
@@ -41,81 +41,35 @@ log_events = structlog.get_logger()
 MULTI_OPERATIONS_MAX: Final = 400
 MULTI_BYTES_MAX: Final = 512 * 1024
 MULTIS_IN_FLIGHT_MAX: Final = 2
-
-
-class Write:
-    """One change on its way; it may be waited for."""
-
-    __slots__ = ("_done", "change", "error")
-
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self.error: CoordinationError | NotGroupOwner | None = None
-        self._done = trio.Event()
-
-    def finish(self, error: CoordinationError | NotGroupOwner | None = None) -> None:
-        """End the wait."""
-        self.error = error
-        self._done.set()
-
-    async def wait(self) -> None:
-        """Return once the change is durable.
-
-        Raises: NotGroupOwner (refused, or not asked for), TooLarge, SessionLost (unknown).
-        """
-        await self._done.wait()
-        if self.error is not None:
-            raise self.error
-
-
-@dataclass(slots=True)
-class _Queue:
-    """What is asked of one group, and what of it is being written."""
-
-    owned: OwnedGroup
-    asked: list[Write] = field(default_factory=list)
-    writing: list[Write] = field(default_factory=list)
-
-    def finish(self, error: CoordinationError | NotGroupOwner | None) -> None:
-        writing, self.writing = self.writing, []
-        for write in writing:
-            write.finish(error)
+RENEWALS_IN_FLIGHT_MAX: Final = 16
+ATTEMPTS_MAX: Final = 5
 
 
 class GroupWriter:
-    """The writing hand of all groups that a broker owns in one session."""
+    """The writing hand of all groups that a broker owns in one session.
 
-    def __init__(self, store: Store, *, deposed: Callable[[OwnedGroup], None]) -> None:
+    `lost` is called for a group that is not ours any more, or that cannot be read; everybody who
+    waited for a write of it has been told by then.
+    """
+
+    def __init__(self, store: Store, *, lost: Callable[[OwnedGroup], None]) -> None:
         self._store = store
-        self._deposed = deposed
-        self._queues: dict[str, _Queue] = {}
-        self._due: dict[str, _Queue] = {}
+        self._lost = lost
+        self._open: set[GroupQueue] = set()
+        self._due: dict[GroupQueue, None] = {}
         self._work = trio.Event()
         self._limit = trio.CapacityLimiter(MULTIS_IN_FLIGHT_MAX)
+        self._renewals = trio.CapacityLimiter(RENEWALS_IN_FLIGHT_MAX)
 
-    def add(self, owned: OwnedGroup) -> None:
-        """Write for a group from now on."""
-        self._queues[owned.group_id] = _Queue(owned)
+    def add(self, owned: OwnedGroup) -> GroupQueue:
+        """Write for a group from now on. Returns: where its changes go."""
+        queue = GroupQueue(owned, due=self._note_due)
+        self._open.add(queue)
+        return queue
 
-    def remove(self, group_id: str) -> None:
+    def remove(self, queue: GroupQueue) -> None:
         """Write for a group no longer; what is still asked is refused."""
-        queue = self._queues.pop(group_id, None)
-        self._due.pop(group_id, None)
-        if queue is not None:
-            _refuse(queue)
-
-    def submit(self, group_id: str, change: Change) -> Write:
-        """Have a change written, after what was asked before."""
-        write = Write(change)
-        queue = self._queues.get(group_id)
-        if queue is None:
-            write.finish(NotGroupOwner(group_id))
-            return write
-        queue.asked.append(write)
-        if not queue.writing:
-            self._due[group_id] = queue
-            self._work.set()
-        return write
+        self._close(queue, NotGroupOwner(queue.owned.group_id))
 
     async def run(self) -> None:
         """Write until cancelled; then whoever waits is told that the group is not ours."""
@@ -127,19 +81,28 @@ class GroupWriter:
                     self._fill(batch)
                     nursery.start_soon(self._write, batch)
         finally:
-            for group_id in list(self._queues):
-                self.remove(group_id)
+            for queue in list(self._open):
+                self.remove(queue)
+
+    def _note_due(self, queue: GroupQueue) -> None:
+        self._due[queue] = None
+        self._work.set()
+
+    def _close(self, queue: GroupQueue, error: CoordinationError | NotGroupOwner) -> None:
+        self._open.discard(queue)
+        self._due.pop(queue, None)
+        queue.close(error)
 
     def _fill(self, batch: _Batch) -> None:
         """Take from what is due as much as one multi holds, at least one group."""
         while self._due:
-            group_id, queue = next(iter(self._due.items()))
-            taken = _up_to_deletion(queue.asked)
-            step = plan(queue.owned, (write.change for write in taken))
+            queue = next(iter(self._due))
+            writes = queue.next()
+            step = plan(queue.owned, (write.change for write in writes))
             if not batch.take(queue, step):
                 return
-            del self._due[group_id]
-            queue.writing, queue.asked = taken, queue.asked[len(taken) :]
+            del self._due[queue]
+            queue.begin(writes)
         self._work = trio.Event()
 
     async def _write(self, batch: _Batch) -> None:
@@ -147,7 +110,7 @@ class GroupWriter:
             if batch.steps:
                 await self._write_batch(batch)
         except SessionLost:
-            # The session's other tasks end by it as well; then nobody is left waiting here.
+            # The session's other tasks end by it as well; then `run` tells who waits.
             log_events.info("group_writes_unanswered", groups=len(batch.steps))
         finally:
             self._limit.release_on_behalf_of(batch)
@@ -156,13 +119,18 @@ class GroupWriter:
         operations = [each for _, step in batch.steps for each in step.operations]
         try:
             results = await self._store.multi(operations)
+        except ConnectionLost as error:
+            await self._renew([queue for queue, _ in batch.steps], error)
+        except SessionLost:
+            raise
         except MultiFailed as error:
             await self._sort_out(batch, error)
         except TooLarge as error:
             self._refuse_too_large(batch, error)
-        except ConnectionLost:
+        except CoordinationError as error:
+            log_events.warning("group_writes_refused", groups=len(batch.steps), reason=str(error))
             for queue, _ in batch.steps:
-                await self._renew(queue)
+                queue.finish(error)
         else:
             self._note_written(batch, results)
 
@@ -173,56 +141,70 @@ class GroupWriter:
             position += len(step.operations)
             if isinstance(fence, Stat):
                 queue.owned.version = fence.version
-            queue.owned.header, queue.owned.offsets = step.header, dict(step.offsets)
-            queue.finish(None)
-            self._go_on(queue)
+            queue.owned.header, queue.owned.offsets = step.header, step.offsets
+            queue.finish()
 
     async def _sort_out(self, batch: _Batch, error: MultiFailed) -> None:
         """One group's fence, or a znode that is not as we know it, stopped all of them."""
         culprit, is_fence = batch.find(error.index)
         for queue, _ in batch.steps:
             if queue is not culprit:
-                self._again(queue)
+                queue.again()
         if is_fence and isinstance(error.cause, BadVersion | NoNode):
-            self._depose(culprit)
+            self._give_up(culprit)
         else:
             log_events.warning(
-                "group_znodes_not_as_known", group=culprit.owned.group_id, error=str(error)
+                "group_znodes_not_as_known", group=culprit.owned.group_id, reason=str(error)
             )
-            await self._renew(culprit)
+            await self._renew([culprit], error)
 
     def _refuse_too_large(self, batch: _Batch, error: TooLarge) -> None:
         assert len(batch.steps) == 1, "only a single group's change may outgrow a request"
         queue, _ = batch.steps[0]
-        queue.finish(error)
-        self._go_on(queue)
-
-    async def _renew(self, queue: _Queue) -> None:
-        """Find out what is durable, then write again what was to be. Raises: SessionLost."""
-        if await until_answered(partial(renew, self._store, queue.owned)):
-            self._again(queue)
+        if queue.is_folded:
+            queue.again(alone=True)
         else:
-            self._depose(queue)
+            queue.finish(error)
 
-    def _again(self, queue: _Queue) -> None:
-        queue.asked, queue.writing = [*queue.writing, *queue.asked], []
-        self._go_on(queue)
+    async def _renew(self, queues: list[GroupQueue], error: CoordinationError) -> None:
+        """Find out what is durable of some groups, then write again what was to be.
 
-    def _go_on(self, queue: _Queue) -> None:
-        group_id = queue.owned.group_id
-        if self._queues.get(group_id) is not queue:
-            _refuse(queue)
-        elif queue.asked:
-            self._due[group_id] = queue
-            self._work.set()
+        What fails again and again, such as what makes a server hang up, is given up in the end.
+        """
+        async with trio.open_nursery() as nursery:
+            for queue in queues:
+                nursery.start_soon(self._renew_one, queue, error)
 
-    def _depose(self, queue: _Queue) -> None:
+    async def _renew_one(self, queue: GroupQueue, failure: CoordinationError) -> None:
+        queue.attempts += 1
+        async with self._renewals:
+            try:
+                is_ours = await until_answered(partial(renew, self._store, queue.owned))
+            except SessionLost:
+                return  # whoever waits is told at the end of `run`
+            except CoordinationError as error:
+                log_events.warning(
+                    "group_unreadable", group=queue.owned.group_id, reason=str(error)
+                )
+                self._lose(queue, error)
+            else:
+                if not is_ours:
+                    self._give_up(queue)
+                elif queue.attempts < ATTEMPTS_MAX:
+                    queue.again()
+                else:
+                    queue.finish(failure)
+
+    def _give_up(self, queue: GroupQueue) -> None:
+        """Write no more for a group that another broker has taken, or that is gone."""
         log_events.info("group_taken_by_another_broker", group=queue.owned.group_id)
-        if self._queues.get(queue.owned.group_id) is queue:
-            self.remove(queue.owned.group_id)
-            self._deposed(queue.owned)
-        else:
-            _refuse(queue)
+        self._lose(queue, NotGroupOwner(queue.owned.group_id))
+
+    def _lose(self, queue: GroupQueue, error: CoordinationError | NotGroupOwner) -> None:
+        was_open = queue.is_open
+        self._close(queue, error)
+        if was_open:
+            self._lost(queue.owned)
 
 
 class _Batch:
@@ -231,11 +213,11 @@ class _Batch:
     __slots__ = ("_operations", "_size_bytes", "steps")
 
     def __init__(self) -> None:
-        self.steps: list[tuple[_Queue, Plan]] = []
+        self.steps: list[tuple[GroupQueue, Plan]] = []
         self._operations = 0
         self._size_bytes = 0
 
-    def take(self, queue: _Queue, step: Plan) -> bool:
+    def take(self, queue: GroupQueue, step: Plan) -> bool:
         """Take one more group, if it still fits; the first one always does."""
         operations = self._operations + len(step.operations)
         size_bytes = self._size_bytes + step.size_bytes
@@ -245,22 +227,10 @@ class _Batch:
         self._operations, self._size_bytes = operations, size_bytes
         return True
 
-    def find(self, index: int) -> tuple[_Queue, bool]:
+    def find(self, index: int) -> tuple[GroupQueue, bool]:
         """Give the group that an operation belongs to, and whether it is its fence."""
         for queue, step in self.steps:
             if index < len(step.operations):
                 return queue, index == 0
             index -= len(step.operations)
         raise AssertionError(f"operation {index} is beyond the multi")
-
-
-def _up_to_deletion(writes: list[Write]) -> list[Write]:
-    """Give the writes that fold into one: none after one that takes the group away."""
-    deletions = (number for number, write in enumerate(writes, start=1) if write.change.deleted)
-    return writes[: next(deletions, len(writes))]
-
-
-def _refuse(queue: _Queue) -> None:
-    """Tell everybody who still waits that the group is not ours."""
-    queue.writing, queue.asked = [*queue.writing, *queue.asked], []
-    queue.finish(NotGroupOwner(queue.owned.group_id))

@@ -1,8 +1,10 @@
 """A group's znodes: taken by a new owner, read, made.
 
-`/ottla/groups/<id>` is the header. Whoever writes anything of the group must know its version, and
-a claim changes it: so a deposed owner's writes are refused. Below it is one znode for each topic in
-which the group has committed. A claim comes before the offsets are read: none can be missed.
+`/ottla/groups/<id>/<incarnation>` is the header. Whoever writes anything of the group must know its
+version, and a claim changes it: so a deposed owner's writes are refused. Below it is one znode for
+each topic in which the group has committed. A claim comes before the offsets are read: none can be
+missed. A group that is deleted and made again gets another incarnation, never used before: its
+versions begin anew, and must not be taken for those that an owner from before still knows.
 Must never know: members, who should own what.
 """
 
@@ -16,30 +18,33 @@ import trio
 from coordinator import paths
 from coordinator.groups.image import GroupHeader
 from coordinator.groups.records import decode_header, decode_offsets, encode_header
-from coordinator.store import BadVersion, NodeExists, NoNode
+from coordinator.records import RecordUnreadable
+from coordinator.store import BadVersion, Create, MultiFailed, NodeExists, NoNode
 from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from coordinator.groups.image import TopicOffsets
     from coordinator.store import Store
 
 READS_IN_FLIGHT_MAX: Final = 32
 FIRST_OWNER_EPOCH: Final = 1
+FIRST_VERSION: Final = 0
 
 
 @dataclass(slots=True, eq=False)
 class OwnedGroup:
-    """What its owner knows to be durable of a group; `version` fences all that it writes."""
+    """What its owner knows to be durable of a group; `version` fences all that it writes.
+
+    `path` is that of the header.
+    """
 
     group_id: str
+    path: str
     header: GroupHeader
     version: int
-    offsets: dict[str, TopicOffsets]
-
-    @property
-    def path(self) -> str:
-        """The path of the header."""
-        return paths.group(self.group_id)
+    offsets: Mapping[str, TopicOffsets]
 
 
 async def claim(store: Store, group_id: str, *, owner_id: int) -> OwnedGroup | None:
@@ -47,31 +52,50 @@ async def claim(store: Store, group_id: str, *, owner_id: int) -> OwnedGroup | N
 
     Raises: ConnectionLost (perhaps taken: claim again), SessionLost, RecordUnreadable.
     """
-    path = paths.group(group_id)
     while True:
+        try:
+            path = await _find_header(store, group_id)
+        except NoNode:
+            return None
         try:
             value, stat = await store.get(path)
             last = decode_header(path, value)
             header = replace(last, owner_id=owner_id, owner_epoch=last.owner_epoch + 1)
             stat = await store.set(path, encode_header(header), version=stat.version)
-        except NoNode:
-            return None
-        except BadVersion:
+        except (NoNode, BadVersion):
+            # Somebody was quicker. What the store has refused it has shown us: this read is newer.
             continue
-        return OwnedGroup(group_id, header, stat.version, await read_offsets(store, group_id))
+        return OwnedGroup(group_id, path, header, stat.version, await read_offsets(store, path))
 
 
-async def create(store: Store, group_id: str, *, owner_id: int) -> OwnedGroup | None:
+async def _find_header(store: Store, group_id: str) -> str:
+    above = paths.group(group_id)
+    names = await store.children(above)
+    if len(names) != 1:
+        raise RecordUnreadable(
+            f"{above} holds {len(names)} incarnations of the group, 1 wanted: delete those that"
+            " are not the group's"
+        )
+    return paths.group_header(group_id, names[0])
+
+
+async def create(
+    store: Store, group_id: str, *, owner_id: int, incarnation: str
+) -> OwnedGroup | None:
     """Make a new group. Returns: None where there is one already: claim it.
 
+    No two attempts may name the same incarnation: the first may still be on its way.
     Raises: ConnectionLost (perhaps made: claim it), SessionLost.
     """
     header = GroupHeader(owner_id, FIRST_OWNER_EPOCH)
+    path = paths.group_header(group_id, incarnation)
     try:
-        _, stat = await store.create(paths.group(group_id), encode_header(header))
-    except NodeExists:
-        return None
-    return OwnedGroup(group_id, header, stat.version, {})
+        await store.multi([Create(paths.group(group_id)), Create(path, encode_header(header))])
+    except MultiFailed as error:
+        if isinstance(error.cause, NodeExists):
+            return None
+        raise
+    return OwnedGroup(group_id, path, header, FIRST_VERSION, {})
 
 
 async def renew(store: Store, owned: OwnedGroup) -> bool:
@@ -92,18 +116,18 @@ async def renew(store: Store, owned: OwnedGroup) -> bool:
         except BadVersion:
             continue
         owned.header, owned.version = header, stat.version
-        owned.offsets = await read_offsets(store, owned.group_id)
+        owned.offsets = await read_offsets(store, owned.path)
         return True
 
 
-async def read_offsets(store: Store, group_id: str) -> dict[str, TopicOffsets]:
+async def read_offsets(store: Store, header_path: str) -> dict[str, TopicOffsets]:
     """Read a group's offsets by topic, after it was claimed.
 
     What vanishes meanwhile the next owner has removed, by whom ours is fenced already.
     Raises: ConnectionLost, SessionLost, RecordUnreadable.
     """
     try:
-        names = await store.children(paths.group(group_id))
+        names = await store.children(header_path)
     except NoNode:
         return {}
     found: dict[str, TopicOffsets] = {}
@@ -111,7 +135,7 @@ async def read_offsets(store: Store, group_id: str) -> dict[str, TopicOffsets]:
     failures: list[CoordinationError] = []
 
     async def read(topic_name: str) -> None:
-        path = paths.group_offsets(group_id, topic_name)
+        path = paths.group_offsets(header_path, topic_name)
         try:
             async with limit:
                 value, _ = await store.get(path)

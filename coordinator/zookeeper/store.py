@@ -10,6 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
+from kazoo.protocol.serialization import CheckVersion, SetData
+from kazoo.protocol.serialization import Delete as DeleteNode
 
 from coordinator.store import (
     ANY_VERSION,
@@ -149,12 +151,13 @@ class ZooKeeperStore(Store):
             match operation:
                 case Create(_, value, ephemeral, sequence):
                     transaction.create(path, value, ephemeral=ephemeral, sequence=sequence)
+                # Added by hand: kazoo would take most of its time to put paths together again.
                 case Set(_, value, version):
-                    transaction.set_data(path, value, version)
+                    transaction.operations.append(SetData(path, value, version))
                 case Delete(_, version):
-                    transaction.delete(path, version)
+                    transaction.operations.append(DeleteNode(path, version))
                 case Check(_, version):
-                    transaction.check(path, version)
+                    transaction.operations.append(CheckVersion(path, version))
         what = f"a multi of {len(operations)} operations"
         results = await self._write(what, transaction.commit_async)
         check_multi(operations, results)

@@ -15,9 +15,10 @@ from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.errors import DiskFull
 from broker.log.flush import Flusher
 from broker.log.log import Log
-from broker.partition import PartitionContext
+from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.replication.fetchers import Fetchers
+from broker.replication.throttle import Throttles
 from coordinator.cluster import ClusterState, PartitionState, TopicState
 from protocol.batch import assign
 from protocol.records import Record, encode_batch
@@ -58,21 +59,43 @@ def directory(disk):
     return DataDirectory(disk, DATA)
 
 
+class Fetcher:
+    """A fetcher that only notes what it is given."""
+
+    def __init__(self) -> None:
+        self.followed: list[str] = []
+
+    def follow(self, partition) -> None:
+        self.followed.append(partition.name)
+
+    def forget(self, partition) -> bool:
+        if partition.name not in self.followed:
+            return False
+        self.followed.remove(partition.name)
+        return True
+
+
 @pytest.fixture
-def open_partitions(disk, directory):
+def fetcher():
+    return Fetcher()
+
+
+@pytest.fixture
+def open_partitions(disk, directory, fetcher):
     def open_again(*, clean: bool = True) -> Partitions:
         context = PartitionContext(
             broker_id=US,
             flusher=Flusher(disk),
             lease_held=lambda: True,
             storage_failed=lambda error: pytest.fail(str(error)),
+            throttles=Throttles(),
             isr_due=lambda _: None,
         )
         partitions = Partitions(
             disk=disk,
             directory=directory,
             context=context,
-            fetchers=Fetchers(lambda _: pytest.fail("nobody follows here")),
+            fetchers=Fetchers(lambda _: fetcher),
             topic_defaults={"segment.bytes": str(1 << 20)},
             wall_ms=lambda: 0,
         )
@@ -216,3 +239,92 @@ async def test_what_is_noted_as_committed_is_durable_here(
 
     assert follower.high_watermark.value == 13
     assert directory.read_checkpoints()["orders", 0].high_watermark == 12
+
+
+# Replicas that were reassigned to others.
+
+
+def moved(*replicas: int, partition_epoch: int, leader_epoch: int = 5) -> ClusterState:
+    """Have a peer lead `orders-0` on these replicas; we keep the other one."""
+    (_, ours) = cluster().topics["orders"].partitions
+    theirs = PartitionState(
+        replicas=replicas,
+        leader_id=PEER,
+        leader_epoch=leader_epoch,
+        isr=(PEER,),
+        partition_epoch=partition_epoch,
+    )
+    topic = TopicState("orders", TOPIC_ID, {}, (theirs, ours), version=partition_epoch)
+    return ClusterState(topics={"orders": topic})
+
+
+async def test_a_replica_that_is_not_listed_any_more_serves_nobody_and_stays_until_it_is_dropped(
+    disk, fetcher, open_partitions
+):
+    partitions = open_partitions()
+    await partitions.obey(moved(US, PEER, partition_epoch=1), broker_epoch=OUR_EPOCH)
+    assert fetcher.followed == ["orders-0"]
+    gone = moved(PEER, partition_epoch=2)
+
+    await partitions.obey(gone, broker_epoch=OUR_EPOCH)
+
+    assert fetcher.followed == []
+    with pytest.raises(NotLeader):
+        partitions.get("orders", 0).require_leader()
+    assert partitions.unlisted == [gone.topics["orders"]]
+    assert disk.exists(f"{DATA}/orders-0")
+
+    partitions.drop_unlisted(gone.topics["orders"])
+
+    assert disk.list(DATA) == ["orders-1"]
+    assert partitions.unlisted == []
+    with pytest.raises(NotLeader) as refusal:
+        partitions.get("orders", 0)
+    assert refusal.value.leader_id == PEER
+
+
+async def test_a_replica_that_is_listed_again_is_fetched_again_and_not_dropped(
+    disk, fetcher, open_partitions
+):
+    partitions = open_partitions()
+    gone = moved(PEER, partition_epoch=2)
+    await partitions.obey(gone, broker_epoch=OUR_EPOCH)
+    await partitions.obey(moved(PEER, US, partition_epoch=3), broker_epoch=OUR_EPOCH)
+
+    partitions.drop_unlisted(gone.topics["orders"])
+
+    assert partitions.get("orders", 0).log.log_end_offset == 12
+    assert fetcher.followed == ["orders-0"]
+
+
+async def test_news_older_than_what_a_replica_has_obeyed_does_not_unlist_it(
+    fetcher, open_partitions
+):
+    partitions = open_partitions()
+    await partitions.obey(moved(US, PEER, partition_epoch=3), broker_epoch=OUR_EPOCH)
+
+    await partitions.obey(moved(PEER, partition_epoch=2), broker_epoch=OUR_EPOCH)
+
+    assert partitions.unlisted == []
+
+
+async def test_a_replica_of_another_topic_of_that_name_is_not_unlisted(disk, open_partitions):
+    partitions = open_partitions()
+    (theirs, _) = moved(PEER, partition_epoch=2).topics["orders"].partitions
+    topic = TopicState("orders", NEXT_TOPIC_ID, {}, (theirs, theirs), version=2)
+
+    await partitions.obey(ClusterState(topics={"orders": topic}), broker_epoch=OUR_EPOCH)
+
+    assert partitions.unlisted == []
+    assert disk.list(DATA) == ["orders-0", "orders-1"]
+
+
+async def test_an_offline_replica_that_is_not_listed_is_dropped_as_well(disk, open_partitions):
+    hide_where_batches_begin(disk, 0)
+    partitions = open_partitions()
+    gone = moved(PEER, partition_epoch=2)
+    await partitions.obey(gone, broker_epoch=OUR_EPOCH)
+
+    partitions.drop_unlisted(gone.topics["orders"])
+
+    assert disk.list(DATA) == ["orders-1"]

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from client.admin import Admin, AdminConfig
-from client.descriptions import ConfigEntry, CreatedTopic, NewTopic, ResourceType
+from client.descriptions import ConfigEntry, ConfigSource, CreatedTopic, NewTopic, ResourceType
 from client.errors import ClientClosed, ConnectionBroken, UnknownTopic, WaitTimedOut
 from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError
@@ -23,7 +23,7 @@ async def test_a_topic_is_created_with_its_settings(cluster, autojump_clock):
         assert created == CreatedTopic("orders", cluster.topics["orders"].topic_id, 3, 1)
         assert await admin.list_topics() == ("orders",)
         assert await admin.describe_configs(ResourceType.TOPIC, "orders") == (
-            ConfigEntry("retention.ms", "5", is_default=False, read_only=False, sensitive=False),
+            ConfigEntry("retention.ms", "5", ConfigSource.TOPIC),
         )
 
 

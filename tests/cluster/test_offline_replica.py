@@ -7,7 +7,17 @@ import trio
 
 from broker.errors import PartitionOffline
 from client import Admin, NewTopic, Producer
+from coordinator.cluster import NO_LEADER
+from coordinator.reassign import is_under_way
+from protocol.api.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
+from protocol.api.elect_leaders import ElectLeadersRequest, TopicPartitions
+from protocol.errors import ErrorCode
 from simulation.cluster import SimulatedBroker, simulated_cluster
+from tests.support.asking import Asker
 
 TOPIC = "orders"
 BOUND_S = 300
@@ -46,3 +56,69 @@ async def test_a_replica_that_cannot_be_opened_is_out_of_sync_and_the_others_ser
             assert victim in seen.partition(TOPIC, 1).isr
             leader = cluster.brokers[seen.partition(TOPIC, 0).leader_id].broker
             assert leader.partitions.get(TOPIC, 0).high_watermark.value == len(VALUES) + 1
+
+
+async def test_the_only_replica_in_sync_does_not_lead_what_it_cannot_open(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(2, properties={"log.segment.bytes": "2048"}) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2), 1: (1, 2)}))
+            await cluster.brokers[2].kill()
+            async with Producer("broker-1:9092", environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+                    await producer.send(TOPIC, value, partition=1)
+            machine = cluster.brokers[1]
+            await machine.stop()
+            damage(machine)
+
+            await machine.start()
+            await cluster.brokers[2].start()
+            await trio.sleep(LONG_ENOUGH_S)
+
+            view = machine.broker.view
+            damaged, sound = (view.latest.partition(TOPIC, index) for index in (0, 1))
+            assert (damaged.leader_id, damaged.isr) == (NO_LEADER, (1,))
+            assert (sound.leader_id, sound.isr) == (1, (1, 2))
+
+            # What the other one has is better than nothing, says an operator.
+            asked = TopicPartitions(topic=TOPIC, partitions=[0])
+            request = ElectLeadersRequest(election_type=1, topic_partitions=[asked])
+            answer = await Asker(cluster)(request, broker_id=1)
+            (topic,) = answer.replica_election_results
+            assert topic.partition_result[0].error_code == ErrorCode.NONE
+            assert view.latest.partition(TOPIC, 0).leader_id == 2
+
+
+async def test_a_damaged_replica_that_is_moved_away_and_back_is_like_any_other(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(3, properties={"log.segment.bytes": "2048"}) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2)}))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+            await cluster.brokers[2].stop()
+            damage(cluster.brokers[2])
+            await cluster.brokers[2].start()
+            view = cluster.brokers[1].broker.view
+
+            for replicas in ([1, 3], [1, 2]):
+                wanted = ReassignablePartition(partition_index=0, replicas=replicas)
+                topic = ReassignableTopic(name=TOPIC, partitions=[wanted])
+                request = AlterPartitionReassignmentsRequest(topics=[topic])
+                await Asker(cluster)(request, broker_id=1)
+                assert await view.wait_for(
+                    lambda state, wanted=tuple(replicas): (
+                        state.partition(TOPIC, 0).isr == wanted
+                        and not is_under_way(state.partition(TOPIC, 0))
+                    ),
+                    timeout_s=LONG_ENOUGH_S,
+                )
+                await trio.sleep(1)
+
+            before = view.latest.partition(TOPIC, 0)
+            await trio.sleep(LONG_ENOUGH_S)
+            assert view.latest.partition(TOPIC, 0) == before

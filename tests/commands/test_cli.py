@@ -173,6 +173,16 @@ def test_a_setting_that_no_broker_takes_is_told_before_anything_is_started(
         ("topic", "create", "t", "--replication-factor", "32768"),
         ("topic", "create", "t", "--partitions", "9" * 10),
         ("topic", "alter", "t", "--partitions", "9" * 10),
+        ("group", "reset", "g", "--to-offset", "-1"),
+        ("group", "reset", "g", "--shift-by", "9" * 20),
+        ("group", "reset", "g", "--to-latest", "--topic", "t:a"),
+        ("group", "delete", "g", "--topic", "t:" + "9" * 10),
+        ("topic", "reassign", "t", "--replicas", "1,1"),
+        ("topic", "reassign", "t", "--brokers", "1,"),
+        ("topic", "reassign", "t", "--brokers", "1,2", "--throttle", "0"),
+        ("topic", "elect", ":0"),
+        ("config", "describe", "tpic", "t"),
+        ("config", "alter", "topic", "t", "--set", "no-equals-sign"),
         ("produce", "t", "--partition", "9" * 10),
         ("produce", "t", "--key-separator", ""),
     ],
@@ -183,6 +193,37 @@ def test_what_has_no_meaning_to_a_broker_is_a_wrong_command_line(args):
 
     assert status == 2
     assert err.startswith("ottla: error: Invalid value for ")
+
+
+@pytest.mark.parametrize(
+    ("args", "cause"),
+    [
+        (("group", "reset", "g", "--all-topics"), "give one of --to-earliest, --to-latest"),
+        (("group", "reset", "g", "--to-latest", "--to-earliest"), "give one of --to-earliest"),
+        (("group", "reset", "g", "--to-latest"), "give either --topic or --all-topics"),
+        (("consume", "t", "--group", "g", "--partition", "1"), "leave out --partition"),
+        (("consume", "t", "--group", "g", "--offset", "1"), "the group decides"),
+        (("consume", "t", "--group", "g", "--timestamp", "5"), "'ottla group reset'"),
+        (("topic", "reassign", "t"), "give one of --replicas, --brokers"),
+        (("topic", "reassign", "t", "--cancel", "--replicas", "1"), "give one of --replicas"),
+        (("topic", "reassign", "t", "--wait", "--throttle", "1"), "--throttle goes with"),
+        (("topic", "elect", "--unclean"), "can lose records: name the topics"),
+        (("config", "describe", "topic"), "name the topic"),
+        (("config", "describe", "broker"), "or give 'brokers'"),
+        (("config", "describe", "brokers", "2"), "for one, give 'broker 2'"),
+        (("config", "alter", "topic", "t"), "give --set or --unset"),
+        (("config", "alter", "topic", "t", "--set", "a=b", "--unset", "a"), "given twice"),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_what_does_not_go_together_is_a_wrong_command_line(args, cause):
+    status, out, err = run(*args, "--bootstrap", "127.0.0.1:1")
+
+    assert (status, out) == (2, "")
+    assert cause in err
+    assert err.endswith(
+        f"; see 'ottla {' '.join(args[: 1 if args[0] == 'consume' else 2])} --help'\n"
+    )
 
 
 def test_where_nothing_listens_the_address_is_told_once():

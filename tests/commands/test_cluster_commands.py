@@ -6,67 +6,11 @@ import json
 import re
 import signal
 import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from commands.process import identify
-
-OTTLA = [sys.executable, "-P", "-m", "cli"]
-TIMEOUT_S = 60.0
-
-
-class CommandLine:
-    """Runs `ottla` in a directory of its own, as a user would."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def run(
-        self, *args: str, stdin: bytes = b"", status: int = 0, timeout_s: float = TIMEOUT_S
-    ) -> subprocess.CompletedProcess[bytes]:
-        done = subprocess.run(
-            [*OTTLA, *args],
-            cwd=self.directory,
-            input=stdin,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == status, f"{args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert b"Traceback" not in done.stderr
-        return done
-
-    def out(self, *args: str, stdin: bytes = b"", status: int = 0) -> str:
-        return self.run(*args, stdin=stdin, status=status).stdout.decode()
-
-    def json(self, *args: str, stdin: bytes = b"", status: int = 0) -> dict:
-        return json.loads(self.out(*args, "--json", stdin=stdin, status=status))
-
-    def node(self, name: str) -> dict:
-        nodes = json.loads((self.directory / "ottla-data" / "cluster.json").read_text())["nodes"]
-        return next(node for node in nodes if node["name"] == name)
-
-
-@contextmanager
-def running_cluster(directory: Path, *options: str):
-    ottla = CommandLine(directory)
-    ottla.run("up", "--detach", "--port", "0", *options)
-    try:
-        yield ottla
-    finally:
-        subprocess.run(
-            [*OTTLA, "down"], cwd=directory, timeout=TIMEOUT_S, capture_output=True, check=False
-        )
-
-
-@pytest.fixture(scope="module")
-def ottla(tmp_path_factory):
-    """A cluster of three brokers in the background."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as ottla:
-        yield ottla
+from tests.support.command_line import OTTLA, TIMEOUT_S, CommandLine, running_cluster
 
 
 def test_a_cluster_that_is_up_is_well_and_says_where(ottla):

@@ -46,6 +46,7 @@ def registered(
     epoch: int,
     clean: bool = True,
     empty: bool = False,
+    offline: bool = False,
     rack: str | None = None,
 ) -> ClusterState:
     registration = BrokerRegistration(
@@ -57,6 +58,7 @@ def registered(
         clean=clean,
         epoch_version=epoch,
         directory_changed=empty,
+        offline=frozenset({(TOPIC_ID, 0)} if offline else ()),
     )
     return replace(state, brokers={**state.brokers, broker_id: registration})
 
@@ -128,6 +130,8 @@ class Elections(RuleBasedStateMachine):
         if (now.leader_id, now.leader_broker_epoch) != led_before:
             assert now.leader_epoch == before.leader_epoch + 1
             assert now.leader_id == NO_LEADER or now.leader_id in self.state.brokers
+            elected = self.state.brokers.get(now.leader_id)
+            assert elected is None or not elected.offline, "it could not serve"
         if not {*before.replicas} <= {*now.replicas}:
             assert now.leader_epoch > before.leader_epoch, "what the leader knew of it is void"
             assert now.leader_id in {*now.isr}
@@ -176,13 +180,21 @@ class Elections(RuleBasedStateMachine):
         self.holders.discard(broker_id)
         self.happen(BrokersChanged())
 
-    def register(self, broker_id, *, clean, empty):
+    @rule(broker_id=st.sampled_from(BROKERS))
+    def come_back_with_a_damaged_log(self, broker_id):
+        """It cannot open the log; the records may be in it all the same."""
+        self.register(broker_id, clean=True, empty=False, offline=True)
+        self.happen(BrokersChanged())
+
+    def register(self, broker_id, *, clean, empty, offline=False):
         """Register as membership does: what was not acted on is carried on."""
         self.epoch += 1
         before = self.state.brokers.get(broker_id)
         if before is not None and self.state.acknowledged.get(broker_id) != before.epoch_version:
             clean, empty = clean and before.clean, empty or before.directory_changed
-        self.state = registered(self.state, broker_id, epoch=self.epoch, clean=clean, empty=empty)
+        self.state = registered(
+            self.state, broker_id, epoch=self.epoch, clean=clean, empty=empty, offline=offline
+        )
 
     @precondition(lambda self: self.partition.leader_id in self.state.brokers)
     @rule(members=st.sets(st.sampled_from(BROKERS)))

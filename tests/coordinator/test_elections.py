@@ -3,8 +3,10 @@
 brokers 1 2 3                      these are live, and the controller has acted on them
 topic replicas=1,2,3 key=value     a topic of one partition with a config
 die 1 2                            these registrations go, together
-return 1 [unclean] [cut] [empty]   a broker registers again
-bounce 1 [unclean] [cut] [empty]   the same, but nobody saw it go
+return 1 [unclean] [cut] [empty] [offline]
+                                   a broker registers again
+bounce 1 [unclean] [cut] [empty] [offline]
+                                   the same, but nobody saw it go
 isr 1,2 [refused]                  the leader proposes an ISR
 shutdown 1                         a broker asks to leave
 prefer                             preferred leaders are due
@@ -79,6 +81,7 @@ class Script:
                 epoch_version=self.registrations,
                 directory_changed="empty" in how,
                 records_lost="cut" in how,
+                offline=frozenset({(TOPIC_ID, 0)} if "offline" in how else ()),
             )
             brokers = {**self.state.brokers, broker_id: registration}
             self.state = replace(self.state, brokers=brokers)

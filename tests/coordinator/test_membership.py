@@ -12,7 +12,13 @@ from coordinator.bootstrap import new_cluster_id, prepare
 from coordinator.campaign import campaign
 from coordinator.cluster import Endpoint
 from coordinator.errors import BrokerIdInUse
-from coordinator.membership import BrokerFacts, register, remove_dead, wait_deregistered
+from coordinator.membership import (
+    BrokerFacts,
+    register,
+    remove_dead,
+    tell_offline,
+    wait_deregistered,
+)
 from coordinator.memory import MemoryCluster
 from coordinator.producer_ids import allocate_producer_ids
 
@@ -208,3 +214,30 @@ async def test_producer_ids_are_never_given_twice(memory):
 
     taken = [producer_id for block in blocks for producer_id in block]
     assert sorted(taken) == list(range(200))
+
+
+async def test_what_is_offline_is_told_anew_and_what_the_controller_wrote_stays(memory):
+    replica = (bytes(range(16)), 3)
+    async with memory.connect() as store:
+        registration = await register(store, replace(FACTS, offline=frozenset({replica})))
+        assert registration.offline == {replica}
+        leaving = replace(registration, shutting_down=True)
+        path = paths.registration(1)
+        await store.set(path, records.encode_registration(leaving))
+
+        await tell_offline(store, registration, frozenset())
+
+        value, stat = await store.get(path)
+        found = records.decode_registration(1, value, stat)
+        assert found == replace(leaving, offline=frozenset())
+
+
+async def test_an_incarnation_that_is_gone_tells_nothing(memory, autojump_clock):
+    async with memory.connect() as ghost, memory.connect() as store:
+        first = await register(ghost, FACTS)
+        second = await register(store, FACTS)
+
+        await tell_offline(ghost, first, frozenset({(bytes(16), 0)}))
+
+        value, stat = await store.get(paths.registration(1))
+        assert records.decode_registration(1, value, stat) == second

@@ -30,6 +30,9 @@ partitions = st.builds(
     partition_epoch=epochs,
     leader_broker_epoch=st.integers(-1, 2**63 - 1),
     lost=st.booleans(),
+    adding=id_tuples,
+    removing=id_tuples,
+    successor_id=epochs,
 )
 
 
@@ -67,6 +70,7 @@ def test_a_partition_takes_about_25_bytes():
         directory_changed=st.booleans(),
         records_lost=st.booleans(),
         shutting_down=st.booleans(),
+        offline=st.frozensets(st.tuples(st.binary(min_size=16, max_size=16), ids), max_size=3),
     )
 )
 def test_a_registration_is_read_as_it_was_written(registration):
@@ -117,6 +121,8 @@ def test_any_bytes_are_decoded_or_refused(value):
         ("partitions", [[1, 2, 3]]),
         ("partitions", [[[1], 1, 0, [1], [], 0, 0, 1]]),
         ("partitions", [[["x"], 1, 0, [1], [], 0, 0, False]]),
+        ("partitions", [[[1], 1, 0, [1], [], 0, 0, False, [2]]]),
+        ("partitions", [[[1], 1, 0, [1], [], 0, 0, False, [], ["x"], -1]]),
         ("format", 2),
         ("format", True),
     ],
@@ -135,3 +141,22 @@ def test_a_field_that_a_later_release_added_is_skipped():
     given = {"a": "b"}, {2: {"c": "d"}, 1: {}}
     assert records.decode_config(records.encode_config(*given)) == given
     assert records.decode_counter("/x", value) == 7
+
+
+def test_a_partition_that_nothing_moves_is_written_as_before_and_read_without_its_moves():
+    fields = {"format": 1, "topic_id": bytes(16), "config": {}}
+    row = [[1, 2], 1, 0, [1], [2], 7, 99, False]
+    value = msgpack.packb({**fields, "partitions": [row]})
+
+    topic = records.decode_topic("t", value, version=0)
+
+    assert topic.partitions == (PartitionState((1, 2), 1, 0, (1,), (2,), 7, 99),)
+    assert msgpack.unpackb(records.encode_topic(topic))["partitions"] == [row]
+
+
+def test_a_registration_of_a_release_that_knew_nothing_of_offline_replicas_is_read():
+    registration = BrokerRegistration(1, STAT.czxid, (), None, "d", clean=True, epoch_version=0)
+    fields = msgpack.unpackb(records.encode_registration(registration))
+    del fields["offline"]
+
+    assert records.decode_registration(1, msgpack.packb(fields), STAT) == registration

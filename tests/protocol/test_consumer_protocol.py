@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any
 
@@ -110,10 +111,8 @@ def test_all_versions_agree_with_the_slow_interpreter(decode, cls, version):
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda tail: b"\0\3" + tail))
 def test_garbage_is_refused_and_nothing_else_happens(data):
     for decode in (decode_subscription, decode_assignment):
-        try:
+        with contextlib.suppress(ProtocolError):
             decode(data)
-        except ProtocolError as error:
-            assert str(error)
 
 
 @pytest.mark.parametrize(

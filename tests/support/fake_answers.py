@@ -164,9 +164,10 @@ class Answers:
         while True:
             topics, found = [], 0
             for topic in request.topics:
-                name = topic.topic or by_id[topic.topic_id]
+                name = topic.topic or by_id.get(topic.topic_id, "")
+                known = self._cluster.topics.get(name)
                 answers = [
-                    self._fetch_partition(broker_id, self._cluster.topics[name], asked, code)
+                    self._fetch_partition(broker_id, known, asked, code)
                     for asked in topic.partitions
                 ]
                 found += sum(len(a.records or b"") + bool(a.error_code) for a in answers)
@@ -177,7 +178,7 @@ class Answers:
                 await self._cluster.appended.park()
 
     def _fetch_partition(
-        self, broker_id: int, topic: FakeTopic, asked: Any, code: ErrorCode | None
+        self, broker_id: int, topic: FakeTopic | None, asked: Any, code: ErrorCode | None
     ) -> PartitionData:
         found = self._partition(broker_id, topic, asked.partition, epoch=asked.current_leader_epoch)
         if isinstance(found, ErrorCode) or code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import random
 from collections import defaultdict, deque
@@ -19,6 +20,8 @@ from protocol.errors import ErrorCode
 from protocol.framing import FrameReader, decode_request_header, encode_response
 from simulation.network import MemoryNetwork
 from tests.support.fake_answers import NO_RESPONSE, PORT, Answers
+from tests.support.fake_group_answers import GroupAnswers
+from tests.support.fake_groups import FakeGroups
 from tests.support.fake_topics import WALL_MS, FakePartition, FakeTopic
 
 
@@ -56,6 +59,7 @@ class FakeCluster:
         )
         self.topics: dict[str, FakeTopic] = {}
         self.live: dict[int, trio.CancelScope] = {}
+        self.silent: set[int] = set()
         self.broker_ids = list(range(brokers))
         self.faults: defaultdict[ApiKey, deque[Fault | None]] = defaultdict(deque)
         self.requests: list[tuple[int, ApiKey, int, Any]] = []
@@ -67,7 +71,8 @@ class FakeCluster:
         self.controller_id = 0
         self.max_batch_bytes = 10**9
         self._ids = itertools.count(1)
-        self._answers = Answers(self)
+        self.groups = FakeGroups(nursery)
+        self._answers = (Answers(self), GroupAnswers(self))
         self.appended = trio.lowlevel.ParkingLot()
 
     # Controls
@@ -142,13 +147,13 @@ class FakeCluster:
             fault.run()
         if fault.drop_before:
             raise Dropped
-        if fault.hang:
+        if fault.hang or broker_id in self.silent:
             await trio.sleep_forever()
-        handler = getattr(self._answers, key.name.lower())
-        if key is ApiKey.FETCH:
-            response = await handler(broker_id, request, fault.code)
-        else:
-            response = handler(broker_id, request, fault.code)
+        name = key.name.lower()
+        handler = next(getattr(a, name) for a in self._answers if hasattr(a, name))
+        response = handler(broker_id, request, fault.code)
+        if inspect.isawaitable(response):
+            response = await response
         if fault.drop_after:
             raise Dropped
         if response is not NO_RESPONSE:

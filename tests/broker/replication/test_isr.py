@@ -8,12 +8,16 @@ from dataclasses import replace
 import pytest
 import trio
 
+from broker.errors import NotLeader
+from broker.leadership import RESIGNATION_S, SUCCESSION_S
 from broker.log.config import LogConfig
 from broker.log.flush import Flusher
 from broker.log.log import Log
-from broker.partition import Partition, PartitionContext
+from broker.partition import Partition
+from broker.partition_context import PartitionContext
 from broker.replication.isr import IsrKeeper
-from coordinator.cluster import PartitionState
+from broker.replication.throttle import Throttles
+from coordinator.cluster import NO_LEADER, PartitionState
 from protocol.api.alter_partition import (
     AlterPartitionRequest,
     AlterPartitionResponse,
@@ -73,6 +77,7 @@ async def leader(nursery):
         flusher=flusher,
         lease_held=lambda: True,
         storage_failed=lambda error: pytest.fail(str(error)),
+        throttles=Throttles(),
         isr_due=lambda _: None,
     )
     partition = Partition("orders", 0, topic_id=TOPIC_ID, log=log, context=context)
@@ -151,3 +156,91 @@ async def test_an_offset_beyond_the_leaders_log_acknowledges_nothing(leader):
     assert not leader.leadership.may_join_isr(
         OTHER, eligible=lambda _broker_id, _broker_epoch: True
     )
+
+
+# Handing over.
+
+
+@pytest.fixture
+def named(leader):
+    """Have the leader told that its peer is to follow it."""
+    leader.apply(
+        replace(leader.state, successor_id=PEER, partition_epoch=2),
+        broker_epoch=OUR_EPOCH,
+        min_isr=1,
+    )
+    return leader
+
+
+async def test_a_leader_whose_successor_has_everything_resigns_at_once(
+    named, keeper, office, autojump_clock
+):
+    keeper.look_at(named)
+    await trio.sleep(0.01)
+
+    assert office.asked == [[(PEER, PEER_EPOCH)]]
+    with pytest.raises(NotLeader):
+        append(named, 1)
+
+
+async def test_a_leader_waits_for_its_successor_and_appends_nothing_meanwhile(
+    leader, keeper, office, autojump_clock
+):
+    append(leader, 5)
+    state = replace(leader.state, successor_id=PEER, partition_epoch=2)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    with pytest.raises(NotLeader):
+        append(leader, 1)
+    leader.follower_fetched(PEER, 14, broker_epoch=PEER_EPOCH)
+    keeper.follower_fetched(leader, PEER)
+    await trio.sleep(0.01)
+    assert office.asked == []
+
+    leader.follower_fetched(PEER, 15, broker_epoch=PEER_EPOCH)
+    keeper.follower_fetched(leader, PEER)
+    await trio.sleep(0.01)
+
+    assert office.asked == [[(PEER, PEER_EPOCH)]]
+
+
+async def test_a_leader_goes_on_when_its_successor_takes_too_long_and_resigns_when_it_is_there(
+    leader, keeper, office, autojump_clock
+):
+    append(leader, 5)
+    state = replace(leader.state, successor_id=PEER, partition_epoch=2)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    await trio.sleep(SUCCESSION_S)
+
+    append(leader, 5)
+    leader.follower_fetched(PEER, 20, broker_epoch=PEER_EPOCH)
+    keeper.follower_fetched(leader, PEER)
+
+    with pytest.raises(NotLeader):
+        append(leader, 1)
+    await trio.sleep(0.01)
+    assert office.asked == [[(PEER, PEER_EPOCH)]]
+
+
+async def test_a_leader_whose_successor_was_taken_back_goes_on(named, autojump_clock):
+    named.apply(
+        replace(named.state, successor_id=NO_LEADER, partition_epoch=3),
+        broker_epoch=OUR_EPOCH,
+        min_isr=1,
+    )
+
+    append(named, 1)
+
+
+async def test_a_resignation_that_nobody_answers_is_repeated_and_ends(
+    named, keeper, office, autojump_clock
+):
+    office.answers = False
+    keeper.look_at(named)
+    await trio.sleep(RESIGNATION_S - 0.1)
+    with pytest.raises(NotLeader):
+        append(named, 1)
+    assert len(office.asked) > 2
+
+    await trio.sleep(0.2)
+
+    append(named, 1)

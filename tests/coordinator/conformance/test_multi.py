@@ -99,3 +99,11 @@ async def test_the_operations_of_a_multi_see_those_before_them(store):
 
 async def test_an_empty_multi_does_nothing(store):
     assert await store.multi([]) == []
+
+
+async def test_a_multi_may_only_check(store):
+    await store.create("/a")
+
+    assert await store.multi([Check("/a", 0)]) == [None]
+    with pytest.raises(MultiFailed):
+        await store.multi([Check("/a", 1)])

@@ -1,0 +1,35 @@
+"""What all partitions of a broker share, and whom they tell of what they do not decide themselves.
+
+Must never know: how anything of it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from broker.log.flush import Flusher
+    from broker.partition import Partition
+    from broker.replication.throttle import Throttles
+    from protocol.errors import StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionContext:
+    """What a partition is given by its broker."""
+
+    broker_id: int
+    flusher: Flusher
+    lease_held: Callable[[], bool]
+    """Whether the coordinator still counts on us; without it nobody leads."""
+    storage_failed: Callable[[StorageError], None]
+    """Called when a disk has failed under a partition."""
+    throttles: Throttles
+    """This broker's, for those of its replicas that are to be held back."""
+    isr_due: Callable[[Partition], None]
+    """Called when a leader may have to propose an ISR, also one without itself."""
+    checkpoint_due: Callable[[], None] = lambda: None
+    """Called when a log starts elsewhere: until that is noted a crash would undo it."""

@@ -1,0 +1,123 @@
+"""Committing what the application has been handed, by itself and when it is told to.
+
+By itself it commits what was handed out before the application asked for more: who asks for more is
+done with what it had.
+Must never know: requests, memberships.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from client.errors import CommitFailed, UnknownTopic
+from client.records import OffsetAndMetadata, TopicPartition
+from protocol.errors import OttlaError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from client.assignment import Assignment
+    from client.group.offsets import Committer, GroupOffsets
+    from client.group.signal import Signal
+
+Offsets = dict[TopicPartition, OffsetAndMetadata]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitOptions:
+    """Whether to commit without being told, and how often in seconds."""
+
+    automatic: bool
+    interval_s: float
+
+
+class Commits:
+    """The commits of one consumer. `committer` says in whose name; `on_error` hears of refusals."""
+
+    def __init__(
+        self,
+        offsets: GroupOffsets,
+        assignment: Assignment,
+        options: CommitOptions,
+        *,
+        committer: Callable[[], Committer],
+        signal: Signal,
+        on_error: Callable[[OttlaError], None],
+    ) -> None:
+        self.options = options
+        self._offsets = offsets
+        self._assignment = assignment
+        self._committer = committer
+        self._signal = signal
+        self._on_error = on_error
+        self._is_due = False
+        self._next: Offsets | None = None
+        self._newest: Offsets = {}
+
+    def positions(self, places: Iterable[TopicPartition]) -> Offsets:
+        """Return how far the application has been handed the records of partitions."""
+        found = {}
+        for place in places:
+            state = self._assignment.get(place)
+            if state is not None and state.position is not None:
+                found[place] = OffsetAndMetadata(state.position, state.position_epoch)
+        return found
+
+    def positions_before_last(self) -> Offsets:
+        """Return how far everything has been handed out before what was handed out last."""
+        found = {}
+        for state in self._assignment:
+            before = state.position_before(self._assignment.turn)
+            if before is not None and before == state.position:
+                found[state.place] = OffsetAndMetadata(before, state.position_epoch)
+            elif before is not None:
+                found[state.place] = OffsetAndMetadata(before)
+        return found
+
+    def take_stock(self) -> None:
+        """Let what was handed out so far be committed, if it is time to.
+
+        Call it when the application asks for more.
+        """
+        if self._is_due:
+            self._is_due = False
+            self._next = self.positions(self._assignment.places())
+            self._signal.notify()
+
+    def forget(self, places: Iterable[TopicPartition]) -> None:
+        """Note that others may commit offsets of these partitions from now on."""
+        for place in places:
+            self._newest.pop(place, None)
+
+    async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit offsets. Raises: as `GroupOffsets.commit` does."""
+        await self._offsets.commit(offsets, self._committer())
+        self._newest |= offsets
+
+    async def commit_quietly(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """Commit what has changed since the last time, as far as the group still lets us.
+
+        What is not committed is handed out again, by whoever reads the partition next; only a
+        refusal that will not pass is told.
+        """
+        newer = {place: at for place, at in offsets.items() if self._newest.get(place) != at}
+        try:
+            await self.commit(newer)
+        except (CommitFailed, UnknownTopic):
+            return
+        except OttlaError as error:
+            self._on_error(error)
+
+    async def run(self) -> None:
+        """Commit again and again, if that is to be done without being told."""
+        while self.options.automatic:
+            await trio.sleep(self.options.interval_s)
+            self._is_due = True
+            self._signal.notify()
+            await self._signal.until(lambda: self._next is not None)
+            offsets, self._next = self._next, None
+            if offsets:
+                await self.commit_quietly(offsets)

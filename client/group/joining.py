@@ -1,0 +1,246 @@
+"""Joining a generation: JoinGroup, dividing the partitions where one is told to lead, SyncGroup.
+
+Must never know: when to join, what the application does with its partitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from client.errors import ConnectionBroken, error_code, refusal
+from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
+from client.group.assignors import common_protocol
+from client.group.leader import divide, read_subscribers, topics_of
+from client.group.verdicts import Verdict
+from client.pool import Lane
+from client.records import GroupMetadata, TopicPartition
+from protocol.api import ApiKey
+from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
+from protocol.api.sync_group import (
+    SyncGroupRequest,
+    SyncGroupRequestAssignment,
+    SyncGroupResponse,
+)
+from protocol.consumer_protocol import (
+    PROTOCOL_TYPE,
+    ConsumerProtocolSubscription,
+    decode_assignment,
+    encode_subscription,
+)
+from protocol.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from client.cluster import Cluster
+    from client.group.assignor import Assignor
+    from client.group.broker import GroupBroker
+    from client.group.membership import Membership
+    from client.group.signal import Signal
+    from client.group.topics import GroupTopics
+
+JOIN_MARGIN_S: Final = 5.0
+"""How much longer than the rebalance timeout a JoinGroup is waited for, as in Java."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberOptions:
+    """How a member behaves; `assignors` in order of preference, times in seconds."""
+
+    session_timeout_s: float
+    heartbeat_interval_s: float
+    max_poll_interval_s: float
+    assignors: tuple[Assignor, ...]
+    rack_id: str | None
+
+    @property
+    def protocol(self) -> RebalanceProtocol:
+        """Return what the member gives up before it joins."""
+        return common_protocol(self.assignors)
+
+
+class Joiner:
+    """Takes one membership from one generation into the next."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        broker: GroupBroker,
+        membership: Membership,
+        options: MemberOptions,
+        *,
+        signal: Signal,
+    ) -> None:
+        self._cluster = cluster
+        self._broker = broker
+        self._membership = membership
+        self._options = options
+        self._signal = signal
+        self._held = Held()
+
+    async def join(
+        self, topics: GroupTopics, owned: Sequence[TopicPartition]
+    ) -> frozenset[TopicPartition] | None:
+        """Join once; return what is assigned, None where the join has to begin anew.
+
+        Raises: ConnectionBroken, NoBrokerReachable (it may be tried again), OttlaError, final.
+        """
+        answer = await self._enter_generation(topics, owned)
+        if answer is None:
+            return None
+        assignments = await self._lead(topics, answer) if self._membership.is_leader else []
+        places = await self._sync(assignments)
+        if places is None:
+            return None
+        self._held = Held(places, self._membership.identity.generation_id)
+        if not all(topics.subscription.wants(place.topic) for place in places):
+            self._membership.ask_to_join("the assignment does not match the subscription")
+        return frozenset(places)
+
+    async def _enter_generation(
+        self, topics: GroupTopics, owned: Sequence[TopicPartition]
+    ) -> JoinGroupResponse | None:
+        reason = self._membership.begin_join()
+        subscribed = topics.note_joined()
+        while True:
+            asked_as = self._membership.identity
+            request = self._join_request(asked_as, subscribed, owned, reason)
+            answer: JoinGroupResponse = await self._ask_and_wait(request)
+            if self._membership.identity != asked_as:
+                return None  # left, or thrown out, while the others were waited for
+            code = error_code(answer.error_code)
+            verdict = self._membership.answered(
+                ApiKey.JOIN_GROUP, code, asked_as=asked_as, member_id=answer.member_id
+            )
+            if verdict is Verdict.DONE:
+                self._begin_generation(answer)
+                return answer
+            if verdict is not Verdict.NAMED:
+                self._act_on(verdict, code, "joining")
+                return None
+
+    def _join_request(
+        self,
+        member: GroupMetadata,
+        subscribed: Sequence[str],
+        owned: Sequence[TopicPartition],
+        reason: str,
+    ) -> JoinGroupRequest:
+        protocols = []
+        for assignor in self._options.assignors:
+            subscription = ConsumerProtocolSubscription(
+                list(subscribed),
+                assignor.user_data(self._held),
+                by_topic(owned),
+                member.generation_id,
+                self._options.rack_id,
+            )
+            metadata = encode_subscription(subscription)
+            protocols.append(JoinGroupRequestProtocol(assignor.name, metadata))
+        return JoinGroupRequest(
+            member.group_id,
+            _ms(self._options.session_timeout_s),
+            _ms(self._options.max_poll_interval_s),
+            member.member_id,
+            member.group_instance_id,
+            PROTOCOL_TYPE,
+            protocols,
+            reason,
+        )
+
+    def _begin_generation(self, answer: JoinGroupResponse) -> None:
+        """Take in that a generation began. Raises: RequestError where it is not one for us."""
+        group_id = self._broker.group_id
+        names = [assignor.name for assignor in self._options.assignors]
+        if (answer.protocol_type or PROTOCOL_TYPE) != PROTOCOL_TYPE:
+            raise refusal(
+                ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+                f"group {group_id!r} is one of {answer.protocol_type!r}, not of consumers",
+            )
+        if answer.protocol_name not in names:
+            raise refusal(
+                ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+                f"group {group_id!r} uses the assignor {answer.protocol_name!r}, not {names}",
+            )
+        self._membership.joined(
+            answer.member_id,
+            answer.generation_id,
+            assignor_name=answer.protocol_name,
+            is_leader=answer.leader == answer.member_id,
+        )
+        self._signal.notify()
+
+    async def _lead(
+        self, topics: GroupTopics, answer: JoinGroupResponse
+    ) -> list[SyncGroupRequestAssignment]:
+        """Divide the partitions of all topics of the group among its members."""
+        subscribers = read_subscribers(answer.members)
+        before = topics.followed
+        topics.lead(topics_of(subscribers))
+        if topics.followed != before:
+            self._cluster.follow(topics.followed)
+            await self._cluster.refresh()
+        topics.update(self._cluster.metadata, trio.current_time())
+        counts = topics.note_assigned()
+        if answer.skip_assignment:
+            return []  # a static leader that came back: everybody keeps what they have (KIP-814)
+        (assignor,) = (a for a in self._options.assignors if a.name == answer.protocol_name)
+        return divide(assignor, subscribers, counts)
+
+    async def _sync(
+        self, assignments: list[SyncGroupRequestAssignment]
+    ) -> tuple[TopicPartition, ...] | None:
+        """Ask for the member's own assignment; None where the join has to begin anew."""
+        backoff = self._cluster.backoff()
+        asked_as = self._membership.identity
+        request = SyncGroupRequest(
+            asked_as.group_id,
+            asked_as.generation_id,
+            asked_as.member_id,
+            asked_as.group_instance_id,
+            PROTOCOL_TYPE,
+            self._membership.assignor_name,
+            assignments,
+        )
+        while self._membership.identity == asked_as:
+            verdict = Verdict.AGAIN
+            try:
+                answer: SyncGroupResponse = await self._ask_and_wait(request)
+            except ConnectionBroken as error:
+                self._cluster.last_error = error
+            else:
+                if self._membership.identity != asked_as:
+                    break
+                code = error_code(answer.error_code)
+                verdict = self._membership.answered(ApiKey.SYNC_GROUP, code, asked_as=asked_as)
+                if verdict is Verdict.DONE:
+                    places = places_of(decode_assignment(answer.assignment).assigned_partitions)
+                    self._membership.synced()
+                    return places
+                self._act_on(verdict, code, "syncing with")
+            if verdict not in {Verdict.AGAIN, Verdict.ELSEWHERE}:
+                break
+            await trio.sleep(backoff.next_s())
+        return None
+
+    async def _ask_and_wait(self, request: object) -> Any:
+        """Ask what the broker answers once all other members are there."""
+        patience_s = self._options.max_poll_interval_s + JOIN_MARGIN_S
+        timeout_s = max(patience_s, self._cluster.options.request_timeout_s)
+        return await self._broker.ask(lambda _: request, lane=Lane.GROUP, timeout_s=timeout_s)
+
+    def _act_on(self, verdict: Verdict, code: ErrorCode, act: str) -> None:
+        """Act on an answer that is no yes. Raises: RequestError where it is final."""
+        group_id = self._broker.group_id
+        match verdict:
+            case Verdict.ELSEWHERE:
+                self._broker.forget()
+            case Verdict.REFUSED:
+                raise refusal(code, f"{act} group {group_id!r}")
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,65 @@
+"""What the leader of a group does: read all subscriptions, divide the partitions, write it down.
+
+Must never know: connections, how an assignor divides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from client.group.assignor import Assignor, Subscriber, by_topic, places_of
+from protocol.api.sync_group import SyncGroupRequestAssignment
+from protocol.consumer_protocol import (
+    ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription,
+    decode_subscription,
+    encode_assignment,
+)
+from protocol.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from protocol.api.join_group import JoinGroupResponseMember
+
+
+def read_subscribers(members: Iterable[JoinGroupResponseMember]) -> list[Subscriber]:
+    """Read what the members want.
+
+    One whose subscription cannot be read gets nothing, and the others their partitions: it must not
+    stop the whole group.
+    """
+    subscribers = []
+    for member in members:
+        try:
+            told = decode_subscription(member.metadata)
+        except ProtocolError:
+            told = ConsumerProtocolSubscription()
+        subscribers.append(
+            Subscriber(
+                member.member_id,
+                frozenset(told.topics),
+                member.group_instance_id,
+                places_of(told.owned_partitions),
+                told.generation_id,
+                told.user_data,
+            )
+        )
+    return subscribers
+
+
+def topics_of(subscribers: Iterable[Subscriber]) -> frozenset[str]:
+    """Return all topics that any member wants."""
+    return frozenset[str]().union(*(member.topics for member in subscribers))
+
+
+def divide(
+    assignor: Assignor, subscribers: Sequence[Subscriber], partition_counts: Mapping[str, int]
+) -> list[SyncGroupRequestAssignment]:
+    """Divide the partitions, as they go into a SyncGroup."""
+    assigned = assignor.assign(subscribers, partition_counts)
+    return [
+        SyncGroupRequestAssignment(
+            member_id, encode_assignment(ConsumerProtocolAssignment(by_topic(places)))
+        )
+        for member_id, places in assigned.items()
+    ]

@@ -1,0 +1,121 @@
+"""Reading for `ottla consume`: records in, bytes out, until it is time to stop.
+
+Must never know: which partitions are read, where from.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from commands.columns import count_of
+from commands.failure import CommandFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from client.consumer import Consumer
+    from client.records import ConsumerRecord, TopicPartition
+    from commands.record_format import Formatter
+
+POLL_RECORDS: Final = 5_000
+POLL_TIMEOUT_S: Final = 0.1
+"""How often it is looked at whether the end has been reached, where no records come."""
+_STDOUT: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """When to stop: at a count, at the end, after silence. Never where nothing is said."""
+
+    count: int | None = None
+    at_end: bool = False
+    timeout_s: float | None = None
+
+    def is_overdue(self, quiet_s: float) -> bool:
+        """Say whether the silence has lasted too long."""
+        return self.timeout_s is not None and quiet_s >= self.timeout_s
+
+
+class Reading:
+    """One run; `ends` are where the partitions ended when the command was given.
+
+    It has not `begun` while a group decides who reads what.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        ends: Mapping[TopicPartition, int],
+        *,
+        stop: Stop,
+        write: Formatter,
+        begun: bool = True,
+    ) -> None:
+        self._consumer = consumer
+        self._ends = ends
+        self._stop = stop
+        self._write = write
+        self._shown = 0
+        self._quiet_since = trio.current_time()
+        self._begun = begun
+
+    def begin(self) -> None:
+        """Note that it is settled what there is to read; before, nothing is over or overdue."""
+        if not self._begun:
+            self._begun = True
+            self._quiet_since = trio.current_time()
+
+    async def run(self) -> None:
+        """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
+        while not self._is_done():
+            records = await self._poll()
+            self._show(records)
+            if records:
+                self._quiet_since = trio.current_time()
+            elif _reader_has_gone():
+                raise BrokenPipeError
+            elif self._begun and self._stop.is_overdue(trio.current_time() - self._quiet_since):
+                self._require_count()
+                return
+
+    async def _poll(self) -> list[ConsumerRecord]:
+        wanted = POLL_RECORDS
+        if self._stop.count is not None:
+            wanted = min(wanted, self._stop.count - self._shown)
+        return await self._consumer.poll(max_records=wanted, timeout_s=POLL_TIMEOUT_S)
+
+    def _show(self, records: list[ConsumerRecord]) -> None:
+        if records:
+            sys.stdout.buffer.write(b"".join(map(self._write, records)))
+            sys.stdout.buffer.flush()
+            self._shown += len(records)
+
+    def _is_done(self) -> bool:
+        if self._shown == self._stop.count:
+            return True
+        return (
+            self._stop.at_end
+            and self._begun
+            and all(
+                (self._consumer.position(place) or 0) >= self._ends.get(place, 0)
+                for place in self._consumer.assignment
+            )
+        )
+
+    def _require_count(self) -> None:
+        if self._stop.count is not None:
+            raise CommandFailed(
+                f"only {count_of(self._shown, 'record')} of {self._stop.count} came in time"
+            )
+
+
+def _reader_has_gone() -> bool:
+    """Say whether nobody can read our output any more: `ottla consume t | head -1` must end."""
+    output = select.poll()
+    output.register(_STDOUT, 0)  # errors are always told
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in output.poll(0))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import trio
+
+from client.records import ConsumerRecord, TopicPartition
+from commands.failure import CommandFailed
+from commands.reading import Reading, Stop
+
+PLACE = TopicPartition("orders", 0)
+
+
+class ScriptedConsumer:
+    """Has what it was given; a poll returns it, or nothing when its time is over."""
+
+    def __init__(self, *values: bytes) -> None:
+        self.assignment: tuple[TopicPartition, ...] = (PLACE,)
+        self.values = list(values)
+        self.read = 0
+
+    def position(self, place: TopicPartition) -> int:
+        return self.read
+
+    async def poll(self, *, max_records: int, timeout_s: float) -> list[ConsumerRecord]:
+        taken = self.values[self.read : self.read + max_records]
+        if not taken:
+            await trio.sleep(timeout_s)
+        records = [
+            ConsumerRecord(*PLACE, self.read + n, 0, None, value, (), 0)
+            for n, value in enumerate(taken)
+        ]
+        self.read += len(taken)
+        return records
+
+
+def reading(consumer, *, end=0, begun=True, **stop):
+    return Reading(
+        consumer,
+        {PLACE: end},
+        stop=Stop(**stop),
+        write=lambda record: record.value + b"\n",
+        begun=begun,
+    )
+
+
+async def test_all_up_to_the_end_is_written_and_then_it_is_over(autojump_clock, capfdbinary):
+    await reading(ScriptedConsumer(b"1", b"2"), end=2, at_end=True).run()
+
+    assert capfdbinary.readouterr().out == b"1\n2\n"
+
+
+async def test_no_record_more_than_asked_for_is_taken(autojump_clock, capfdbinary):
+    consumer = ScriptedConsumer(b"1", b"2", b"3")
+    await reading(consumer, count=2).run()
+
+    assert consumer.read == 2
+    assert capfdbinary.readouterr().out == b"1\n2\n"
+
+
+async def test_silence_ends_it_and_is_a_failure_where_records_were_counted_on(autojump_clock):
+    await reading(ScriptedConsumer(), timeout_s=3).run()
+    assert trio.current_time() == pytest.approx(3, abs=0.2)
+
+    with pytest.raises(CommandFailed, match="only 1 record of 2 came in time"):
+        await reading(ScriptedConsumer(b"1"), count=2, timeout_s=3).run()
+
+
+@pytest.mark.parametrize("stop", [{"at_end": True}, {"timeout_s": 1.0}], ids=str)
+async def test_nothing_is_over_while_the_group_decides_who_reads_what(
+    stop, autojump_clock, nursery, capfdbinary
+):
+    consumer = ScriptedConsumer()
+    consumer.assignment = ()
+    waiting = reading(consumer, end=1, begun=False, **stop)
+
+    @nursery.start_soon
+    async def settle():
+        await trio.sleep(5)
+        consumer.assignment = (PLACE,)
+        consumer.values.append(b"late")
+        waiting.begin()
+
+    await waiting.run()
+    assert trio.current_time() >= 5
+    assert capfdbinary.readouterr().out == b"late\n"
+
+
+async def test_a_member_without_a_partition_has_nothing_to_wait_for(autojump_clock):
+    consumer = ScriptedConsumer()
+    consumer.assignment = ()
+
+    await reading(consumer, end=9, at_end=True).run()
