@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import trio
-from tests.support.groups.bare_member import connect_to
 
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
 from protocol.errors import ErrorCode
+from tests.support.groups.bare_member import connect_to
 
 PATIENCE_S = 60.0
 PAUSE_S = 0.02

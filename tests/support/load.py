@@ -79,11 +79,16 @@ class Load:
         assert left == 0, f"{left} records are neither acknowledged nor failed"
 
     def abandon(self) -> None:
-        """Send no more; what is on its way is nobody's concern."""
+        """Send no more, drop what is on its way, and let go of the cluster.
+
+        Another one may follow on the same ports, and must not get what was meant for this one.
+        """
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         self._producer.purge()
+        self._producer.flush(FLUSH_S)
+        self._producer.close()
 
     def wait_acknowledged(self, count: int, *, timeout_s: float = 60) -> None:
         """Wait until every partition has had `count` more acknowledgements."""

@@ -23,6 +23,7 @@ from tests.support.groups.events import (
     Revoked,
     owned_now,
 )
+from tests.support.groups.standstill import standstill
 
 P = Partition("t", 0)
 
@@ -215,3 +216,13 @@ def test_the_order_in_which_members_are_told_does_not_matter(seed):
     events[index] = read(first.at_ms, start - 1, first.last)
     found = {v.law for v in check(Run(histories, {P: offset}, exactly_once=True))}
     assert {"stale-start", "duplicate"} <= found
+
+
+def test_a_standstill_is_the_longest_that_any_partition_waited():
+    q = Partition("t", 1)
+    one = [Consumed(1_000, P, 0, 0), committed(1_100, 1), Consumed(4_000, P, 1, 1)]
+    two = [Consumed(1_500, q, 0, 0), Consumed(3_000, q, 1, 1), Revoked(3_500, (q,))]
+
+    found = standstill([one, two], [P, q], since_ms=500, until_ms=5_000)
+
+    assert found == (3.0, 4.5, 1)
