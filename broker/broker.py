@@ -83,6 +83,7 @@ class Broker:
         self._directory = DataDirectory(disk, config.node.log_dirs)
         self._lease = Lease()
         self._stopping = trio.Event()
+        self._cluster_seen = trio.Event()
         self._storage_error: StorageError | None = None
         self._session: BrokerSession | None = None
         self._flusher = Flusher(disk)
@@ -156,7 +157,7 @@ class Broker:
         async with AsyncExitStack() as stack:
             identity, clean = self._take_directory(stack)
             self.partitions.load(clean=clean)
-            listeners = await self._listen()
+            listeners = await self._listen(stack)
             async with trio.open_nursery() as nursery:
                 for task in (
                     self._flusher.run,
@@ -165,15 +166,24 @@ class Broker:
                     self._keep_house,
                 ):
                     nursery.start_soon(task)
-                await nursery.start(self._server.run, listeners)
+                nursery.start_soon(self._serve, listeners)
                 ports = {name: listener.port for name, listener in listeners.items()}
                 facts = self._facts(identity, ports, clean=clean)
                 await self._serve_until_stopped(facts, ports, task_status)
-                await self._server.stop(grace_s=STOP_GRACE_S)
+                if self._cluster_seen.is_set():
+                    await self._server.stop(grace_s=STOP_GRACE_S)
                 nursery.cancel_scope.cancel()
             if self._storage_error is not None:
                 raise self._storage_error
             await self.partitions.close()
+
+    async def _serve(self, listeners: Mapping[str, NetworkListener]) -> None:
+        """Accept connections once we have seen the cluster; until then they wait.
+
+        A client that is told of no brokers may forget all those it knows (librdkafka does).
+        """
+        await self._cluster_seen.wait()
+        await self._server.run(listeners)
 
     # Sessions with the coordinator.
 
@@ -202,6 +212,7 @@ class Broker:
                 async with self._connect_store() as store, trio.open_nursery() as nursery:
                     self._session = BrokerSession(store, facts, self._household())
                     await nursery.start(self._session.run)
+                    self._cluster_seen.set()
                     task_status.started(ports)
                     task_status = trio.TASK_STATUS_IGNORED
             except* BrokerIdInUse:
@@ -364,10 +375,10 @@ class Broker:
             offline=self.partitions.offline_replicas(),
         )
 
-    async def _listen(self) -> dict[str, NetworkListener]:
+    async def _listen(self, stack: AsyncExitStack) -> dict[str, NetworkListener]:
         listeners = {}
         for endpoint in self.config.node.listeners:
-            listeners[endpoint.listener] = await self._environment.network.listen(
-                endpoint.host, endpoint.port
-            )
+            listener = await self._environment.network.listen(endpoint.host, endpoint.port)
+            stack.push_async_callback(listener.aclose)
+            listeners[endpoint.listener] = listener
         return listeners

@@ -106,9 +106,14 @@ class BrokerSession:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Have the partitions follow every state of the cluster, then show it to clients."""
+        """Have the partitions follow every state of the cluster, then show it to clients.
+
+        The first is one that has ourselves in it: what was before is none of our business.
+        """
         household = self._household
         state = self._watcher.state
+        while not _shows(state, registration):
+            state = await self._watcher.wait_changed(state)
         while True:
             household.view.latest = state
             for topic_id in state.deleted_topics:
@@ -156,3 +161,9 @@ class BrokerSession:
         except ConnectionLost:
             # Whether it was removed is unknown; the view will tell, or it is tried again.
             return False
+
+
+def _shows(state: ClusterState, registration: BrokerRegistration) -> bool:
+    """Say whether a state is at least as new as a registration."""
+    seen = state.brokers.get(registration.broker_id)
+    return seen is not None and seen.broker_epoch >= registration.broker_epoch
