@@ -294,8 +294,7 @@ class Tree(Generic[W]):
     def _set_data(
         self, write: SetData, moment: _Moment, changes: list[Event]
     ) -> tuple[NodeResult, Undo]:
-        check_path(write.path)
-        node = self._node(write.path)
+        node = self._named(write.path)
         _demand_version(write.path, node.version, write.version)
         before = (node.value, node.mzxid, node.mtime_ms, node.version)
         node.value, node.mzxid, node.mtime_ms = write.value, moment.zxid, moment.time_ms
@@ -322,8 +321,7 @@ class Tree(Generic[W]):
         return node.stat(), undo
 
     def _check(self, check: CheckVersion) -> tuple[NodeResult, Undo]:
-        check_path(check.path)
-        _demand_version(check.path, self._node(check.path).version, check.version)
+        _demand_version(check.path, self._named(check.path).version, check.version)
         return None, lambda: None
 
     def _close(self, session: Session, moment: _Moment, changes: list[Event]) -> None:
@@ -346,6 +344,14 @@ class Tree(Generic[W]):
     def _node(self, path: str) -> Znode:
         node = self.nodes.get(path or ROOT)
         if node is None:
+            raise Refused(Code.NO_NODE, path)
+        return node
+
+    def _named(self, path: str) -> Znode:
+        """Give a znode by a path from outside, which only needs a check where there is none."""
+        node = self.nodes.get(path)
+        if node is None:
+            check_path(path)
             raise Refused(Code.NO_NODE, path)
         return node
 

@@ -5,7 +5,7 @@ Must never know: what is answered, requests.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import trio
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from broker.groups.hosted import HostedGroup
     from broker.groups.member import Joined, Synced
+
+STORE_TIMEOUT_S: Final = 5.0
+"""How long a request waits for the store (Kafka's offsets.commit.timeout.ms)."""
 
 T = TypeVar("T")
 

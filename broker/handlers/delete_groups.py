@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 
 from broker.groups.errors import GroupUnknown
-from broker.groups.waiting import settled
-from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
+from broker.groups.waiting import STORE_TIMEOUT_S, settled
 from protocol.api.delete_groups import DeletableGroupResult, DeleteGroupsResponse
 from protocol.errors import CoordinationError, ErrorCode, RequestError
 
@@ -38,7 +37,7 @@ class DeleteGroupsHandler:
             group_id: self._begin(group_id) for group_id in dict.fromkeys(request.groups_names)
         }
         response = DeleteGroupsResponse()
-        give_up_at = trio.current_time() + COMMIT_TIMEOUT_S
+        give_up_at = trio.current_time() + STORE_TIMEOUT_S
         for group_id, outcome in begun.items():
             code = ErrorCode.COORDINATOR_NOT_AVAILABLE
             with trio.move_on_at(give_up_at):

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 GROUP_UNKNOWN_SINCE: Final = 9
 
-COMMIT_TIMEOUT_S: Final = 5.0
-"""As Kafka's offsets.commit.timeout.ms; a client that is told so tries again."""
-
 
 class OffsetCommitHandler:
     """Has positions kept; `metadata_bytes_max` bounds what is said with each."""

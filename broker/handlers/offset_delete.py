@@ -13,8 +13,7 @@ import trio
 from broker.groups.errors import GroupNotEmpty, GroupUnknown
 from broker.groups.state import State
 from broker.groups.subscriptions import subscribed_topics
-from broker.groups.waiting import settled
-from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
+from broker.groups.waiting import STORE_TIMEOUT_S, settled
 from coordinator.groups.change import TopicChange
 from protocol.api.offset_delete import (
     OffsetDeleteResponse,
@@ -96,7 +95,7 @@ def _subscription(hosted: HostedGroup) -> Callable[[str], bool]:
 async def _finish(
     response: OffsetDeleteResponse, outcome: Write | Deferred[Write]
 ) -> OffsetDeleteResponse:
-    with trio.move_on_after(COMMIT_TIMEOUT_S):
+    with trio.move_on_after(STORE_TIMEOUT_S):
         try:
             await (await settled(outcome)).wait()
         except CoordinationError as error:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import trio
 
 from broker.groups.incarnations import is_current
-from broker.groups.waiting import settled
-from broker.handlers.offset_commit import COMMIT_TIMEOUT_S
+from broker.groups.waiting import STORE_TIMEOUT_S, settled
 from protocol.api.offset_fetch import (
     OffsetFetchResponse,
     OffsetFetchResponseGroup,
@@ -157,7 +156,7 @@ _Begun: TypeAlias = "_Settling | RequestError | Deferred[_Settling | None] | Non
 
 
 def _give_up_at() -> float:
-    return trio.current_time() + COMMIT_TIMEOUT_S
+    return trio.current_time() + STORE_TIMEOUT_S
 
 
 def _settle(hosted: HostedGroup | None) -> _Settling | None:

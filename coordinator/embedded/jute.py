@@ -7,8 +7,9 @@ Source: ZooKeeper's jute module; big endian, -1 as the length of null.
 
 from __future__ import annotations
 
+import struct
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from coordinator.znode import Acl, NodeStat
 from protocol.errors import ProtocolError
@@ -42,6 +43,15 @@ class JuteReader:
     def remaining(self) -> int:
         """Bytes not read yet."""
         return len(self._buffer) - self._position
+
+    def fields(self, kind: Struct) -> tuple[Any, ...]:
+        """Read numbers and booleans that always come together."""
+        try:
+            fields = kind.unpack_from(self._buffer, self._position)
+        except struct.error:
+            raise Malformed(f"{kind.size} bytes expected, {self.remaining} remain") from None
+        self._position += kind.size
+        return fields
 
     def int32(self) -> int:
         """Read a signed 32-bit number."""
@@ -96,19 +106,17 @@ class JuteReader:
             raise Malformed(f"{self.remaining} bytes too many")
 
     def _number(self, kind: Struct) -> int:
-        if self.remaining < kind.size:
-            raise Malformed(f"{kind.size} bytes expected, {self.remaining} remain")
-        (number,) = kind.unpack_from(self._buffer, self._position)
-        self._position += kind.size
+        (number,) = self.fields(kind)
         assert isinstance(number, int)
         return number
 
     def _take(self, size: int) -> bytes:
-        if self.remaining < size:
-            raise Malformed(f"{size} bytes expected, {self.remaining} remain")
         start = self._position
-        self._position += size
-        return self._buffer[start : self._position]
+        end = start + size
+        if end > len(self._buffer):
+            raise Malformed(f"{size} bytes expected, {self.remaining} remain")
+        self._position = end
+        return self._buffer[start:end]
 
     def _count(self, element_bytes_min: int) -> int:
         count = self.int32()

@@ -33,7 +33,7 @@ from coordinator.znode import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from coordinator.watches import Event
     from coordinator.znode import NodeResult
@@ -93,7 +93,7 @@ _EPHEMERAL_FLAG, _SEQUENCE_FLAG = 1, 2
 _CONTAINER_MODE = 4
 _TTL_MODES = frozenset({5, 6})
 """Refused, as ZooKeeper does unless it is told to accept them."""
-_ANSWERED_IN_MULTI_AS = {
+_ANSWERED_IN_MULTI_AS: Final[Mapping[int, int]] = {
     OpCode.CREATE: OpCode.CREATE,
     OpCode.CREATE2: OpCode.CREATE,
     OpCode.CREATE_CONTAINER: OpCode.CREATE2,
@@ -154,19 +154,10 @@ def encode_event(event: Event) -> bytes:
 
 def decode_operation(code: int, reader: JuteReader) -> NodeOperation:
     """Decode an operation that writes, alone or in a multi. Raises: Malformed, Refused."""
-    match code:
-        case OpCode.CREATE | OpCode.CREATE2 | OpCode.CREATE_CONTAINER:
-            return _decode_create(reader)
-        case OpCode.DELETE:
-            return DeleteNode(reader.string(), reader.int32())
-        case OpCode.SET_DATA:
-            return SetData(reader.string(), reader.buffer(), reader.int32())
-        case OpCode.SET_ACL:
-            return SetAcl(reader.string(), reader.acl(), reader.int32())
-        case OpCode.CHECK:
-            return CheckVersion(reader.string(), reader.int32())
-        case _:
-            raise Malformed(f"operation {code} does not write")
+    decode = _DECODERS.get(code)
+    if decode is None:
+        raise Malformed(f"operation {code} does not write")
+    return decode(reader)
 
 
 def _decode_create(reader: JuteReader) -> CreateNode:
@@ -185,6 +176,17 @@ def _decode_create(reader: JuteReader) -> CreateNode:
     )
 
 
+_DECODERS: Final[Mapping[int, Callable[[JuteReader], NodeOperation]]] = {
+    OpCode.CREATE: _decode_create,
+    OpCode.CREATE2: _decode_create,
+    OpCode.CREATE_CONTAINER: _decode_create,
+    OpCode.DELETE: lambda reader: DeleteNode(reader.string(), reader.int32()),
+    OpCode.SET_DATA: lambda reader: SetData(reader.string(), reader.buffer(), reader.int32()),
+    OpCode.SET_ACL: lambda reader: SetAcl(reader.string(), reader.acl(), reader.int32()),
+    OpCode.CHECK: lambda reader: CheckVersion(reader.string(), reader.int32()),
+}
+
+
 def decode_multi(reader: JuteReader) -> list[tuple[int, NodeOperation | Refused]]:
     """Decode a multi: the code of each result and the operation, or why it is refused already.
 
@@ -192,9 +194,9 @@ def decode_multi(reader: JuteReader) -> list[tuple[int, NodeOperation | Refused]
     """
     operations: list[tuple[int, NodeOperation | Refused]] = []
     while (code := _next_in_multi(reader)) is not None:
-        if code not in _ANSWERED_IN_MULTI_AS:
+        answered_as = _ANSWERED_IN_MULTI_AS.get(code)
+        if answered_as is None:
             raise Malformed(f"operation {code} in a multi")
-        answered_as = _ANSWERED_IN_MULTI_AS[OpCode(code)]
         try:
             operations.append((answered_as, decode_operation(code, reader)))
         except Refused as refusal:
@@ -215,8 +217,8 @@ def decode_multi_read(reader: JuteReader) -> list[tuple[int, str]]:
 
 def _next_in_multi(reader: JuteReader) -> int | None:
     """Read a header within a multi: the code of what follows, or None at the end."""
-    code, done, _ = reader.int32(), reader.boolean(), reader.int32()
-    return None if done else code
+    code, is_done, _ = reader.fields(_MULTI_HEADER)
+    return None if is_done else int(code)
 
 
 def encode_result(code: int, result: NodeResult) -> bytes:

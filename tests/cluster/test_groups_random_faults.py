@@ -176,13 +176,18 @@ async def check(cluster: SimulatedCluster, ledger: Ledger) -> None:
     """Compare what is kept with what was acknowledged; nobody commits any more."""
     for group_id in GROUPS:
         link = GroupLink(cluster, group_id, host="checker", rng=random.Random(1))
-        found = None
-        while found is None:
-            with suppress(*BROKEN, Refused):
-                found = await fetch_offsets(link, TOPIC, list(range(PARTITIONS)))
-        for index, offset in found.items():
+        for index, offset in (await fetch(link)).items():
             place = (group_id, index)
             ledger.tell(place, offset, floor=ledger.floor(place))
+
+
+async def fetch(link: GroupLink) -> dict[int, int]:
+    """Ask for what is committed, until it is told."""
+    while True:
+        with suppress(*BROKEN, Refused):
+            return await fetch_offsets(link, TOPIC, list(range(PARTITIONS)))
+        await link.forget()
+        await trio.sleep(0.1)
 
 
 async def run_story(seed: int) -> Ledger:
