@@ -20,6 +20,7 @@ from client.consumer_config import ConsumerConfig
 from client.errors import NoGroup, NoPosition, NothingAssigned, SubscriptionConflict
 from client.fetcher import Fetcher
 from client.group.participant import Participant, RebalanceCallbacks
+from client.group.parting import part
 from client.group.topics import Subscription
 from client.lifetime import Client
 from client.offsets import BEGINNING, END, find_offsets
@@ -30,7 +31,6 @@ from client.records import (
     OffsetAndTimestamp,
     TopicPartition,
 )
-from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     import re
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["POLL_RECORDS", "Consumer", "ConsumerConfig"]
 
 POLL_RECORDS: Final = 500
-
-PART_TIMEOUT_S: Final = 10.0
-"""How long a consumer that was cancelled takes at most to part from its group."""
 
 
 class Consumer(Client):
@@ -317,14 +314,18 @@ class Consumer(Client):
                     wake_poll=self._arrived.unpark_all,
                 )
                 nursery.start_soon(self._participant.run)
+            after_error = True
             try:
                 yield
-            except BaseException:
-                await self._part(cluster, after_error=True)
-                raise
-            else:
-                await self._part(cluster, after_error=False)
+                after_error = False
             finally:
+                if self._participant is not None and self._participant.takes_part:
+                    await part(
+                        self._participant,
+                        cluster,
+                        open_another=self._open_cluster,
+                        after_error=after_error,
+                    )
                 self._parts = self._participant = None
 
     def _open_cluster(self) -> AbstractAsyncContextManager[Cluster]:
@@ -335,29 +336,6 @@ class Consumer(Client):
             environment=self._environment,
         )
         return open_cluster(self._bootstrap, options)
-
-    async def _part(self, cluster: Cluster, *, after_error: bool) -> None:
-        """Part from the group, also when the consumer is cancelled.
-
-        Then its connections are cancelled as well, so it does that on new ones. An error that is
-        on its way out is not replaced by one about the parting.
-        """
-        participant = self._participant
-        if participant is None or not participant.takes_part:
-            return
-        cancelled = trio.current_effective_deadline() == -math.inf
-        with trio.CancelScope(shield=True):
-            try:
-                if not cancelled:
-                    await participant.depart(cluster, cleanly=not after_error)
-                else:
-                    with trio.move_on_after(PART_TIMEOUT_S):
-                        async with self._open_cluster() as fresh:
-                            await participant.depart(fresh, cleanly=False)
-            except OttlaError as error:
-                if not after_error:
-                    raise
-                cluster.last_error = error
 
     def _group(self, what: str) -> Participant:
         self._running()

@@ -42,6 +42,18 @@ if TYPE_CHECKING:
     from client.group.signal import Signal
     from client.group.topics import GroupTopics
 
+REFUSALS: Final = {
+    ErrorCode.GROUP_MAX_SIZE_REACHED: "it is full (group.max.size of its broker)",
+    ErrorCode.INCONSISTENT_GROUP_PROTOCOL: (
+        "its members share no assignor with this one: name one that all of them know"
+    ),
+    ErrorCode.INVALID_SESSION_TIMEOUT: (
+        "session_timeout_s is outside of its broker's group.min.session.timeout.ms and "
+        "group.max.session.timeout.ms"
+    ),
+}
+"""What to tell of refusals to which brokers add no sentence."""
+
 JOIN_MARGIN_S: Final = 5.0
 """How much longer than the rebalance timeout a JoinGroup is waited for, as in Java."""
 
@@ -239,7 +251,7 @@ class Joiner:
             case Verdict.ELSEWHERE:
                 self._broker.forget()
             case Verdict.REFUSED:
-                raise refusal(code, f"{act} group {group_id!r}")
+                raise refusal(code, f"{act} group {group_id!r}", detail=REFUSALS.get(code))
 
 
 def _ms(seconds: float) -> int:
