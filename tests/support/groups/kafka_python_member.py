@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import kafka
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
@@ -54,7 +56,7 @@ class Member(kafka.ConsumerRebalanceListener):
 
     def run(self, orders: Orders) -> None:
         while not orders.leave.is_set():
-            found = self._consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH_RECORDS)
+            found = self._poll()
             if found:
                 self._progress.processed(
                     (p.topic, p.partition, record.offset)
@@ -63,6 +65,14 @@ class Member(kafka.ConsumerRebalanceListener):
                 )
             self._commit(self._progress.of())
         self._consumer.close()
+
+    def _poll(self):
+        try:
+            return self._consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH_RECORDS)
+        except kafka.errors.KafkaConnectionError:
+            # So it says that no broker can be reached; it goes on when it is asked again.
+            time.sleep(POLL_S)
+            return {}
 
     def _commit(self, offsets: dict[tuple[str, int], int]) -> None:
         if not offsets:
