@@ -22,13 +22,15 @@ READ_S = 60
 class Acknowledged:
     """What was acknowledged of one partition."""
 
-    offsets: dict[int, int] = field(default_factory=dict)
+    offsets: dict[int, int | None] = field(default_factory=dict)
+    """By value; None where librdkafka learnt that a record is there, but not where: it had sent it
+    again, and was told no more than that it is a duplicate."""
     sent: int = 0
     failed: list[str] = field(default_factory=list)
     last_at: float = 0.0
     longest_gap_s: float = 0.0
 
-    def note(self, value: int, offset: int, now: float) -> None:
+    def note(self, value: int, offset: int | None, now: float) -> None:
         if self.last_at:
             self.longest_gap_s = max(self.longest_gap_s, now - self.last_at)
         self.last_at = now
@@ -111,7 +113,11 @@ class Load:
         """Return every partition's end offset, once stopped; no record may have failed."""
         for index, one in self.acknowledged.items():
             assert not one.failed, f"partition {index}: {one.failed[:3]}"
-        return {i: max(a.offsets.values(), default=-1) + 1 for i, a in self.acknowledged.items()}
+        known = {
+            i: [o for o in a.offsets.values() if o is not None]
+            for i, a in self.acknowledged.items()
+        }
+        return {index: max(offsets, default=-1) + 1 for index, offsets in known.items()}
 
     def summary(self) -> str:
         return ", ".join(
@@ -152,11 +158,11 @@ class Load:
             found = self._read(index)
             values = [value for _, value in found]
             assert values == sorted(set(values)), f"partition {index}: duplicated or reordered"
-            by_offset = dict(found)
+            where = {value: offset for offset, value in found}
             lost = {
                 value: offset
                 for value, offset in acknowledged.offsets.items()
-                if by_offset.get(offset) != value
+                if value not in where or offset not in (None, where[value])
             }
             assert not lost, f"partition {index}: acknowledged but not there: {lost}"
 
