@@ -97,10 +97,9 @@ class Member:
         while True:
             with trio.move_on_after(HEARTBEAT_S):
                 await self.leaves.wait()
-                await connection.ask(
-                    LeaveGroupRequest(group_id=self.group.name, member_id=self.member_id),
-                    version=LEAVE_VERSION,
-                )
+            if self.leaves.is_set():
+                leaving = LeaveGroupRequest(group_id=self.group.name, member_id=self.member_id)
+                await connection.ask(leaving, version=LEAVE_VERSION)
                 self.group.generations.pop(self.number, None)
                 return
             beat = HeartbeatRequest(self.group.name, self.generation, self.member_id)
