@@ -23,6 +23,10 @@ _ISOLATION_LEVELS: Final = {
 }
 
 
+SECONDS_MAX: Final = 2_147_483
+"""The longest time that requests about groups can name, in milliseconds of 31 bits."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerConfig:
     """How a consumer works.
@@ -88,12 +92,16 @@ class ConsumerConfig:
         if self.group_id == "":
             raise ValueError("group_id is empty: give a name, or None for no group")
         for name in ("heartbeat_interval_s", "max_poll_interval_s", "auto_commit_interval_s"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name):g}: give more than 0 seconds")
-        if self.session_timeout_s <= self.heartbeat_interval_s:
+            if not 0 < getattr(self, name) <= SECONDS_MAX:
+                raise ValueError(
+                    f"{name} is {getattr(self, name):g}: give more than 0 and at most "
+                    f"{SECONDS_MAX} seconds"
+                )
+        if not self.heartbeat_interval_s < self.session_timeout_s <= SECONDS_MAX:
             raise ValueError(
                 f"session_timeout_s is {self.session_timeout_s:g}: give more than the "
-                f"{self.heartbeat_interval_s:g} s between heartbeats, three times as much or more"
+                f"{self.heartbeat_interval_s:g} s between heartbeats, best three times as much, "
+                f"and at most {SECONDS_MAX}"
             )
 
     @property

@@ -89,7 +89,12 @@ def decode_assignment(data: bytes | memoryview) -> ConsumerProtocolAssignment:
     """
     if not data:
         return ConsumerProtocolAssignment()
-    return _decode(ConsumerProtocolAssignment, data, "assignment")
+    assignment = _decode(ConsumerProtocolAssignment, data, "assignment")
+    for entry in assignment.assigned_partitions:
+        if entry.partitions and min(entry.partitions) < 0:
+            lowest = min(entry.partitions)
+            raise ProtocolError(f"assignment of partition {lowest} of topic {entry.topic!r}")
+    return assignment
 
 
 def _decode(cls: type[M], data: bytes | memoryview, what: str) -> M:

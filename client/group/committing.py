@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from client.assignment import Assignment
-    from client.group.offsets import Committer, GroupOffsets
+    from client.group.committer import Committer
+    from client.group.offsets import GroupOffsets
     from client.group.signal import Signal
 
 Offsets = dict[TopicPartition, OffsetAndMetadata]

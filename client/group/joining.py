@@ -110,6 +110,7 @@ class Joiner:
         self._held = Held(places, self._membership.identity.generation_id)
         if not all(topics.subscription.wants(place.topic) for place in places):
             self._membership.ask_to_join("the assignment does not match the subscription")
+            return None
         return frozenset(places)
 
     async def _enter_generation(

@@ -7,7 +7,7 @@ Must never know: positions, when to commit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -15,7 +15,7 @@ from client.cluster import UNKNOWN_TOPIC_GRACE_S
 from client.errors import CommitFailed, ConnectionBroken, MemberFenced, UnknownTopic, refusal
 from client.group.requests import commit_codes, commit_request, fetch_request, fetched_offsets
 from client.group.verdicts import Verdict, verdict_on
-from client.records import GroupMetadata, OffsetAndMetadata, TopicPartition
+from client.records import OffsetAndMetadata, TopicPartition
 from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from client.cluster import Cluster
     from client.group.broker import GroupBroker
+    from client.group.committer import Committer
 
 REFUSALS: Final = {
     ErrorCode.UNKNOWN_MEMBER_ID: "the group has members, and only they may commit",
@@ -33,52 +34,6 @@ REFUSALS: Final = {
 
 Committed = OffsetAndMetadata | None
 """A committed offset, None where there is none."""
-
-
-class Committer(Protocol):
-    """In whose name offsets are committed: a member's, or that of nobody in the group."""
-
-    @property
-    def identity(self) -> GroupMetadata:
-        """Return what a commit names the committer by."""
-
-    @property
-    def may_commit(self) -> bool:
-        """Say whether there is anything that it may commit."""
-
-    @property
-    def losses(self) -> int:
-        """Count how often the committer lost what it held."""
-
-    @property
-    def loss(self) -> str:
-        """Say how it lost it the last time."""
-
-    def answered(self, api: ApiKey, code: ErrorCode, *, asked_as: GroupMetadata) -> Verdict:
-        """Take in the code of an answer."""
-
-    async def wait_settled(self) -> None:
-        """Wait until no rebalance is under way."""
-
-
-class Outsider:
-    """A committer that is no member: it assigns partitions to itself."""
-
-    may_commit = True
-    losses = 0
-    loss = "it is no member"
-
-    def __init__(self, group_id: str) -> None:
-        self.identity = GroupMetadata(group_id)
-
-    def answered(self, api: ApiKey, code: ErrorCode, *, asked_as: GroupMetadata) -> Verdict:  # noqa: ARG002
-        """Take in the code of an answer; what only a member can mend is final."""
-        verdict = verdict_on(api, code)
-        retried = {Verdict.DONE, Verdict.AGAIN, Verdict.ELSEWHERE}
-        return verdict if verdict in retried else Verdict.REFUSED
-
-    async def wait_settled(self) -> None:
-        """Do not wait: nothing that an outsider is told makes it wait for a rebalance."""
 
 
 class GroupOffsets:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from client.errors import MemberFenced, WaitTimedOut
-from client.group.assignor import NO_GENERATION
 from client.group.broker import GroupBroker
+from client.group.committer import Committer, Insider, Outsider
 from client.group.committing import CommitOptions, Commits, Offsets
 from client.group.handover import change_to
 from client.group.joining import MemberOptions
 from client.group.member import GroupMember, leave_group
 from client.group.membership import Membership, Phase
-from client.group.offsets import Committer, GroupOffsets, Outsider
+from client.group.offsets import GroupOffsets
 from client.group.signal import Signal
 from client.group.starting import Starts
 from client.records import GroupMetadata, OffsetAndMetadata, TopicPartition
@@ -48,11 +48,11 @@ Callback = Callable[[tuple[TopicPartition, ...]], Awaitable[None] | None]
 
 @dataclass(frozen=True, slots=True)
 class RebalanceCallbacks:
-    """What an application wants to be told of; `on_revoked` serves for both where one is missing.
+    """What an application wants to be told of.
 
     - `on_assigned` gets the partitions that have come, after each rebalance, even if none have.
     - `on_revoked` gets those that go, while they can still be committed.
-    - `on_lost` gets those that others may read already.
+    - `on_lost` gets those that others may read already; where it is missing `on_revoked` does.
     """
 
     on_assigned: Callback | None = None
@@ -88,13 +88,13 @@ class Participant:
         self._cluster = cluster
         self._options = options
         self._assignment = assignment
-        self._fetcher = fetcher
         self._make_state = make_state
         self._wake_poll = wake_poll
         self._callbacks = RebalanceCallbacks()
         self._signal = Signal(self._call_for_poll)
         self._broker = GroupBroker(cluster, options.group_id)
         self._membership = Membership(options.group_id, options.group_instance_id)
+        self._insider = Insider(self._membership, self._signal)
         self._outsider = Outsider(options.group_id)
         self._member = GroupMember(
             cluster,
@@ -136,7 +136,10 @@ class Participant:
         self._member.subscribe(subscription)
 
     async def unsubscribe(self) -> None:
-        """Give everything up and leave the group. Raises: what callbacks raise."""
+        """Give everything up and leave the group.
+
+        Raises: what callbacks raise; RequestError where the farewell is refused.
+        """
         self._member.busy = True
         try:
             await self._give_up_all(self._commits)
@@ -243,27 +246,33 @@ class Participant:
         Raises: what callbacks raise; RequestError where a commit or the farewell is refused.
         """
         self._member.busy = True  # whatever happens in the group now, nothing is joined any more
-        member = self._membership.identity
-        broker = self._broker if cluster is self._cluster else GroupBroker(cluster, member.group_id)
-        same = cluster is self._cluster
-        commits = self._commits if same else self._commits_through(GroupOffsets(cluster, broker))
-        places = self._assignment.places()
-        offsets = commits.positions(places) if cleanly else commits.positions_before_last()
+        self._member.error = None
+        broker, commits = self._broker, self._commits
+        if cluster is not self._cluster:
+            broker = GroupBroker(cluster, self._options.group_id)
+            commits = self._commits_through(GroupOffsets(cluster, broker))
         try:
-            await self._give_up_all(commits, offsets)
+            await self._give_up_all(commits, None if cleanly else commits.positions_before_last())
         finally:
+            error = self._member.error
             member = self._membership.identity
             self._member.unsubscribe()
             self._membership.left(CLOSING)
             with trio.move_on_after(LEAVE_TIMEOUT_S):
                 await leave_group(cluster, broker, member, CLOSING)
+        if error is not None:
+            raise error
+
+    @property
+    def _has_lost(self) -> bool:
+        return self.is_subscribed and self._member.has_lost
 
     def _call_for_poll(self) -> None:
         self.needs_poll = True
         self._wake_poll()
 
     def _committer(self) -> Committer:
-        return _Insider(self._membership, self._signal) if self.is_subscribed else self._outsider
+        return self._insider if self.is_subscribed else self._outsider
 
     def _commits_through(self, offsets: GroupOffsets) -> Commits:
         return Commits(
@@ -280,7 +289,7 @@ class Participant:
         self._signal.notify()
 
     def _next_step(self) -> Callable[[], Awaitable[None]] | None:
-        if self._member.has_lost:
+        if self._has_lost:
             return self._accept_loss
         if self._membership.phase in {Phase.JOINING, Phase.SYNCING}:
             return None
@@ -300,39 +309,39 @@ class Participant:
             self._member.accept_loss()
 
     async def _give_up_before_join(self) -> None:
-        await self._give_up(self._member.give_up_first(), self._commits)
+        await self._give_up(self._member.give_up_first())
 
     async def _take_over(self) -> None:
         change = change_to(self._member.target or (), self._assignment.places())
         if change.revoked:
             self._membership.ask_to_join("gave up partitions that others are to read")
-            await self._give_up(change.revoked, self._commits)
-            if self._member.has_lost:
+            await self._give_up(change.revoked)
+            if self._has_lost:
                 return
         self._member.target = None
         self._assignment.add([self._make_state(place) for place in change.assigned])
         self._signal.notify()
         await self._call(self._callbacks.on_assigned, change.assigned)
 
-    async def _give_up_all(self, commits: Commits, offsets: Offsets | None = None) -> None:
-        places = tuple(sorted(self._assignment.places()))
-        if self.is_subscribed and self._member.has_lost:
-            await self._accept_loss()
-        elif places:
-            with trio.move_on_after(LEAVE_TIMEOUT_S):
-                await self._commit_before(places, commits, offsets)
+    async def _give_up(self, places: tuple[TopicPartition, ...]) -> None:
+        """Commit partitions and give them up, unless they turn out to be lost."""
+        if self._options.commit.automatic:
+            await self._commits.commit_quietly(self._commits.positions(places))
+        if not self._has_lost:
             await self._revoke(places)
 
-    async def _give_up(self, places: Sequence[TopicPartition], commits: Commits) -> None:
-        await self._commit_before(places, commits)
-        if not self._member.has_lost:
-            await self._revoke(tuple(places))
-
-    async def _commit_before(
-        self, places: Sequence[TopicPartition], commits: Commits, offsets: Offsets | None = None
-    ) -> None:
-        if self._options.commit.automatic:
-            await commits.commit_quietly(commits.positions(places) if offsets is None else offsets)
+    async def _give_up_all(self, commits: Commits, offsets: Offsets | None = None) -> None:
+        """Commit everything, or these offsets, and give everything up, come what may."""
+        places = tuple(sorted(self._assignment.places()))
+        if self._options.commit.automatic and not self._has_lost:
+            if offsets is None:
+                offsets = commits.positions(places)
+            with trio.move_on_after(LEAVE_TIMEOUT_S):
+                await commits.commit_quietly(offsets)
+        if self._has_lost:
+            await self._accept_loss()
+        elif places:
+            await self._revoke(places)
 
     async def _revoke(self, places: tuple[TopicPartition, ...]) -> None:
         try:
@@ -349,32 +358,3 @@ class Participant:
         result = callback(places) if callback is not None else None
         if inspect.isawaitable(result):
             await result
-
-
-class _Insider:
-    """A member as a committer."""
-
-    def __init__(self, membership: Membership, signal: Signal) -> None:
-        self._membership = membership
-        self._signal = signal
-        self.answered = membership.answered
-
-    @property
-    def identity(self) -> GroupMetadata:
-        return self._membership.identity
-
-    @property
-    def may_commit(self) -> bool:
-        return self._membership.identity.generation_id != NO_GENERATION
-
-    @property
-    def losses(self) -> int:
-        return self._membership.losses
-
-    @property
-    def loss(self) -> str:
-        return self._membership.loss
-
-    async def wait_settled(self) -> None:
-        settled = {Phase.STABLE, Phase.OUT}
-        await self._signal.until(lambda: self._membership.phase in settled)

@@ -538,3 +538,21 @@ async def test_brokers_without_topic_ids_are_read_by_name(cluster, autojump_cloc
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="give one of"):
         ConsumerConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"group_id": ""}, "group_id is empty"),
+        ({"assignors": ("ranged",)}, "no assignor 'ranged': give some of range, roundrobin"),
+        ({"assignors": ()}, "assignors is empty"),
+        ({"session_timeout_s": 3}, "give more than the 3 s between heartbeats"),
+        ({"session_timeout_s": float("inf")}, "at most 2147483"),
+        ({"heartbeat_interval_s": 0}, "heartbeat_interval_s is 0: give more than 0"),
+        ({"max_poll_interval_s": float("inf")}, "at most 2147483 seconds"),
+        ({"auto_commit_interval_s": -1}, "auto_commit_interval_s is -1"),
+    ],
+)
+def test_wrong_settings_of_a_group_are_refused(wrong, reason):
+    with pytest.raises(ValueError, match=reason):
+        ConsumerConfig(**wrong)

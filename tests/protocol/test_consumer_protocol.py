@@ -102,8 +102,13 @@ def test_all_versions_agree_with_the_slow_interpreter(decode, cls, version):
     def check(message: Any) -> None:
         body = interpret_encode(message, version)
 
-        assert decode(struct.pack(">h", version) + body) == message
         assert interpret_decode(cls, version, body) == message
+        data = struct.pack(">h", version) + body
+        if any(p < 0 for t in getattr(message, "assigned_partitions", ()) for p in t.partitions):
+            with pytest.raises(ProtocolError, match="assignment of partition -"):
+                decode(data)
+        else:
+            assert decode(data) == message
 
     check()
 

@@ -316,6 +316,22 @@ async def test_a_refused_automatic_commit_is_told_by_poll(
     assert committed(group) == dict.fromkeys(places(4), 10)
 
 
+async def test_a_commit_that_is_refused_at_the_end_is_told_after_leaving(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster)
+
+    async def read_all():
+        async with consumer_of() as consumer:
+            consumer.subscribe(["orders"])
+            await read(consumer, 40)
+            cluster.script(ApiKey.OFFSET_COMMIT, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+
+    with pytest.raises(RequestError, match="TOPIC_AUTHORIZATION_FAILED"):
+        await read_all()
+    assert len(group.left) == 1
+
+
 @pytest.mark.parametrize("fault", [{"drop_before": True}, {"drop_after": True}])
 async def test_a_lost_answer_to_a_commit_is_asked_for_again(
     cluster, consumer_of, group, faults, autojump_clock, fault

@@ -81,7 +81,7 @@ async def test_waiting_for_records_is_not_being_away(cluster, consumer_of, group
     async with consumer_of() as consumer:
         consumer.subscribe(["orders"])
         await read(consumer, 10)
-        assert await consumer.poll(timeout_s=1000) == []
+        assert await consumer.poll(timeout_s=120) == []
         topic.partitions[0].add(b"late")
         cluster.wake_fetches()
         assert len(await read(consumer, 1)) == 1
