@@ -37,8 +37,14 @@ def ottla(*arguments: str, timeout_s: float = UP_TIMEOUT_S, stdin: str | None = 
 
 
 def free_ports() -> int:
-    """Find a port such that it, its neighbours and the coordinator's are free."""
-    for base in range(21_000 + os.getpid() % 300 * 100, 61_000, 100):
+    """Find a port such that it, its neighbours and the coordinator's are free.
+
+    None of those that the system gives to clients: one might get the port of a broker that was
+    killed and is to come back.
+    """
+    bases = range(10_000, 32_000, 100)
+    first = os.getpid() % len(bases)
+    for base in (*bases[first:], *bases[:first]):
         with ExitStack() as stack:
             try:
                 for port in (*range(base, base + 7), base + 100):
