@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 BROKERS = [1, 2, 3]
 
 

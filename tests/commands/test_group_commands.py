@@ -10,6 +10,9 @@ import pytest
 
 from tests.support.command_line import TIMEOUT_S
 
+pytestmark = pytest.mark.slow
+
+
 LOOKS_MAX = 100
 """Each look is a process of its own and takes some tenths of a second."""
 
