@@ -289,22 +289,22 @@ class Fetcher:
         to_validate: dict[PartitionState, PartitionInfo] = {}
         now = trio.current_time()
         for state in states:
-            if state.busy or state.error is not None or state.retry_at > now:
+            if state.busy or state.awaits_committed or state.error is not None:
                 continue
-            if state.awaits_committed:
+            if state.retry_at > now:
                 continue
             leader = self._cluster.leader_nowait(*state.place)
             if state.fetch_offset is None:
                 state.busy = True
-                self._nursery.start_soon(self._reset, state)
+                self._nursery.start_soon(self._reset, state, state.seeks)
             elif leader is not None and state.needs_validation(leader):
                 state.busy = True
                 to_validate[state] = leader
         if to_validate:
-            self._nursery.start_soon(self._validate, broker_id, to_validate)
+            seeks = {state: state.seeks for state in to_validate}
+            self._nursery.start_soon(self._validate, broker_id, to_validate, seeks)
 
-    async def _reset(self, state: PartitionState) -> None:
-        seeks = state.seeks
+    async def _reset(self, state: PartitionState, seeks: int) -> None:
         assert self._options.reset_to is not None, "positions are lost only to be reset"
         try:
             found = await find_offsets(
@@ -325,8 +325,12 @@ class Fetcher:
             state.busy = False
             self.wake()
 
-    async def _validate(self, broker_id: int, states: dict[PartitionState, PartitionInfo]) -> None:
-        seeks = {state: state.seeks for state in states}
+    async def _validate(
+        self,
+        broker_id: int,
+        states: dict[PartitionState, PartitionInfo],
+        seeks: dict[PartitionState, int],
+    ) -> None:
         try:
             ends = await ask_epoch_ends(
                 self._cluster,

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import trio
 
-from client.consumer import Consumer
+from client.consumer import Consumer, ConsumerConfig
 from client.records import TopicPartition
 from tests.support.fake_cluster import FakeCluster
 from tests.support.fake_groups import FakeGroup
 from tests.support.fake_topics import FakeTopic
 
 TOPIC = "orders"
+
+
+def group_consumer(cluster: FakeCluster, host: str = "client", **config: Any) -> Consumer:
+    """Make a consumer of group "g"; `host` gives it a place in the network of its own."""
+    defaults: dict[str, Any] = {
+        "group_id": "g",
+        "auto_offset_reset": "earliest",
+        "session_timeout_s": 10.0,
+        "heartbeat_interval_s": 1.0,
+        "max_poll_interval_s": 30.0,
+    }
+    environment = replace(cluster.environment, network=cluster.network.host(host))
+    return Consumer(cluster.bootstrap, ConsumerConfig(**defaults | config), environment=environment)
 
 
 def place(partition: int, topic: str = TOPIC) -> TopicPartition:

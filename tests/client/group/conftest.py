@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from client.consumer import Consumer, ConsumerConfig
+from tests.support.group_apps import group_consumer
 
 
 @pytest.fixture
 def consumer_of(cluster):
-    """Makes consumers of group "g"; `host` gives each a place in the network of its own."""
-
-    def make(host="client", **config):
-        defaults = {
-            "group_id": "g",
-            "auto_offset_reset": "earliest",
-            "session_timeout_s": 10.0,
-            "heartbeat_interval_s": 1.0,
-            "max_poll_interval_s": 30.0,
-        }
-        environment = replace(cluster.environment, network=cluster.network.host(host))
-        return Consumer(
-            cluster.bootstrap, ConsumerConfig(**defaults | config), environment=environment
-        )
-
-    return make
+    """Makes consumers of group "g": see `group_consumer`."""
+    return partial(group_consumer, cluster)
 
 
 @pytest.fixture
