@@ -33,8 +33,8 @@ BROKER_SESSION_S = 6.0
 MEMBER_SESSION_MS = 10_000
 TOPIC = "chaos-groups"
 GROUPS = {
-    "eager": ("range", ["confluent", "kafka-python", "aiokafka"]),
-    "cooperative": ("cooperative-sticky", ["confluent", "kafka-python", "java"]),
+    "eager": ("range", ["confluent", "kafka-python", "aiokafka", "ottla"]),
+    "cooperative": ("cooperative-sticky", ["confluent", "java", "ottla"]),
 }
 
 

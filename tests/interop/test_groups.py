@@ -29,11 +29,15 @@ EAGER = [
     ("aiokafka", "sticky"),
     ("java", "range"),
     ("java", "sticky"),
+    ("ottla", "range"),
+    ("ottla", "roundrobin"),
+    ("ottla", "sticky"),
 ]
 COOPERATIVE = [
     ("confluent", "cooperative-sticky"),
     ("kafka-python", "cooperative-sticky"),
     ("java", "cooperative-sticky"),
+    ("ottla", "cooperative-sticky"),
 ]
 STORMY = [
     ("confluent", "range"),
@@ -43,8 +47,10 @@ STORMY = [
     ("aiokafka", "range"),
     ("java", "range"),
     ("java", "cooperative-sticky"),
+    ("ottla", "range"),
+    ("ottla", "cooperative-sticky"),
 ]
-CLIENTS = ["confluent", "kafka-python", "aiokafka", "java"]
+CLIENTS = ["confluent", "kafka-python", "aiokafka", "java", "ottla"]
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 SHORT_SESSION_MS = 6_000
 LONG_SESSION_MS = 60_000
 SHARED = {
-    "range": ["confluent", "kafka-python", "aiokafka", "java"],
-    "roundrobin": ["confluent", "kafka-python", "aiokafka", "java"],
-    "cooperative-sticky": ["confluent", "kafka-python", "java", "confluent"],
+    "range": ["confluent", "kafka-python", "aiokafka", "java", "ottla"],
+    "roundrobin": ["confluent", "kafka-python", "aiokafka", "java", "ottla"],
+    "sticky": ["kafka-python", "aiokafka", "java", "ottla"],
+    "cooperative-sticky": ["confluent", "kafka-python", "java", "ottla"],
 }
 every_shared_assignor = pytest.mark.parametrize("assignor", SHARED)
 
@@ -57,7 +58,7 @@ def test_every_client_shares_a_group_with_every_other(assignor, start_run, topic
 
 @every_shared_assignor
 def test_mixed_groups_survive_crashes_and_pauses(assignor, start_run, topic):
-    order = random.Random(assignor).sample(SHARED[assignor], 4)
+    order = random.Random(assignor).sample(SHARED[assignor], len(SHARED[assignor]))
     with start_run(session_timeout_ms=SHORT_SESSION_MS) as run:
         run.add_topic(topic, partitions=9)
         members = [run.join(client, assignor=assignor) for client in order]
@@ -75,10 +76,10 @@ def test_mixed_groups_survive_crashes_and_pauses(assignor, start_run, topic):
 
 def test_a_pattern_finds_topics_that_come_later(start_run, topic):
     with start_run() as run:
-        run.add_topic(f"{topic}-a", partitions=3)
+        run.add_topic(f"{topic}-a", partitions=4)
         members = [
             run.join(client, pattern=f"{topic}-.*")
-            for client in ("confluent", "kafka-python", "aiokafka")
+            for client in ("confluent", "kafka-python", "aiokafka", "ottla")
         ]
         run.wait_shared(*members)
         run.add_topic(f"{topic}-b", partitions=6)
@@ -89,7 +90,7 @@ def test_a_pattern_finds_topics_that_come_later(start_run, topic):
 
 def test_a_topic_that_grows_is_shared_anew(start_run, topic):
     with start_run() as run:
-        run.add_topic(topic, partitions=4)
+        run.add_topic(topic, partitions=5)
         members = [run.join(client) for client in SHARED["range"]]
         run.wait_shared(*members)
         run.wait_processed()
@@ -102,9 +103,10 @@ def test_a_topic_that_grows_is_shared_anew(start_run, topic):
 def test_a_deleted_topic_takes_its_committed_offsets_with_it(start_run, topic, cluster):
     kept, goes = f"{topic}-kept", f"{topic}-goes"
     with start_run() as run:
-        run.add_topic(kept, partitions=3)
-        run.add_topic(goes, partitions=3)
-        members = [run.join(client) for client in ("confluent", "kafka-python", "aiokafka")]
+        run.add_topic(kept, partitions=4)
+        run.add_topic(goes, partitions=4)
+        clients = ("confluent", "kafka-python", "aiokafka", "ottla")
+        members = [run.join(client) for client in clients]
         run.wait_shared(*members)
         run.wait_processed()
         run.delete_topic(goes)
