@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from coordinator import elect
-from coordinator.decide_topics import edited, inherited_by_topics, rules_of
+from coordinator.decide_topics import edited, inherited_by_topics, reconsidered
 from coordinator.events import Changes
 from coordinator.topic_config import check_config
 from protocol.errors import ErrorCode, RequestError
@@ -56,9 +56,7 @@ def pass_on_defaults(state: ClusterState, _event: DefaultsChanged) -> Changes:
     changed = {}
     for name, before in state.topics.items():
         if before.inherited != inherited:
-            topic = replace(before, inherited=inherited)
-            partitions = (elect.reconsider(p, roll, rules_of(topic, p)) for p in topic.partitions)
-            changed[name] = replace(topic, partitions=tuple(partitions))
+            changed[name] = reconsidered(replace(before, inherited=inherited), roll)
     return Changes(topics=changed)
 
 

@@ -115,13 +115,17 @@ def alter_configs(state: ClusterState, event: AlterConfigs) -> Changes:
         except RequestError as error:
             refused[number] = error
             continue
-        topic = replace(topic, config=config)
-        partitions = tuple(
-            elect.reconsider(p, roll.of_partition(topic.topic_id, index), rules_of(topic, p))
-            for index, p in enumerate(topic.partitions)
-        )
-        altered[edit.name] = replace(topic, partitions=partitions)
+        altered[edit.name] = reconsidered(replace(topic, config=config), roll)
     return Changes(topics=altered, refused=refused)
+
+
+def reconsidered(topic: TopicState, roll: elect.RollCall) -> TopicState:
+    """Give a topic whose settings have changed, with what follows from that for its partitions."""
+    partitions = tuple(
+        elect.reconsider(p, roll.of_partition(topic.topic_id, index), rules_of(topic, p))
+        for index, p in enumerate(topic.partitions)
+    )
+    return replace(topic, partitions=partitions)
 
 
 def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:
