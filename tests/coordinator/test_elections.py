@@ -15,6 +15,7 @@ unclean [refused]                  an operator wants any leader rather than none
 reassign 4,5,6 [refused]           the partition is wanted on these brokers
 cancel [refused]                   ... and now it is not
 config key=value                   the topic is configured
+default key=value                  the cluster's default changes, and topics take it over
 expect leader=1 epoch=0 isr=1,2 elr=- [lost] [successor=2]
 replicas 4,5,6 1,2,3               there are these, and the last ones are leaving
 """
@@ -29,6 +30,7 @@ import pytest
 from coordinator.cluster import NO_LEADER, BrokerRegistration, ClusterState, Endpoint
 from coordinator.decide import decide
 from coordinator.events import (
+    AlterBrokerConfigs,
     AlterConfigs,
     AlterPartitions,
     AlterReassignments,
@@ -36,6 +38,7 @@ from coordinator.events import (
     ConfigEdit,
     ConfigOperation,
     CreateTopics,
+    DefaultsChanged,
     ElectLeaders,
     Event,
     IsrChange,
@@ -159,6 +162,12 @@ class Script:
         key, value = setting.split("=")
         self.happen(AlterConfigs((ConfigEdit("t", ((key, ConfigOperation.SET, value),)),)))
         assert not self.refused
+
+    def default(self, setting: str) -> None:
+        key, value = setting.split("=")
+        self.happen(AlterBrokerConfigs((ConfigEdit("", ((key, ConfigOperation.SET, value),)),)))
+        assert not self.refused
+        self.happen(DefaultsChanged())
 
     @property
     def partition(self):
