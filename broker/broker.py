@@ -175,7 +175,9 @@ class Broker:
                 nursery.cancel_scope.cancel()
             if self._storage_error is not None:
                 raise self._storage_error
-            await self.partitions.close()
+            if self._cluster_seen.is_set() or (facts.clean and not facts.records_lost):
+                await self.partitions.close()
+            # Else we found losses that nobody knows of: the next start has to find them again.
 
     async def _serve(self, listeners: Mapping[str, NetworkListener]) -> None:
         """Accept connections once we have seen the cluster; until then they wait.
@@ -222,10 +224,10 @@ class Broker:
             finally:
                 self._lease.give_up()
                 self._session = None
-            # What an unclean stop may have lost, this process has not lost since.
-            facts = replace(
-                facts, clean=True, records_lost=False, offline=self.partitions.offline_replicas()
-            )
+            if self._cluster_seen.is_set():
+                # The loss of an unclean stop is told, and this process has lost nothing since.
+                facts = replace(facts, clean=True, records_lost=False)
+            facts = replace(facts, offline=self.partitions.offline_replicas())
             await trio.sleep(NEXT_SESSION_PAUSE_S)
 
     def _household(self) -> Household:
@@ -322,7 +324,8 @@ class Broker:
         self.partitions.checkpoint_soon()
 
     async def _keep_house(self) -> None:
-        """Write checkpoints and apply retention, from time to time."""
+        """Write checkpoints and apply retention, from time to time, once our losses are told."""
+        await self._cluster_seen.wait()
         retention_s = self.config.replication.log_retention_check_interval_ms / 1000
         next_retention = trio.current_time() + retention_s
         while True:

@@ -436,13 +436,14 @@ class Partition:
         with self._storage_watched():
             self.log.reset_to(offset)
         self._log_was_cut()
-        self._context.checkpoint_due()
 
     def _log_was_cut(self) -> None:
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
-        self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
+        if self.log.log_start_offset != self.noted_log_start:
+            self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
+            self._context.checkpoint_due()
 
     def _wake_readers(self) -> None:
         self._wake(self.fetchers_waiting)

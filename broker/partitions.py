@@ -64,6 +64,7 @@ class Partitions:
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
         self._checkpoint_due = trio.Event()
+        self._starts_lowered = False
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -128,6 +129,10 @@ class Partitions:
 
         Raises: StorageError.
         """
+        if self._starts_lowered:
+            # Before anything is appended there: it would be hidden by what is noted until now.
+            await self.write_checkpoints()
+            self._starts_lowered = False
         before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
             wanted = (topic, broker_epoch, self._topic_defaults)
@@ -308,6 +313,7 @@ class Partitions:
         else:
             partition = self._host(topic, index, log)
             partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
+            self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset
 
     def _keep_offline(self, topic: str, index: int, log: OfflineLog) -> None:
         self._offline[topic, index] = log
@@ -316,6 +322,7 @@ class Partitions:
     async def write_checkpoints(self) -> None:
         """Note how far each log is committed and durable. Raises: StorageError.
 
+        Not before the controller knows what was lost: this forgets how far a log should reach.
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:

@@ -54,8 +54,8 @@ class SimulatedBroker:
         """Whether its process runs."""
         return not self._ended.is_set()
 
-    async def start(self) -> None:
-        """Run the process; returns once the broker is registered."""
+    async def start(self, *, wait_registered: bool = True) -> None:
+        """Run the process; returns once the broker is registered, if that is asked for."""
         assert not self.is_running, f"{self.host} runs already"
         self._ended = trio.Event()
         self._process = trio.CancelScope()
@@ -66,10 +66,16 @@ class SimulatedBroker:
             disk=self.disk,
             connect_store=self._connect_store,
         )
-        await self._cluster.nursery.start(self._run, self.broker)
+        if wait_registered:
+            await self._cluster.nursery.start(self._run, self.broker)
+        else:
+            self._cluster.nursery.start_soon(self._run, self.broker)
 
     async def _run(
-        self, broker: Broker, *, task_status: trio.TaskStatus[Mapping[str, int]]
+        self,
+        broker: Broker,
+        *,
+        task_status: trio.TaskStatus[Mapping[str, int]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         try:
             with self._process:

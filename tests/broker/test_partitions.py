@@ -90,6 +90,7 @@ def open_partitions(disk, directory, fetcher):
             storage_failed=lambda error: pytest.fail(str(error)),
             throttles=Throttles(),
             isr_due=lambda _: None,
+            checkpoint_due=lambda: partitions.checkpoint_soon(),
         )
         partitions = Partitions(
             disk=disk,
@@ -239,6 +240,36 @@ async def test_what_is_noted_as_committed_is_durable_here(
 
     assert follower.high_watermark.value == 13
     assert directory.read_checkpoints()["orders", 0].high_watermark == 12
+
+
+async def test_a_log_found_shorter_than_it_should_start_is_noted_before_it_is_appended_to(
+    directory, open_partitions
+):
+    checkpoint = Checkpoint(recovery_point=12, high_watermark=12, log_start_offset=20)
+    await directory.write_checkpoints({("orders", 0): checkpoint})
+    partitions = open_partitions(clean=False)
+    assert directory.read_checkpoints()["orders", 0] == checkpoint, "nobody knows of it yet"
+
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+
+    start = partitions.get("orders", 0).log.log_start_offset
+    assert start == 12
+    assert directory.read_checkpoints()["orders", 0].log_start_offset == start
+
+
+async def test_a_log_cut_below_its_start_is_noted_soon(directory, open_partitions, autojump_clock):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=PEER)
+    follower = partitions.get("orders", 0)
+    follower.start_log_at(12)
+    await partitions.write_checkpoints()
+
+    follower.truncate(9)
+
+    with trio.fail_after(1):
+        await partitions.wait_checkpoint_due()
+    await partitions.write_checkpoints()
+    assert directory.read_checkpoints()["orders", 0].log_start_offset == 9
 
 
 # Replicas that were reassigned to others.

@@ -138,7 +138,7 @@ class LogMachine(RuleBasedStateMachine):
         self.log.truncate_to(offset)
         self.batches = [batch for batch in self.batches if batch.next_offset <= offset]
         self.durable = min(self.durable, self.end)
-        self.start = min(self.start, self.end)
+        self.lower_start(min(self.start, self.end))
         self.epoch += 1
 
     @rule(ahead=st.integers(0, 30))
@@ -198,7 +198,12 @@ class LogMachine(RuleBasedStateMachine):
         assert self.log.log_end_offset == (kept[-1].next_offset if kept else self.origin)
         self.batches = kept
         self.durable = self.end
-        self.start = self.log.log_start_offset
+        self.lower_start(min(self.start, self.end))
+
+    def lower_start(self, start):
+        if start < self.start:
+            self.start = start
+            self.note_checkpoint()  # as a broker does before it appends there again
 
     # What must hold.
 

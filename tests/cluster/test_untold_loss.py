@@ -1,0 +1,65 @@
+"""A broker finds that its disk has lost committed records: it must not lead before that is told."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from client import Admin, NewTopic, Producer
+from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
+
+TOPIC = "orders"
+BOUND_S = 300
+SOME_CHECKPOINTS_S = 60
+VALUES = [b"%03d" % i for i in range(20)]
+
+
+def lose_the_last_record(machine: SimulatedBroker) -> None:
+    log = f"data/{TOPIC}-0/{0:020d}.log"
+    machine.disk.flip_bit(log, machine.disk.file_size_bytes(log) - 1)
+
+
+async def killed(cluster: SimulatedCluster, machine: SimulatedBroker) -> None:
+    await machine.kill()
+    cluster.reconnect_to_store(machine.broker_id)
+    await machine.start()
+
+
+async def stopped(cluster: SimulatedCluster, machine: SimulatedBroker) -> None:
+    await machine.stop()
+    cluster.reconnect_to_store(machine.broker_id)
+    await machine.start()
+
+
+async def reconnected(cluster: SimulatedCluster, machine: SimulatedBroker) -> None:
+    cluster.reconnect_to_store(machine.broker_id)
+    await trio.sleep(SOME_CHECKPOINTS_S)
+
+
+@pytest.mark.parametrize("how", [killed, stopped, reconnected])
+async def test_a_loss_found_while_the_coordinator_is_away_is_told_later(autojump_clock, how):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(2) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2)}))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+            await trio.sleep(SOME_CHECKPOINTS_S)
+            first, second = cluster.brokers.values()
+            await second.kill()
+            await first.kill()
+            lose_the_last_record(first)
+
+            cluster.cut_from_store(first.broker_id)
+            await first.start(wait_registered=False)
+            await trio.sleep(SOME_CHECKPOINTS_S)
+            await how(cluster, first)
+            await second.start()
+            await trio.sleep(SOME_CHECKPOINTS_S)
+
+            state = second.broker.view.latest.partition(TOPIC, 0)
+            assert set(state.isr) == {1, 2}
+            for machine in (first, second):
+                assert machine.broker.partitions.get(TOPIC, 0).log.log_end_offset == len(VALUES)
