@@ -311,6 +311,10 @@ class Partitions:
             storage = Storage(self._disk, path, config, self._wall_ms)
             self._keep_offline(topic, index, OfflineLog(storage, error))
         else:
+            if log.topic_id is None and log.log_end_offset == 0:
+                log.delete()
+                log_events.info("unfinished_log_removed", partition=f"{topic}-{index}")
+                return
             partition = self._host(topic, index, log)
             partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
             self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset

@@ -236,8 +236,12 @@ class Participant:
 
     async def wait(self, lot: trio.lowlevel.ParkingLot) -> None:
         """Wait for records, or for something to settle; the application is not away meanwhile."""
-        with self._member.clock.waiting():
+        clock = self._member.clock
+        clock.stop()
+        try:
             await lot.park()
+        finally:
+            clock.touch()
 
     async def depart(self, cluster: Cluster, *, cleanly: bool) -> None:
         """Commit, give everything up and leave, through `cluster`, within a time limit.

@@ -7,13 +7,8 @@ Source: KIP-62.
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import trio
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class PollClock:
@@ -32,11 +27,10 @@ class PollClock:
         """Note that the application asks for records now."""
         self._polled_at = trio.current_time()
 
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Stand still while the application waits for records."""
+    def stop(self) -> None:
+        """Stand still while the application waits for records; `touch` goes on.
+
+        No context manager: Ctrl-C may come between any two lines, and a generator that it left
+        behind would end outside of the event loop.
+        """
         self._polled_at = math.inf
-        try:
-            yield
-        finally:
-            self._polled_at = trio.current_time()

@@ -183,6 +183,19 @@ async def test_what_was_known_of_an_offline_log_is_kept_for_its_next_opening(
     assert not directory.take_clean_marker(), "it was not closed"
 
 
+async def test_what_a_kill_left_of_a_log_just_being_made_is_removed(disk, open_partitions):
+    disk.make_directory(f"{DATA}/orders-2")  # its topic id would have been written next
+    disk.remove(f"{DATA}/orders-1/partition.metadata")
+
+    partitions = open_partitions(clean=False)
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+
+    left = [name for name in disk.list(DATA) if name.startswith("orders-")]
+    kept = [name for name in left if name.startswith("orders-1.") and name.endswith("-stray")]
+    assert sorted(left) == sorted(["orders-0", "orders-1", *kept])
+    assert len(kept) == 1, "records whose topic is not known are kept"
+
+
 async def test_a_stop_with_every_log_closed_is_clean(directory, open_partitions):
     await open_partitions(clean=False).close()
 
