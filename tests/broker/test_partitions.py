@@ -90,7 +90,7 @@ def open_partitions(disk, directory, fetcher):
             storage_failed=lambda error: pytest.fail(str(error)),
             throttles=Throttles(),
             isr_due=lambda _: None,
-            checkpoint_due=lambda: partitions.checkpoint_soon(),
+            checkpoint_due=lambda: partitions.checkpoint_soon(),  # noqa: PLW0108 - made below
         )
         partitions = Partitions(
             disk=disk,

@@ -28,6 +28,9 @@ ASSIGNORS = {
     "cooperative-sticky": CooperativeStickyAssignor,
 }
 COMMIT_TIMEOUT_MS = 30_000
+POLL_MS = 10_000
+"""Longer than a rebalance: a poll of kafka-python 3.0.12 that times out between the answers to its
+JoinGroup and its SyncGroup leaves a member that takes itself for joined and never heartbeats."""
 
 
 class Member(kafka.ConsumerRebalanceListener):
@@ -68,7 +71,7 @@ class Member(kafka.ConsumerRebalanceListener):
 
     def _poll(self):
         try:
-            return self._consumer.poll(timeout_ms=int(POLL_S * 1000), max_records=BATCH_RECORDS)
+            return self._consumer.poll(timeout_ms=POLL_MS, max_records=BATCH_RECORDS)
         except kafka.errors.KafkaConnectionError:
             # So it says that no broker can be reached; it goes on when it is asked again.
             time.sleep(POLL_S)

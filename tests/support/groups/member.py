@@ -103,6 +103,10 @@ class Member:
         self.events.append(events.Resumed(now_ms()))
         self._process.send_signal(signal.SIGCONT)
 
+    def tell_what_it_does(self) -> None:
+        """Have it write what each of its threads does, where it can."""
+        self._process.send_signal(signal.SIGUSR1)
+
     def close(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
@@ -110,7 +114,7 @@ class Member:
 
     def complaints(self) -> str:
         """The end of what it wrote to its standard error."""
-        return self._said.read_text()[-2000:]
+        return self._said.read_text()[-4000:]
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):
@@ -151,6 +155,9 @@ class Member:
 
 class JavaMember(Member):
     """Apache Kafka's VerifiableConsumer, unchanged: Java's consumer, a commit after each batch."""
+
+    def tell_what_it_does(self) -> None:
+        """Java's consumer is no program of ours."""
 
     def ask_to_leave(self) -> None:
         """SIGTERM is how it is told."""

@@ -9,7 +9,9 @@ Must never know: which client it is used by.
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import signal
 import sys
 import threading
 import time
@@ -136,7 +138,11 @@ class Orders:
 
 
 def run_program(member: Callable[[MemberSpec, Reporter, Orders], None]) -> None:
-    """Run a member until it leaves or fails; either way its last line says so."""
+    """Run a member until it leaves or fails; either way its last line says so.
+
+    SIGUSR1 has it write to its standard error what each of its threads does.
+    """
+    faulthandler.register(signal.SIGUSR1)
     spec = json.loads(sys.argv[1])
     spec["topics"] = tuple(spec["topics"])
     reporter = Reporter()

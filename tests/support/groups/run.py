@@ -5,6 +5,8 @@ Nothing here is judged by time: a wait fails only where nothing happens any more
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.support.groups.checker import Run, check
 from tests.support.groups.events import Committed, Consumed, Event, Partition
-from tests.support.groups.member import Member, start_member
+from tests.support.groups.member import ROOT, Member, start_member
 from tests.support.groups.observer import Observer
 from tests.support.groups.program import MemberSpec
 from tests.support.load import Load
@@ -45,6 +47,8 @@ class GroupRun:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            self._ask_all()
         for load in self._loads:
             load.abandon()
         for member in self.members.values():
@@ -146,6 +150,22 @@ class GroupRun:
                 evictions=evictions,
             )
         )
+
+    def _ask_all(self) -> None:
+        """Print what the group's owner remembers, and have the members say what they do."""
+        for member in self.members.values():
+            if member.is_running:
+                member.tell_what_it_does()
+        command = [sys.executable, "-m", "cli", "group", "history", self.group]
+        asked = subprocess.run(
+            [*command, "--bootstrap", self.bootstrap],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_S,
+            check=False,
+        )
+        print(asked.stdout, asked.stderr, sep="")
 
     def describe(self) -> str:
         """All that helps to understand a run that went wrong."""
