@@ -34,7 +34,7 @@ GROUPS = ("a", "b", "c", "d")
 MEMBERS = 2
 FAULTS_S = 30
 HEALING_BOUND_S = 120
-SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 20))]
+SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
 
 
 class Faults:

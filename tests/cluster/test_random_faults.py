@@ -6,10 +6,10 @@ import pytest
 
 from tests.cluster.random_story import play
 
-SEEDS = [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 30))]
+SEEDS = [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 30))]
 MOVING_SEEDS = [
-    *range(4),
-    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 60)),
+    *range(3),
+    *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 60)),
 ]
 
 

@@ -54,7 +54,10 @@ def test_lines_go_in_and_come_out_in_order(ottla):
     assert ottla.run("consume", "numbers", "--from-beginning", "--exit-at-end").stdout == lines
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize(
+    "compression",
+    ["lz4", *(pytest.param(c, marks=pytest.mark.slow) for c in ("none", "gzip", "snappy", "zstd"))],
+)
 def test_keys_headers_nulls_and_compression_come_through(ottla, compression):
     topic = f"parts-{compression}"
     summary = ottla.json(
@@ -208,6 +211,7 @@ def test_a_broker_is_killed_and_nothing_is_lost(tmp_path):
         assert ottla.node("2")["pid"] != killed["pid"]
 
 
+@pytest.mark.slow
 def test_a_node_is_paused_resumed_and_stopped(tmp_path):
     with running_cluster(tmp_path, "--brokers", "1") as ottla:
         ottla.run("node", "pause", "1")
@@ -240,6 +244,7 @@ def test_a_cluster_carries_on_with_its_data(tmp_path):
         assert ottla.out("consume", "kept", "--from-beginning", "--count", "1") == "before\n"
 
 
+@pytest.mark.slow
 def test_a_broker_that_cannot_start_is_told_with_its_last_word(tmp_path):
     (tmp_path / "ottla-data").mkdir()
     (tmp_path / "ottla-data" / "broker-1").write_text("a file, not a directory")
@@ -305,6 +310,7 @@ def test_in_the_foreground_a_signal_stops_everything(tmp_path, signum):
     assert not [pid for pid in pids if identify(pid)]
 
 
+@pytest.mark.slow
 def test_in_the_foreground_down_from_elsewhere_ends_it(tmp_path):
     process = subprocess.Popen(
         [*OTTLA, "up", "--port", "0", "--brokers", "1"],

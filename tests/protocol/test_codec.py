@@ -36,7 +36,7 @@ from tests.protocol.messages import (
 
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
 def test_every_version_of_a_message_is_encoded_and_decoded_as_interpreted(cls: type) -> None:
-    @settings(max_examples=8 * len(versions(cls)), deadline=None)
+    @settings(max_examples=4 * len(versions(cls)), deadline=None)
     @given(
         st.sampled_from(versions(cls)).flatmap(
             lambda version: st.tuples(messages(cls, version), st.just(version))

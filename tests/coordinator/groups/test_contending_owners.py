@@ -34,7 +34,7 @@ TOPIC_ID = b"t" * 16
 OWNERS = 3
 GROUPS = 4
 STEPS = 60
-SEEDS = range(40)
+SEEDS = [*range(10), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(10, 60))]
 
 Held = tuple[tuple[int, int], ...]
 """What a group holds: offsets by partition. One without any is as good as none: it may be made long
