@@ -25,6 +25,11 @@ log_events = structlog.get_logger()
 ACCEPT_PAUSE_S = 0.1
 """After an accept that failed, for want of file descriptors as a rule: time for some to close."""
 
+LOOKS_FOR_SILENCE = 8
+"""How often connections are looked at within connections.max.idle.ms: so much later they close."""
+
+SILENCE_LOOK_PAUSE_MIN_S = 0.05
+
 ACCEPT_HINT = "raise the limit of open files (ulimit -n) or lower max.connections"
 
 
@@ -52,15 +57,25 @@ class Server:
         """Serve the listeners, by name, until `stop`; they are closed on return."""
         try:
             with self._serving:
-                async with trio.open_nursery() as connections:
-                    with self._accepting:
-                        async with trio.open_nursery() as acceptors:
-                            for name, listener in listeners.items():
-                                acceptors.start_soon(self._accept, name, listener, connections)
-                            task_status.started()
-                    self._drain()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._close_silent)
+                    await self._serve_all(listeners, task_status)
+                    nursery.cancel_scope.cancel()
         finally:
             self._is_over.set()
+
+    async def _serve_all(
+        self,
+        listeners: Mapping[str, trio.abc.Listener[trio.abc.Stream]],
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        async with trio.open_nursery() as connections:
+            with self._accepting:
+                async with trio.open_nursery() as acceptors:
+                    for name, listener in listeners.items():
+                        acceptors.start_soon(self._accept, name, listener, connections)
+                    task_status.started()
+            self._drain()
 
     def limit_connections(self, count: int) -> None:
         """Hold at most `count` connections from now on; those that are open stay."""
@@ -78,6 +93,14 @@ class Server:
     def _drain(self) -> None:
         for connection in self._connections:
             connection.drain()
+
+    async def _close_silent(self) -> None:
+        """Look for silent connections from time to time."""
+        idle_s = self._config.connections_max_idle_ms / 1000
+        while True:
+            await trio.sleep(max(idle_s / LOOKS_FOR_SILENCE, SILENCE_LOOK_PAUSE_MIN_S))
+            for connection in self._connections:
+                connection.close_if_silent()
 
     async def _accept(
         self, name: str, listener: trio.abc.Listener[trio.abc.Stream], connections: trio.Nursery

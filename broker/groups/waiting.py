@@ -56,13 +56,13 @@ class Deferred(Generic[T]):
         self._act = act
         self._done = trio.Event()
         self._outcome: list[T] = []
-        self._error: OttlaError | None = None
+        self._error: Exception | None = None
 
     def do(self, hosted: HostedGroup | None) -> None:
-        """Do it; None says that there is no such group."""
+        """Do it; None says that there is no such group. Raises nothing: `wait` does."""
         try:
             self._outcome.append(self._act(hosted))
-        except OttlaError as error:
+        except Exception as error:  # noqa: BLE001 - a bug is the request's that asked for it
             self._error = error
         self._done.set()
 

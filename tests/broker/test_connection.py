@@ -374,20 +374,59 @@ async def test_produce_before_version_3_without_acks_closes_the_connection(autoj
 
 
 async def test_a_silent_connection_is_closed(autojump_clock):
-    async with connected(Desk(), connections_max_idle_ms=5_000) as (client, _):
-        assert await client.is_closed()
+    async with connected(Desk(), connections_max_idle_ms=5_000) as (client, connection):
+        await trio.sleep(4)
+        await client.send(heartbeat("now", 1))
+        assert await client.heartbeat_answer() == (1, 0)
+        await trio.sleep(4)
+        connection.close_if_silent()
+        await client.send(heartbeat("now", 2))
+        assert await client.heartbeat_answer() == (2, 0)
 
-        assert trio.current_time() == pytest.approx(5.0)
+        await trio.sleep(5)
+        connection.close_if_silent()
+
+        assert await client.is_closed()
 
 
 async def test_a_connection_that_waits_for_an_answer_is_not_silent(autojump_clock):
     desk = Desk()
-    async with connected(desk, connections_max_idle_ms=5_000) as (client, _):
+    async with connected(desk, connections_max_idle_ms=5_000) as (client, connection):
         await client.send(heartbeat("wait", 1))
         await trio.sleep(12)
+        connection.close_if_silent()
         desk.open("wait")
-
         assert await client.heartbeat_answer() == (1, 0)
+
+        connection.close_if_silent()
+        await client.send(heartbeat("now", 2))
+        assert await client.heartbeat_answer() == (2, 0)
+
+
+async def test_a_peer_that_does_not_read_its_answer_is_silent(autojump_clock):
+    desk = Desk()
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    connection = Connection(
+        ours,
+        dispatch=Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, HEARTBEAT_VERSION)}),
+        config=NetworkConfig(connections_max_idle_ms=5_000),
+        traffic=Traffic(),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.serve)
+        await theirs.send_all(heartbeat("wait", 1))
+        await trio.sleep(12)
+        desk.open("wait")
+        await trio.testing.wait_all_tasks_blocked()
+        connection.close_if_silent()
+        await trio.sleep(4)
+        assert nursery.child_tasks, "it has only just begun to be answered"
+
+        await trio.sleep(1)
+        connection.close_if_silent()
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert not nursery.child_tasks
 
 
 async def test_waiting_ends_when_the_client_leaves(autojump_clock):

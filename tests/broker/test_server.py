@@ -118,6 +118,19 @@ async def test_accept_that_fails_is_tried_again_after_a_pause(autojump_clock, nu
     assert listener.attempts == 7
 
 
+async def test_silent_connections_are_closed_and_others_are_not(autojump_clock, nursery):
+    listener = MemoryListener()
+    server = make_server(connections_max_idle_ms=8_000)
+    await nursery.start(server.run, {"PLAINTEXT": listener})
+    silent, busy = await listener.connect(), await listener.connect()
+    for _ in range(12):
+        assert await answers(busy)
+        await trio.sleep(1)
+
+    assert await silent.receive_some() == b""
+    assert server.traffic.connections_open == 1
+
+
 async def test_stop_lets_what_is_in_work_finish(autojump_clock, nursery):
     gate = trio.Event()
     listener = MemoryListener()

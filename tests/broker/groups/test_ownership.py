@@ -208,6 +208,16 @@ async def test_what_is_asked_while_a_group_is_claimed_is_done_in_that_order(auto
         assert done == list(range(10))
 
 
+async def test_a_bug_in_what_waits_for_a_claim_is_raised_where_it_was_asked_for(autojump_clock):
+    async with serving() as here:
+        broken = here.session.enter("g", lambda _: {}["no such key"], create=True)
+        sound = here.session.enter("g", lambda hosted: hosted.group.group_id)
+
+        with pytest.raises(KeyError, match="no such key"):
+            await settled(broken)
+        assert await settled(sound) == "g"
+
+
 async def test_a_group_that_is_another_brokers_is_refused(autojump_clock):
     async with serving() as here:
         here.house.change_owners(lambda _: False)
