@@ -1,4 +1,4 @@
-"""Spreading a topic's replicas evenly over brokers, moving as little as that takes. Pure.
+"""Spreading a topic's replicas evenly over brokers and racks, moving as little as that takes. Pure.
 
 Must never know: the cluster, how replicas are moved.
 """
@@ -8,11 +8,29 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from coordinator.assign import assign
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Placement = dict[int, list[int]]
 """The replicas of each partition, the preferred leader first."""
+
+
+def spread_over_racks(
+    current: Mapping[int, Sequence[int]], racks: Mapping[int, str | None], *, replicas: int
+) -> dict[int, tuple[int, ...]]:
+    """Place `replicas` of each partition on the brokers in `racks`, no two in a rack if possible.
+
+    As `spread` where that keeps racks apart, or where a broker names none; else as a new topic
+    would be placed, which may move more.
+    """
+    placed = spread(current, list(racks), replicas=replicas)
+    apart = 1 if None in racks.values() else min(replicas, len(set(racks.values())))
+    if all(len({racks[broker] for broker in at}) >= apart for at in placed.values()):
+        return placed
+    anew = assign(racks, partition_count=len(placed), replication_factor=replicas, start=0)
+    return dict(zip(sorted(placed), anew, strict=True))
 
 
 def spread(

@@ -26,10 +26,12 @@ from commands.options import (
     json_option,
 )
 from commands.refusals import require_none_refused, run_explaining
-from commands.spread import spread
+from commands.spread import spread_over_racks
 from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from client.descriptions import Reassignment
     from client.metadata import TopicInfo
 
@@ -57,7 +59,7 @@ Placement = dict[int, tuple[int, ...]]
     help="Move this partition only; can be repeated.",
 )
 @click.option("--replicas", type=Numbers(), help="Just these brokers, the preferred leader first.")
-@click.option("--brokers", type=Numbers(), help="Spread evenly over these brokers.")
+@click.option("--brokers", type=Numbers(), help="Spread evenly over these brokers and their racks.")
 @click.option(
     "--replication-factor",
     type=click.IntRange(1, INT16_MAX),
@@ -149,7 +151,8 @@ class _Reassigning:
         async with Admin(bootstrap) as admin:
             info = (await admin.describe_topics([self._topic]))[self._topic]
             chosen = self._choose(info)
-            wanted = self._wanted(chosen)
+            brokers = (await admin.describe_cluster()).brokers
+            wanted = self._wanted(chosen, {broker.broker_id: broker.rack for broker in brokers})
             if wanted:
                 await self._begin(admin, chosen, wanted)
             if options["cancel"]:
@@ -168,7 +171,7 @@ class _Reassigning:
         chosen = self._options["partitions"] or info.partitions
         return {partition: info.partitions[partition].replicas for partition in chosen}
 
-    def _wanted(self, current: Placement) -> Placement:
+    def _wanted(self, current: Placement, racks: Mapping[int, str | None]) -> Placement:
         """Decide where the partitions shall be; empty where nobody asked for anything."""
         if (replicas := self._options["replicas"]) is not None:
             return dict.fromkeys(current, replicas)
@@ -181,7 +184,9 @@ class _Reassigning:
                 f" {len(brokers)} are named",
                 next_step="name more with --brokers, or give --replication-factor",
             )
-        return spread(current, brokers, replicas=factor)
+        # One that is not there has no rack that we know; the cluster refuses it by name.
+        named = {broker: racks.get(broker) for broker in brokers}
+        return spread_over_racks(current, named, replicas=factor)
 
     async def _begin(self, admin: Admin, current: Placement, wanted: Placement) -> None:
         changed = {p: replicas for p, replicas in wanted.items() if replicas != current[p]}

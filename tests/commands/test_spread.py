@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from commands.spread import spread
+from commands.spread import spread, spread_over_racks
 
 
 @st.composite
@@ -64,3 +64,25 @@ def test_a_broker_that_joins_takes_its_share_and_no_more():
     after = spread(before, [1, 2, 3, 4], replicas=2)
 
     assert sum(len(set(after[p]) - set(before[p])) for p in before) == 3
+
+
+@given(wishes(), st.data())
+def test_no_two_replicas_share_a_rack_while_there_is_another(wish, data):
+    current, brokers, replicas = wish
+    racks = {broker: data.draw(st.sampled_from("abcd")) for broker in brokers}
+    placed = spread_over_racks(current, racks, replicas=replicas)
+
+    assert placed.keys() == current.keys()
+    for at in placed.values():
+        assert len(set(at)) == len(at) == replicas
+        assert len({racks[broker] for broker in at}) == min(replicas, len(set(racks.values())))
+
+
+@given(wishes())
+def test_racks_do_not_count_where_a_broker_names_none(wish):
+    current, brokers, replicas = wish
+    racks = dict.fromkeys(brokers, "a") | {brokers[0]: None}
+
+    placed = spread_over_racks(current, racks, replicas=replicas)
+
+    assert placed == spread(current, brokers, replicas=replicas)
