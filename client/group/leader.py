@@ -22,17 +22,22 @@ if TYPE_CHECKING:
     from protocol.api.join_group import JoinGroupResponseMember
 
 
-def read_subscribers(members: Iterable[JoinGroupResponseMember]) -> list[Subscriber]:
+def read_subscribers(
+    members: Iterable[JoinGroupResponseMember],
+) -> tuple[list[Subscriber], dict[str, ProtocolError]]:
     """Read what the members want.
 
     One whose subscription cannot be read gets nothing, and the others their partitions: it must not
     stop the whole group.
+    Returns: all members, and what is wrong with the subscriptions that cannot be read, by member.
     """
     subscribers = []
+    unreadable = {}
     for member in members:
         try:
             told = decode_subscription(member.metadata)
-        except ProtocolError:
+        except ProtocolError as error:
+            unreadable[member.member_id] = error
             told = ConsumerProtocolSubscription()
         subscribers.append(
             Subscriber(
@@ -44,7 +49,7 @@ def read_subscribers(members: Iterable[JoinGroupResponseMember]) -> list[Subscri
                 told.user_data,
             )
         )
-    return subscribers
+    return subscribers, unreadable
 
 
 def topics_of(subscribers: Iterable[Subscriber]) -> frozenset[str]:

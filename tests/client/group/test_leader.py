@@ -24,18 +24,20 @@ def told(member_id, *topics, **subscription):
 
 def test_subscriptions_are_read_whole():
     owned = [TopicPartitions("orders", [1, 0]), TopicPartitions("orders", [1])]
-    (subscriber,) = read_subscribers(
+    (subscriber,), unreadable = read_subscribers(
         [told("m1", "orders", "tills", user_data=b"x", owned_partitions=owned, generation_id=3)]
     )
 
     assert subscriber.topics == {"orders", "tills"}
     assert subscriber.owned == (place(1), place(0))
     assert (subscriber.generation_id, subscriber.user_data) == (3, b"x")
+    assert not unreadable
 
 
 def test_a_member_that_cannot_be_understood_gets_nothing_and_stops_nobody():
     members = [told("m1", "orders"), JoinGroupResponseMember("m2", None, b"\xff\xff garbage")]
-    subscribers = read_subscribers(members)
+    subscribers, unreadable = read_subscribers(members)
+    assert [*unreadable] == ["m2"]
     for assignor in ASSIGNORS.values():
         given = {
             entry.member_id: decode_assignment(entry.assignment).assigned_partitions
@@ -45,7 +47,9 @@ def test_a_member_that_cannot_be_understood_gets_nothing_and_stops_nobody():
 
 
 def test_the_group_wants_what_any_member_wants():
-    assert topics_of(read_subscribers([told("a", "x", "y"), told("b", "y", "z")])) == {*"xyz"}
+    subscribers, _ = read_subscribers([told("a", "x", "y"), told("b", "y", "z")])
+
+    assert topics_of(subscribers) == {*"xyz"}
     assert topics_of([]) == frozenset()
 
 
