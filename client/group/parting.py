@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from client.group.patience import SILENCE_S
 from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ async def part(
 ) -> None:
     """Commit, give up and leave. What was handed out last does not count `after_error`.
 
-    The connections of a consumer that is cancelled are cancelled as well: it parts on new ones, and
-    within a time limit. An error that is on its way out is not replaced by one about the parting.
+    The connections of a consumer that is cancelled are cancelled as well: it parts on new ones, if
+    a broker answers soon, and within a time limit. An error that is on its way out is not replaced
+    by one about the parting.
     Raises: what callbacks raise; OttlaError where there was no other error.
     """
     cancelled = trio.current_effective_deadline() == -math.inf
@@ -42,8 +44,9 @@ async def part(
             if not cancelled:
                 await participant.depart(cluster, cleanly=not after_error)
                 return
-            with trio.move_on_after(PART_TIMEOUT_S):
+            with trio.move_on_after(SILENCE_S) as limit:
                 async with open_another() as fresh:
+                    limit.deadline = trio.current_time() + PART_TIMEOUT_S
                     await participant.depart(fresh, cleanly=False)
         except OttlaError as error:
             if not after_error:
