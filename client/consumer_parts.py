@@ -15,7 +15,7 @@ from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
 from client.fetcher import Fetcher
 from client.group.participant import Participant
-from client.group.parting import part
+from client.group.parting import is_cancelled, part
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -67,6 +67,8 @@ async def open_parts(
         finally:
             if participant is not None and participant.takes_part:
                 await part(participant, cluster, open_another=open_another, after_error=after_error)
+            if not is_cancelled():
+                await parts.fetcher.close()
 
 
 def _start_parts(

@@ -24,6 +24,11 @@ PART_TIMEOUT_S: Final = 10.0
 """How long a consumer that was cancelled takes at most to part."""
 
 
+def is_cancelled() -> bool:
+    """Say whether whatever is waited for now is cancelled at once."""
+    return trio.current_effective_deadline() == -math.inf
+
+
 async def part(
     participant: Participant,
     cluster: Cluster,
@@ -38,7 +43,7 @@ async def part(
     by one about the parting.
     Raises: what callbacks raise; OttlaError where there was no other error.
     """
-    cancelled = trio.current_effective_deadline() == -math.inf
+    cancelled = is_cancelled()
     with trio.CancelScope(shield=True):
         try:
             if not cancelled:
