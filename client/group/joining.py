@@ -14,7 +14,7 @@ import trio
 from client.errors import ConnectionBroken, error_code, refusal
 from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
 from client.group.assignors import common_protocol
-from client.group.leader import divide, read_subscribers, topics_of
+from client.group.leader import divide, partitions_to_divide, read_subscribers, topics_of
 from client.group.verdicts import Verdict
 from client.pool import Lane
 from client.records import GroupMetadata, TopicPartition
@@ -207,7 +207,8 @@ class Joiner:
         if answer.skip_assignment:
             return []  # a static leader that came back: everybody keeps what they have (KIP-814)
         (assignor,) = (a for a in self._options.assignors if a.name == answer.protocol_name)
-        return divide(assignor, subscribers, counts)
+        partitions = partitions_to_divide(counts, self._cluster.metadata)
+        return divide(assignor, subscribers, partitions)
 
     def _warn_of(self, unreadable: Mapping[str, ProtocolError]) -> None:
         """Tell once of each member that gets nothing because nobody knows what it wants."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.group.assignor import RebalanceProtocol
+from client.group.assignor import Partitions, RebalanceProtocol
 from client.group.assignors import ASSIGNORS
 from client.group.handover import change_to, to_give_up
 from client.group.leader import divide, read_subscribers, topics_of
@@ -41,7 +41,7 @@ def test_a_member_that_cannot_be_understood_gets_nothing_and_stops_nobody():
     for assignor in ASSIGNORS.values():
         given = {
             entry.member_id: decode_assignment(entry.assignment).assigned_partitions
-            for entry in divide(assignor, subscribers, {"orders": 2})
+            for entry in divide(assignor, subscribers, Partitions({"orders": 2}))
         }
         assert given == {"m1": [TopicPartitions("orders", [0, 1])], "m2": []}
 
