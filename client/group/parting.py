@@ -5,6 +5,7 @@ Must never know: what there is to commit, to give up and to say.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from client.cluster import Cluster
     from client.group.participant import Participant
+
+_log = logging.getLogger(__name__)
 
 PART_TIMEOUT_S: Final = 10.0
 """How long a consumer that was cancelled takes at most to part."""
@@ -40,7 +43,7 @@ async def part(
 
     The connections of a consumer that is cancelled are cancelled as well: it parts on new ones, if
     a broker answers soon, and within a time limit. An error that is on its way out is not replaced
-    by one about the parting.
+    by one about the parting: that is logged.
     Raises: what callbacks raise; OttlaError where there was no other error.
     """
     cancelled = is_cancelled()
@@ -53,7 +56,14 @@ async def part(
                 async with open_another() as fresh:
                     limit.deadline = trio.current_time() + PART_TIMEOUT_S
                     await participant.depart(fresh, cleanly=False)
+            if limit.cancelled_caught:
+                _warn(participant, "brokers do not answer in time")
         except OttlaError as error:
             if not after_error:
                 raise
-            cluster.last_error = error
+            _warn(participant, error)
+
+
+def _warn(participant: Participant, why: object) -> None:
+    group_id = participant.metadata.group_id
+    _log.warning("the consumer could not part from group %r in peace: %s", group_id, why)

@@ -103,7 +103,7 @@ async def test_a_consumer_that_ends_does_not_wait_long_for_brokers_that_are_gone
 
 @pytest.mark.parametrize(("lose_all", "patience_s"), [(kill_all, 1), (silence_all, 3)])
 async def test_a_cancelled_consumer_does_not_wait_long_for_brokers_that_are_gone(
-    cluster, consumer_of, autojump_clock, lose_all, patience_s
+    cluster, consumer_of, autojump_clock, caplog, lose_all, patience_s
 ):
     fill(cluster, partitions=1)
 
@@ -115,6 +115,8 @@ async def test_a_cancelled_consumer_does_not_wait_long_for_brokers_that_are_gone
             await trio.sleep_forever()
 
     assert trio.current_time() - 2 <= patience_s
+    (warning,) = caplog.messages
+    assert warning.startswith("the consumer could not part from group 'g' in peace: ")
 
 
 async def test_unsubscribing_does_not_wait_long_for_brokers_that_are_gone(
