@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Final, Self
 import trio
 
 from client.assignment import Assignment, PartitionState
-from client.background import background_tasks
-from client.cluster import ClusterOptions, open_cluster
 from client.consumer_config import ConsumerConfig
+from client.consumer_parts import ConsumerParts, new_state, open_parts
 from client.errors import NoGroup, NoPosition, NothingAssigned, SubscriptionConflict
-from client.fetcher import Fetcher
 from client.group.participant import Participant, RebalanceCallbacks
-from client.group.parting import part
 from client.group.topics import Subscription
 from client.lifetime import Client
 from client.offsets import BEGINNING, END, find_offsets
@@ -35,9 +32,7 @@ from client.records import (
 if TYPE_CHECKING:
     import re
     from collections.abc import AsyncIterator, Iterable, Sequence
-    from contextlib import AbstractAsyncContextManager
 
-    from client.cluster import Cluster
     from client.environment import Environment
     from client.group.participant import Callback
 
@@ -65,7 +60,7 @@ class Consumer(Client):
         """Prepare for a cluster reached through `host:port,host:port`; nothing is read yet."""
         super().__init__(bootstrap, environment)
         self.config = config or ConsumerConfig()
-        self._parts: tuple[Cluster, Fetcher] | None = None
+        self._parts: ConsumerParts | None = None
         self._participant: Participant | None = None
         self._assignment = Assignment()
         self._last_read: PartitionState | None = None
@@ -90,18 +85,18 @@ class Consumer(Client):
         `auto_offset_reset`: "latest" means the end as it is when this returns.
         Raises: SubscriptionConflict, UnknownTopic, RequestError, WaitTimedOut.
         """
-        cluster, fetcher = self._running()
+        parts = self._running()
         if self._participant is not None and self._participant.is_subscribed:
             raise SubscriptionConflict("the group assigns the partitions: unsubscribe first")
         starts: dict[TopicPartition, int | None] = (
             {**partitions} if isinstance(partitions, Mapping) else dict.fromkeys(partitions)
         )
         for place in starts:
-            await cluster.leader_of(*place, timeout_s=self.config.metadata_timeout_s)
+            await parts.cluster.leader_of(*place, timeout_s=self.config.metadata_timeout_s)
         found = await self._starts([place for place, start in starts.items() if start is None])
         states = []
         for place, start in starts.items():
-            state = self._new_state(place)
+            state = new_state(place, cluster=parts.cluster, config=self.config, of_group=False)
             states.append(state)
             known = found.get(place)
             if start is not None:
@@ -113,7 +108,7 @@ class Consumer(Client):
         self._assignment.replace(states)
         self._last_read = None
         for state in states:
-            fetcher.interrupt(state)
+            parts.fetcher.interrupt(state)
 
     async def assign_topics(self, *topics: str) -> None:
         """Read all partitions that the topics have now. Raises: as `assign` does."""
@@ -122,7 +117,7 @@ class Consumer(Client):
 
     async def partitions_of(self, topic: str) -> tuple[TopicPartition, ...]:
         """List the partitions of a topic. Raises: UnknownTopic, RequestError, WaitTimedOut."""
-        cluster, _ = self._running()
+        cluster = self._running().cluster
         info = await cluster.topic(topic, timeout_s=self.config.metadata_timeout_s)
         return tuple(TopicPartition(topic, partition) for partition in info.partitions)
 
@@ -198,7 +193,7 @@ class Consumer(Client):
         about a partition, while the others go on; MemberFenced, RequestError about the group; what
         callbacks raise; NothingAssigned.
         """
-        _, fetcher = self._running()
+        fetcher = self._running().fetcher
         group = self._participant
         if not self._assignment.places() and (group is None or not group.is_subscribed):
             raise NothingAssigned(
@@ -238,7 +233,7 @@ class Consumer(Client):
         `leader_epoch`, the epoch of the record before that offset if it is known, lets a truncated
         log be noticed. Raises: ClientClosed, KeyError where the partition is not assigned.
         """
-        _, fetcher = self._running()
+        fetcher = self._running().fetcher
         state = self._state(place)
         state.seek(offset, leader_epoch=leader_epoch)
         fetcher.interrupt(state)
@@ -262,7 +257,7 @@ class Consumer(Client):
 
     def resume(self, *places: TopicPartition) -> None:
         """Go on with paused partitions."""
-        _, fetcher = self._running()
+        fetcher = self._running().fetcher
         for place in places:
             state = self._state(place)
             if state.paused:
@@ -294,64 +289,24 @@ class Consumer(Client):
 
     @asynccontextmanager
     async def _live(self) -> AsyncIterator[None]:
-        async with self._open_cluster() as cluster, background_tasks() as nursery:
-            fetcher = Fetcher(
-                cluster,
-                nursery,
+        try:
+            async with open_parts(
+                self._bootstrap,
+                self.config,
+                self._environment,
                 self._assignment,
-                self.config.fetcher_options(),
-                arrived=self._arrived.unpark_all,
-            )
-            nursery.start_soon(fetcher.run)
-            self._parts = (cluster, fetcher)
-            if self.config.group_id is not None:
-                self._participant = Participant(
-                    cluster,
-                    self.config.group_options(self.config.group_id),
-                    self._assignment,
-                    fetcher=fetcher,
-                    make_state=self._new_state,
-                    wake_poll=self._arrived.unpark_all,
-                )
-                nursery.start_soon(self._participant.run)
-            after_error = True
-            try:
+                wake_poll=self._arrived.unpark_all,
+            ) as parts:
+                self._parts, self._participant = parts, parts.participant
                 yield
-                after_error = False
-            finally:
-                if self._participant is not None and self._participant.takes_part:
-                    await part(
-                        self._participant,
-                        cluster,
-                        open_another=self._open_cluster,
-                        after_error=after_error,
-                    )
-                self._parts = self._participant = None
-
-    def _open_cluster(self) -> AbstractAsyncContextManager[Cluster]:
-        options = ClusterOptions(
-            client_id=self.config.client_id,
-            request_timeout_s=self.config.request_timeout_s,
-            metadata_max_age_s=self.config.metadata_max_age_s,
-            environment=self._environment,
-        )
-        return open_cluster(self._bootstrap, options)
+        finally:
+            self._parts = self._participant = None
 
     def _group(self, what: str) -> Participant:
         self._running()
         if self._participant is None:
             raise NoGroup(what)
         return self._participant
-
-    def _new_state(self, place: TopicPartition) -> PartitionState:
-        cluster, _ = self._running()
-        group = self._participant
-        return PartitionState(
-            place,
-            backoff=cluster.backoff(),
-            check_crc=self.config.check_crc,
-            of_group=group is not None and group.is_subscribed,
-        )
 
     async def _starts(
         self, places: Sequence[TopicPartition]
@@ -365,7 +320,7 @@ class Consumer(Client):
             found |= await self._find(dict.fromkeys(missing, self.config.reset_to))
         return found
 
-    def _running(self) -> tuple[Cluster, Fetcher]:
+    def _running(self) -> ConsumerParts:
         if self._parts is None:
             raise self._not_open()
         return self._parts
@@ -391,7 +346,7 @@ class Consumer(Client):
     async def _find(
         self, timestamps: Mapping[TopicPartition, int]
     ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
-        cluster, _ = self._running()
+        cluster = self._running().cluster
         return await find_offsets(
             cluster,
             timestamps,

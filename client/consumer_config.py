@@ -54,7 +54,8 @@ class ConsumerConfig:
       Rebalances are cooperative (members go on reading) if all of them are.
     - `enable_auto_commit`, `auto_commit_interval_s`: commit by itself what was handed out before
       the last poll.
-    - `client_rack`: told to the leader of the group, for assignors that know racks (KIP-881).
+    - `client_rack`: told to the leader of the group. The range assignor prefers partitions with a
+      replica in that rack, as far as equal shares allow (KIP-881).
     """
 
     client_id: str = "ottla-consumer"

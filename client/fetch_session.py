@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from protocol.api.fetch import FetchTopic, ForgottenTopic
+from protocol.api.fetch import FetchRequest, FetchTopic, ForgottenTopic
 from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from protocol.api.fetch import FetchPartition, FetchRequest, FetchResponse
+    from protocol.api.fetch import FetchPartition, FetchResponse
 
 _NO_SESSION: Final = 0
 _INITIAL_EPOCH: Final = 0
+_FINAL_EPOCH: Final = -1
 _EPOCH_MAX: Final = 2**31 - 1
 
 SESSION_ENDED: Final = frozenset(
@@ -117,6 +118,15 @@ class FetchSessionHandler:
         else:
             self._session_id = response.session_id
             self._epoch = self._epoch + 1 if self._epoch < _EPOCH_MAX else 1
+
+    def end(self) -> FetchRequest | None:
+        """Make the request that ends the session, None where there is none; it fetches nothing."""
+        if self._session_id == _NO_SESSION:
+            return None
+        request = FetchRequest(session_id=self._session_id, session_epoch=_FINAL_EPOCH)
+        self._session_id = _NO_SESSION
+        self.lost()
+        return request
 
     def lost(self) -> None:
         """Name everything in the next request, which ends the session that was."""

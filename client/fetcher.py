@@ -29,7 +29,8 @@ from client.errors import (
     refusal,
 )
 from client.fetch_request import AssignedFetch
-from client.fetch_session import SESSION_ENDED, FetchSessionHandler
+from client.fetch_session import SESSION_ENDED
+from client.fetch_sessions import FetchSessions
 from client.fetched import split_fetched
 from client.metadata import NO_LEADER
 from client.offsets import READ_COMMITTED, find_offsets
@@ -93,6 +94,8 @@ class Fetcher:
         self._options = options
         self._arrived = arrived
         self._leaders: dict[int, Connection | None] = {}
+        self._sessions = FetchSessions(cluster)
+        self._closed = False
         self._unknown_since: dict[str, float] = {}
         self._changed = trio.lowlevel.ParkingLot()
         cluster.on_news(self.wake)
@@ -111,7 +114,7 @@ class Fetcher:
 
     async def run(self) -> None:
         """Keep one task per leader running, and look for leaders where there are none."""
-        while True:
+        while not self._closed:
             for state in self._assignment:
                 leader = self._cluster.leader_nowait(*state.place)
                 if leader is None:
@@ -120,6 +123,11 @@ class Fetcher:
                     self._leaders[leader.leader_id] = None
                     self._nursery.start_soon(self._fetch_from, leader.leader_id)
             await self._changed.park()
+
+    async def close(self) -> None:
+        """Begin no fetch any more, and end the sessions; waits a moment at most."""
+        self._closed = True
+        await self._sessions.end_all()
 
     def _note_leaderless(self, state: PartitionState) -> None:
         self._cluster.refresh_soon()
@@ -134,9 +142,9 @@ class Fetcher:
     async def _fetch_from(self, broker_id: int) -> None:
         """Fetch from one leader for as long as it leads anything."""
         backoff = self._cluster.backoff()
-        session = FetchSessionHandler()
+        session = self._sessions.begin(broker_id)
         try:
-            while states := self._led_by(broker_id):
+            while not self._closed and (states := self._led_by(broker_id)):
                 now = trio.current_time()
                 self._settle_positions(broker_id, states)
                 ready = [state for state in states if self._is_fetchable(state, now)]
@@ -156,6 +164,7 @@ class Fetcher:
                     self._cluster.last_error = error
                     self._cluster.refresh_soon()
                     await trio.sleep(backoff.next_s())
+            await self._sessions.end(broker_id)
         finally:
             del self._leaders[broker_id]
             self.wake()

@@ -69,6 +69,7 @@ class Metadata:
         self.cluster_id: str | None = None
         self.controller_id = NO_LEADER
         self.brokers: dict[int, Broker] = {}
+        self._racks: dict[int, str] = {}
         self.topics: dict[str, TopicInfo] = {}
         self.topic_errors: dict[str, ErrorCode] = {}
 
@@ -80,6 +81,7 @@ class Metadata:
             broker.node_id: Broker(broker.node_id, Address(broker.host, broker.port), broker.rack)
             for broker in response.brokers
         }
+        self._racks |= {b.broker_id: b.rack for b in self.brokers.values() if b.rack is not None}
         for topic in response.topics:
             name = topic.name or ""
             if topic.error_code:
@@ -99,6 +101,12 @@ class Metadata:
         """Return what is known of a partition, None where nothing is."""
         info = self.topics.get(topic)
         return info.partitions.get(partition) if info is not None else None
+
+    def racks_of(self, topic: str, partition: int) -> frozenset[str]:
+        """Return the racks of a partition's replicas, also of those that are away for a while."""
+        info = self.partition(topic, partition)
+        replicas = info.replicas if info is not None else ()
+        return frozenset(self._racks[replica] for replica in replicas if replica in self._racks)
 
     def learn_leader(
         self, topic: str, partition: int, *, leader_id: int, leader_epoch: int

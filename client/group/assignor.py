@@ -7,7 +7,7 @@ Source: KIP-429 (eager and cooperative rebalancing).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from client.records import TopicPartition
@@ -38,7 +38,8 @@ class Held:
 class Subscriber:
     """A member as the leader sees it.
 
-    `owned` is what it still reads, as of `generation_id` (NO_GENERATION: it does not say).
+    `owned` is what it still reads, as of `generation_id` (NO_GENERATION: it does not say);
+    `rack_id` where it would read best (KIP-881).
     """
 
     member_id: str
@@ -47,20 +48,35 @@ class Subscriber:
     owned: tuple[TopicPartition, ...] = ()
     generation_id: int = NO_GENERATION
     user_data: bytes | None = None
+    rack_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """What is to be divided: how many partitions each existing topic has, and where these are.
+
+    `racks` holds the racks of the replicas, by topic and partition; what is missing is in none.
+    """
+
+    counts: Mapping[str, int]
+    racks: Mapping[TopicPartition, frozenset[str]] = field(default_factory=dict)
+
+    def racks_of(self, place: TopicPartition) -> frozenset[str]:
+        """Return the racks in which a partition has replicas."""
+        return self.racks.get(place, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Assignor:
     """A way to divide partitions.
 
-    `assign` takes the members and the number of partitions of each existing topic; it gives each
-    partition to at most one member that subscribes to its topic. `user_data` makes what a member
-    tells the leader about what it held; None where it tells nothing.
+    `assign` gives each partition to at most one member that subscribes to its topic. `user_data`
+    makes what a member tells the leader about what it held; None where it tells nothing.
     """
 
     name: str
     protocols: frozenset[RebalanceProtocol]
-    assign: Callable[[Sequence[Subscriber], Mapping[str, int]], Assignments]
+    assign: Callable[[Sequence[Subscriber], Partitions], Assignments]
     user_data: Callable[[Held], bytes | None]
 
 

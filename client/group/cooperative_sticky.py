@@ -9,7 +9,7 @@ Source: KIP-429; the layout of the user data is Java's CooperativeStickyAssignor
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from client.group.assignor import (
@@ -17,6 +17,7 @@ from client.group.assignor import (
     Assignments,
     Assignor,
     Held,
+    Partitions,
     RebalanceProtocol,
     Subscriber,
 )
@@ -25,12 +26,10 @@ from client.group.stickiness import Claims, balance, weigh_claims
 _GENERATION: Final = struct.Struct(">i")
 
 
-def assign_cooperatively(
-    subscribers: Sequence[Subscriber], partition_counts: Mapping[str, int]
-) -> Assignments:
+def assign_cooperatively(subscribers: Sequence[Subscriber], partitions: Partitions) -> Assignments:
     """Assign as before, as far as that is even, and withhold what somebody else still holds."""
     claims = weigh_claims({member.member_id: _held_by(member) for member in subscribers})
-    target = balance(subscribers, partition_counts, claims)
+    target = balance(subscribers, partitions.counts, claims)
     return withhold(target, claims)
 
 

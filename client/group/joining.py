@@ -5,6 +5,7 @@ Must never know: when to join, what the application does with its partitions.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,7 +14,7 @@ import trio
 from client.errors import ConnectionBroken, error_code, refusal
 from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
 from client.group.assignors import common_protocol
-from client.group.leader import divide, read_subscribers, topics_of
+from client.group.leader import divide, partitions_to_divide, read_subscribers, topics_of
 from client.group.verdicts import Verdict
 from client.pool import Lane
 from client.records import GroupMetadata, TopicPartition
@@ -33,7 +34,7 @@ from protocol.consumer_protocol import (
 from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from client.cluster import Cluster
     from client.group.assignor import Assignor
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from client.group.membership import Membership
     from client.group.signal import Signal
     from client.group.topics import GroupTopics
+    from protocol.errors import ProtocolError
+
+_log = logging.getLogger(__name__)
 
 REFUSALS: Final = {
     ErrorCode.GROUP_MAX_SIZE_REACHED: "it is full (group.max.size of its broker)",
@@ -92,6 +96,7 @@ class Joiner:
         self._options = options
         self._signal = signal
         self._held = Held()
+        self._unreadable: set[str] = set()
 
     async def join(
         self, topics: GroupTopics, owned: Sequence[TopicPartition]
@@ -190,7 +195,8 @@ class Joiner:
         self, topics: GroupTopics, answer: JoinGroupResponse
     ) -> list[SyncGroupRequestAssignment]:
         """Divide the partitions of all topics of the group among its members."""
-        subscribers = read_subscribers(answer.members)
+        subscribers, unreadable = read_subscribers(answer.members)
+        self._warn_of(unreadable)
         before = topics.followed
         topics.lead(topics_of(subscribers))
         if topics.followed != before:
@@ -201,7 +207,21 @@ class Joiner:
         if answer.skip_assignment:
             return []  # a static leader that came back: everybody keeps what they have (KIP-814)
         (assignor,) = (a for a in self._options.assignors if a.name == answer.protocol_name)
-        return divide(assignor, subscribers, counts)
+        partitions = partitions_to_divide(counts, self._cluster.metadata)
+        return divide(assignor, subscribers, partitions)
+
+    def _warn_of(self, unreadable: Mapping[str, ProtocolError]) -> None:
+        """Tell once of each member that gets nothing because nobody knows what it wants."""
+        for member_id, error in unreadable.items():
+            if member_id not in self._unreadable:
+                _log.warning(
+                    "member %r of group %r gets no partition, its subscription cannot be read"
+                    " (%s): see which client it is",
+                    member_id,
+                    self._broker.group_id,
+                    error,
+                )
+        self._unreadable = {*unreadable}
 
     async def _sync(
         self, assignments: list[SyncGroupRequestAssignment]

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from client.group.assignor import Assignor, Subscriber, by_topic, places_of
+from client.group.assignor import Assignor, Partitions, Subscriber, by_topic, places_of
+from client.records import TopicPartition
 from protocol.api.sync_group import SyncGroupRequestAssignment
 from protocol.consumer_protocol import (
     ConsumerProtocolAssignment,
@@ -19,20 +20,26 @@ from protocol.consumer_protocol import (
 from protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from client.metadata import Metadata
     from protocol.api.join_group import JoinGroupResponseMember
 
 
-def read_subscribers(members: Iterable[JoinGroupResponseMember]) -> list[Subscriber]:
+def read_subscribers(
+    members: Iterable[JoinGroupResponseMember],
+) -> tuple[list[Subscriber], dict[str, ProtocolError]]:
     """Read what the members want.
 
     One whose subscription cannot be read gets nothing, and the others their partitions: it must not
     stop the whole group.
+    Returns: all members, and what is wrong with the subscriptions that cannot be read, by member.
     """
     subscribers = []
+    unreadable = {}
     for member in members:
         try:
             told = decode_subscription(member.metadata)
-        except ProtocolError:
+        except ProtocolError as error:
+            unreadable[member.member_id] = error
             told = ConsumerProtocolSubscription()
         subscribers.append(
             Subscriber(
@@ -42,9 +49,10 @@ def read_subscribers(members: Iterable[JoinGroupResponseMember]) -> list[Subscri
                 places_of(told.owned_partitions),
                 told.generation_id,
                 told.user_data,
+                told.rack_id,
             )
         )
-    return subscribers
+    return subscribers, unreadable
 
 
 def topics_of(subscribers: Iterable[Subscriber]) -> frozenset[str]:
@@ -52,11 +60,21 @@ def topics_of(subscribers: Iterable[Subscriber]) -> frozenset[str]:
     return frozenset[str]().union(*(member.topics for member in subscribers))
 
 
+def partitions_to_divide(counts: Mapping[str, int], metadata: Metadata) -> Partitions:
+    """Find out where the partitions are, of which there are so many of each topic."""
+    racks = {
+        place: metadata.racks_of(*place)
+        for topic, count in counts.items()
+        for place in (TopicPartition(topic, partition) for partition in range(count))
+    }
+    return Partitions(counts, racks)
+
+
 def divide(
-    assignor: Assignor, subscribers: Sequence[Subscriber], partition_counts: Mapping[str, int]
+    assignor: Assignor, subscribers: Sequence[Subscriber], partitions: Partitions
 ) -> list[SyncGroupRequestAssignment]:
     """Divide the partitions, as they go into a SyncGroup."""
-    assigned = assignor.assign(subscribers, partition_counts)
+    assigned = assignor.assign(subscribers, partitions)
     return [
         SyncGroupRequestAssignment(
             member_id, encode_assignment(ConsumerProtocolAssignment(by_topic(places)))

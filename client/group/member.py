@@ -6,6 +6,7 @@ Must never know: callbacks, positions, committed offsets.
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from client.cluster import Cluster
     from client.group.broker import GroupBroker
     from client.group.signal import Signal
+
+_log = logging.getLogger(__name__)
 
 MISSING_TOPIC_CHECK_S: Final = 1.0
 """How often it is looked for a topic of the group that does not exist."""
@@ -67,6 +70,7 @@ class GroupMember:
         self._signal = signal
         self._joiner = Joiner(cluster, broker, membership, options, signal=signal)
         self._losses_seen = membership.losses
+        self._missing: frozenset[str] = frozenset()
         self._news = trio.lowlevel.ParkingLot()
         cluster.on_news(self._news.unpark_all)
 
@@ -162,7 +166,9 @@ class GroupMember:
                 self._cluster.refresh_soon()
 
     def _look_at(self, topics: GroupTopics) -> None:
-        topics.update(self._cluster.metadata, trio.current_time())
+        now = trio.current_time()
+        topics.update(self._cluster.metadata, now)
+        self._warn_of(topics.missing(now))
         fault = topics.fault_in(self._cluster.metadata)
         if fault is not None and self.error is None:
             self._fail(fault)
@@ -170,6 +176,16 @@ class GroupMember:
         if reason is not None:
             self.membership.ask_to_join(reason)
             self._signal.notify()
+
+    def _warn_of(self, missing: frozenset[str]) -> None:
+        """Tell once of each topic that it is waited for."""
+        for name in sorted(missing - self._missing):
+            _log.warning(
+                "group %r waits for topic %r, which does not exist: create it, or check the name",
+                self._broker.group_id,
+                name,
+            )
+        self._missing = missing
 
     async def _keep_joining(self) -> None:
         backoff = self._cluster.backoff()

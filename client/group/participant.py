@@ -23,6 +23,7 @@ from client.group.joining import MemberOptions
 from client.group.member import GroupMember, leave_group
 from client.group.membership import Membership, Phase
 from client.group.offsets import GroupOffsets
+from client.group.patience import Patience
 from client.group.signal import Signal
 from client.group.starting import Starts
 from client.records import GroupMetadata, OffsetAndMetadata, TopicPartition
@@ -36,12 +37,13 @@ if TYPE_CHECKING:
     from client.fetcher import Fetcher
     from client.group.topics import Subscription
 
-LEAVE_TIMEOUT_S: Final = 5.0
-"""How long the last commit and the farewell may take, each; then the session's end must do."""
-
 CLOSING: Final = "the consumer is being closed"
 UNSUBSCRIBING: Final = "the consumer unsubscribed from all topics"
 """What groups are told of a member that leaves: Java's words."""
+
+NOT_COMMITTED: Final = "what was handed out last is handed out again"
+NOT_LEFT: Final = "it goes on without the member once its session has timed out"
+"""What follows where that cannot be done."""
 
 Callback = Callable[[tuple[TopicPartition, ...]], Awaitable[None] | None]
 
@@ -141,12 +143,13 @@ class Participant:
         Raises: what callbacks raise; RequestError where the farewell is refused.
         """
         self._member.busy = True
+        patience = Patience(self._cluster, self._options.group_id)
         try:
-            await self._give_up_all(self._commits)
+            await self._give_up_all(self._commits, patience)
         finally:
             self._member.busy = False
             self._member.unsubscribe()
-            with trio.move_on_after(LEAVE_TIMEOUT_S):
+            async with patience.trying("leaving", otherwise=NOT_LEFT):
                 await self._member.leave(UNSUBSCRIBING)
             self._member.accept_loss()
 
@@ -255,14 +258,16 @@ class Participant:
         if cluster is not self._cluster:
             broker = GroupBroker(cluster, self._options.group_id)
             commits = self._commits_through(GroupOffsets(cluster, broker))
+        patience = Patience(cluster, self._options.group_id)
+        offsets = None if cleanly else commits.positions_before_last()
         try:
-            await self._give_up_all(commits, None if cleanly else commits.positions_before_last())
+            await self._give_up_all(commits, patience, offsets)
         finally:
             error = self._member.error
             member = self._membership.identity
             self._member.unsubscribe()
             self._membership.left(CLOSING)
-            with trio.move_on_after(LEAVE_TIMEOUT_S):
+            async with patience.trying("leaving", otherwise=NOT_LEFT):
                 await leave_group(cluster, broker, member, CLOSING)
         if error is not None:
             raise error
@@ -334,13 +339,15 @@ class Participant:
         if not self._has_lost:
             await self._revoke(places)
 
-    async def _give_up_all(self, commits: Commits, offsets: Offsets | None = None) -> None:
+    async def _give_up_all(
+        self, commits: Commits, patience: Patience, offsets: Offsets | None = None
+    ) -> None:
         """Commit everything, or these offsets, and give everything up, come what may."""
         places = tuple(sorted(self._assignment.places()))
         if self._options.commit.automatic and not self._has_lost:
             if offsets is None:
                 offsets = commits.positions(places)
-            with trio.move_on_after(LEAVE_TIMEOUT_S):
+            async with patience.trying("the last commit to", otherwise=NOT_COMMITTED):
                 await commits.commit_quietly(offsets)
         if self._has_lost:
             await self._accept_loss()

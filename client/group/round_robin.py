@@ -5,11 +5,12 @@ Must never know: what members held before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from client.group.assignor import (
     Assignments,
     Assignor,
+    Partitions,
     RebalanceProtocol,
     Subscriber,
     in_order,
@@ -18,16 +19,14 @@ from client.group.assignor import (
 from client.records import TopicPartition
 
 
-def assign_round_robin(
-    subscribers: Sequence[Subscriber], partition_counts: Mapping[str, int]
-) -> Assignments:
+def assign_round_robin(subscribers: Sequence[Subscriber], partitions: Partitions) -> Assignments:
     """Deal partitions out in turn, passing over members that do not subscribe to the topic."""
     ordered = in_order(subscribers)
     assigned: Assignments = {member.member_id: [] for member in ordered}
     wanted = {topic for member in ordered for topic in member.topics}
     turn = 0
-    for topic in sorted(wanted & partition_counts.keys()):
-        for partition in range(partition_counts[topic]):
+    for topic in sorted(wanted & partitions.counts.keys()):
+        for partition in range(partitions.counts[topic]):
             while topic not in ordered[turn % len(ordered)].topics:
                 turn += 1
             assigned[ordered[turn % len(ordered)].member_id].append(

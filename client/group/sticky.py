@@ -7,13 +7,14 @@ Source: KIP-54, KIP-341; the layout of the user data is Java's StickyAssignor's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from client.group.assignor import (
     Assignments,
     Assignor,
     Held,
+    Partitions,
     RebalanceProtocol,
     Subscriber,
     by_topic,
@@ -37,12 +38,10 @@ class StickyUserData:
     generation: Int32 = wire(since=_WITH_GENERATION, default=-1, ignorable=True)
 
 
-def assign_sticky(
-    subscribers: Sequence[Subscriber], partition_counts: Mapping[str, int]
-) -> Assignments:
+def assign_sticky(subscribers: Sequence[Subscriber], partitions: Partitions) -> Assignments:
     """Assign as before, as far as that is even."""
     held = {member.member_id: _held_by(member) for member in subscribers}
-    return balance(subscribers, partition_counts, weigh_claims(held))
+    return balance(subscribers, partitions.counts, weigh_claims(held))
 
 
 def encode_user_data(held: Held) -> bytes | None:

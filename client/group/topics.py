@@ -101,11 +101,21 @@ class GroupTopics:
             self._missing_since.pop(name, None)
             if topic.is_internal:
                 self._internal.add(name)
-        for name in list(self.counts):
+        for name in sorted(self.counts.keys() | self.subscription.names):
             if metadata.topic_errors.get(name) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
                 since = self._missing_since.setdefault(name, now)
                 if now - since >= GONE_AFTER_S:
-                    del self.counts[name], self._missing_since[name]
+                    self.counts.pop(name, None)
+                    if name not in self.subscription.names:
+                        del self._missing_since[name]
+
+    def missing(self, now: float) -> frozenset[str]:
+        """Return the topics subscribed by name that are believed not to exist."""
+        return frozenset(
+            name
+            for name, since in self._missing_since.items()
+            if name in self.subscription.names and now - since >= GONE_AFTER_S
+        )
 
     def fault_in(self, metadata: Metadata) -> RequestError | None:
         """Return why a subscribed topic is refused for good, None where none is."""

@@ -116,6 +116,20 @@ def test_a_session_that_the_broker_ends_is_followed_by_a_new_one(session):
     assert (named(session).session_id, named(session).session_epoch) == (0, 0)
 
 
+def test_a_session_is_ended_once_and_by_its_id(session):
+    session.want(ORDERS, at(0))
+    assert session.end() is None, "none was granted"
+    granted(session)
+
+    last = session.end()
+    assert last is not None
+    assert (last.session_id, last.session_epoch, last.topics) == (7, -1, [])
+    assert session.end() is None
+    anew = named(session)
+    assert (anew.session_id, anew.session_epoch) == (0, 0)
+    assert places(anew.topics) == [("orders", 0)]
+
+
 def test_ids_and_names_have_sessions_of_their_own(session):
     session.want(ORDERS, at(0))
     granted(session)

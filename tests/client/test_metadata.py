@@ -67,6 +67,20 @@ def test_a_leader_learned_from_a_refusal_counts_if_it_is_newer_and_known():
     assert leader_of(metadata) == (2, 6)
 
 
+def test_the_rack_of_a_replica_is_known_while_its_broker_is_away():
+    metadata = Metadata()
+    news = response(leader_id=1, leader_epoch=5)
+    news.topics[0].partitions[0].replica_nodes = [1, 2, 3]
+    news.brokers[0].rack = "attic"
+    metadata.update(news)
+    assert metadata.racks_of("orders", 0) == {"attic"}
+
+    del news.brokers[0]
+    metadata.update(news)
+    assert metadata.racks_of("orders", 0) == {"attic"}
+    assert metadata.racks_of("orders", 1) == frozenset()
+
+
 def test_a_refused_topic_is_forgotten_and_the_refusal_remembered():
     metadata = Metadata()
     metadata.update(response(leader_id=1, leader_epoch=5))

@@ -108,6 +108,54 @@ def test_our_consumer_skips_and_repeats_nothing_whatever_becomes_of_its_sessions
         )
 
 
+def consumer_sessions(cluster: SimulatedCluster) -> int:
+    return sum(
+        not session.reader.is_follower
+        for machine in cluster.brokers.values()
+        for session in machine.broker.fetch_sessions._sessions.values()
+    )
+
+
+async def test_a_consumer_that_ends_frees_its_sessions_at_once(autojump_clock):
+    async with simulated_cluster(3) as cluster:
+        await create(cluster)
+        environment = cluster.environment("reader")
+        async with Consumer(cluster.bootstrap, environment=environment) as consumer:
+            await consumer.assign([TopicPartition(TOPIC, index) for index in range(PARTITIONS)])
+            await trio.sleep(5)
+            assert consumer_sessions(cluster) == 3
+            ends_at = trio.current_time()
+        assert consumer_sessions(cluster) == 0
+        assert trio.current_time() - ends_at < 0.1
+
+
+async def test_a_consumer_that_reads_nothing_from_a_broker_any_more_keeps_no_session_there(
+    autojump_clock,
+):
+    async with simulated_cluster(3) as cluster:
+        await create(cluster)
+        environment = cluster.environment("reader")
+        async with Consumer(cluster.bootstrap, environment=environment) as consumer:
+            await consumer.assign([TopicPartition(TOPIC, index) for index in range(PARTITIONS)])
+            await trio.sleep(5)
+            await consumer.assign([TopicPartition(TOPIC, 0)])
+            await trio.sleep(2)
+            assert consumer_sessions(cluster) == 1
+
+
+async def test_a_consumer_that_ends_does_not_wait_for_brokers_that_are_gone(autojump_clock):
+    async with simulated_cluster(3) as cluster:
+        await create(cluster)
+        environment = cluster.environment("reader")
+        async with Consumer(cluster.bootstrap, environment=environment) as consumer:
+            await consumer.assign([TopicPartition(TOPIC, index) for index in range(PARTITIONS)])
+            await trio.sleep(5)
+            for machine in cluster.brokers.values():
+                await machine.kill()
+            ends_at = trio.current_time()
+        assert trio.current_time() - ends_at <= 1
+
+
 async def test_in_a_quiet_cluster_every_reader_has_its_session_and_nothing_is_due(autojump_clock):
     async with simulated_cluster(3) as cluster:
         await create(cluster)

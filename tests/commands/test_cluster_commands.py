@@ -182,7 +182,8 @@ def test_a_topic_is_described_altered_and_deleted(ottla):
         (("topic", "describe", "nowhere"), "nowhere"),
         (("topic", "delete", "nowhere"), "nowhere"),
         (("topic", "alter", "nowhere", "--partitions", "3"), "nowhere"),
-        (("consume", "nowhere", "--exit-at-end"), "nowhere"),
+        (("consume", "nowhere", "--exit-at-end"), "no topic 'nowhere': create it first"),
+        (("consume", "nowhere", "--group", "g"), "no topic 'nowhere': create it first"),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )

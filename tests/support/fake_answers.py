@@ -116,7 +116,10 @@ class Answers:
             else:
                 topics.append(self._topic_metadata(name))
         return MetadataResponse(
-            brokers=[MetadataResponseBroker(b, f"broker-{b}", PORT) for b in self._cluster.live],
+            brokers=[
+                MetadataResponseBroker(b, f"broker-{b}", PORT, self._cluster.racks.get(b))
+                for b in self._cluster.live
+            ],
             cluster_id="fake",
             controller_id=self._cluster.controller_id,
             topics=topics,
@@ -132,7 +135,7 @@ class Answers:
                     partition_index=index,
                     leader_id=partition.leader_id,
                     leader_epoch=partition.leader_epoch,
-                    replica_nodes=list(self._cluster.broker_ids),
+                    replica_nodes=partition.replicas or list(self._cluster.broker_ids),
                     isr_nodes=list(self._cluster.live),
                 )
                 for index, partition in enumerate(topic.partitions)

@@ -61,6 +61,7 @@ class FakeCluster:
         self.live: dict[int, trio.CancelScope] = {}
         self.silent: set[int] = set()
         self.broker_ids = list(range(brokers))
+        self.racks: dict[int, str] = {}
         self.faults: defaultdict[ApiKey, deque[Fault | None]] = defaultdict(deque)
         self.requests: list[tuple[int, ApiKey, int, Any]] = []
         self.versions = {

@@ -22,6 +22,7 @@ class FakePartition:
     producers: dict[int, deque[BatchHeader]] = field(default_factory=dict)
     epoch_ends: dict[int, int] = field(default_factory=dict)
     aborted: list[tuple[int, int]] = field(default_factory=list)
+    replicas: list[int] | None = None
 
     @property
     def end_offset(self) -> int:

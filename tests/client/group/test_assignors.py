@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from client.group.assignor import (
     NO_GENERATION,
     Held,
+    Partitions,
     RebalanceProtocol,
     Subscriber,
     by_topic,
@@ -41,7 +42,7 @@ def holding(member, places, generation_id):
 
 
 def assign(name, members, counts):
-    return ASSIGNORS[name].assign(members, counts)
+    return ASSIGNORS[name].assign(members, Partitions(counts))
 
 
 def settle(name, members, counts, *, rounds=3):
@@ -307,6 +308,87 @@ def test_eager_assignors_assign_as_java_does(name, members, counts, expected):
         for member_id, places in assigned.items()
     }
     assert named == expected
+
+
+RACKS = ("x", "y", "z")
+
+
+@st.composite
+def members_and_racks(draw):
+    """Members with racks, and partitions with their replicas'."""
+    members, counts = draw(members_and_counts())
+    racks = st.sampled_from((*RACKS, "", None))
+    members = [replace(member, rack_id=draw(racks)) for member in members]
+    places = st.frozensets(st.sampled_from(RACKS), max_size=3)
+    return members, Partitions(counts, {place: draw(places) for place in all_places(counts)})
+
+
+@given(members_and_racks())
+def test_racks_change_nothing_about_how_many_partitions_of_a_topic_a_member_gets(drawn):
+    members, partitions = drawn
+    given_out = ASSIGNORS["range"].assign(members, partitions)
+
+    for topic, count in partitions.counts.items():
+        readers = [member.member_id for member in members if topic in member.topics]
+        got = [[p.partition for p in given_out[m] if p.topic == topic] for m in readers]
+        if readers:
+            assert sorted(itertools.chain(*got)) == list(range(count))
+            assert max(map(len, got)) - min(map(len, got)) <= 1
+
+
+@given(members_and_racks())
+def test_topics_of_one_size_and_the_same_readers_are_cut_alike_whatever_their_racks(drawn):
+    members, partitions = drawn
+    members = [replace(member, topics=frozenset(TOPICS)) for member in members]
+    given_out = ASSIGNORS["range"].assign(members, partitions)
+
+    for one, other in itertools.combinations(partitions.counts, 2):
+        if partitions.counts[one] == partitions.counts[other]:
+            for places in given_out.values():
+                of = {t: [p.partition for p in places if p.topic == t] for t in (one, other)}
+                assert of[one] == of[other]
+
+
+JAVA_RACK_CASES = [
+    # What Java's range assignor (4.3.1) makes of members "id instance rack topics" and of topics
+    # "name racks-of-0/racks-of-1/...".
+    (["m1 - x a", "m2 - y a"], ["a y/x/y/x"], {"m1": "a1 a3", "m2": "a0 a2"}),
+    (["m1 - x ab", "m2 - y ab"], ["a y/x", "b y/x"], {"m1": "a1 b1", "m2": "a0 b0"}),
+    (["m1 - x ab", "m2 - y ab"], ["a y/x", "b x/y"], {"m1": "a0 b0", "m2": "a1 b1"}),
+    (["m1 - x a", "m2 - y a"], ["a y/y/y/y/x"], {"m1": "a3 a4", "m2": "a0 a1 a2"}),
+    (["m1 - - a", "m2 - x a"], ["a x/x/y/z"], {"m1": "a0 a1", "m2": "a2 a3"}),
+    (
+        ["m1 i2 x ab", "m2 i1 y ab", "m3 - z b"],
+        ["a z/x/y/y", "b xz/yz/xy"],
+        {"m1": "a0 a1 b0", "m2": "a2 a3 b1", "m3": "b2"},
+    ),
+    (["m1 - x a", "m2 - y a"], ["a xy/xy/xy"], {"m1": "a0 a1", "m2": "a2"}),
+    (["m1 - w a", "m2 - w a"], ["a x/y"], {"m1": "a0", "m2": "a1"}),
+]
+
+
+@pytest.mark.parametrize(("members", "topics", "expected"), JAVA_RACK_CASES)
+def test_ranges_follow_racks_as_java_does(members, topics, expected):
+    subscribers = [
+        Subscriber(
+            member_id,
+            frozenset(names),
+            None if instance == "-" else instance,
+            rack_id=None if rack == "-" else rack,
+        )
+        for member_id, instance, rack, names in map(str.split, members)
+    ]
+    racks = {
+        TopicPartition(topic, p): frozenset(of_replicas)
+        for topic, listed in map(str.split, topics)
+        for p, of_replicas in enumerate(listed.split("/"))
+    }
+    counts = Counter(place.topic for place in racks)
+    given_out = ASSIGNORS["range"].assign(subscribers, Partitions(counts, racks))
+
+    assert {m: " ".join(f"{p.topic}{p.partition}" for p in ps) for m, ps in given_out.items()} == (
+        expected
+    )
 
 
 @given(

@@ -74,8 +74,36 @@ async def test_a_cancelled_consumer_commits_and_leaves_all_the_same(
     assert trio.current_time() < 3
 
 
-async def test_a_cancelled_consumer_does_not_wait_for_brokers_that_are_gone(
-    cluster, consumer_of, autojump_clock
+def kill_all(cluster):
+    for broker_id in cluster.broker_ids:
+        cluster.kill(broker_id)
+
+
+def silence_all(cluster):
+    cluster.silent.update(cluster.broker_ids)
+
+
+@pytest.mark.parametrize(("lose_all", "patience_s"), [(kill_all, 1), (silence_all, 3)])
+async def test_a_consumer_that_ends_does_not_wait_long_for_brokers_that_are_gone(
+    cluster, consumer_of, group, autojump_clock, caplog, lose_all, patience_s
+):
+    fill(cluster, partitions=1)
+
+    async with consumer_of() as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 6)
+        lose_all(cluster)
+        gone_at = trio.current_time()
+    assert trio.current_time() - gone_at <= patience_s
+    assert committed(group) == {}
+    (warning,) = caplog.messages
+    assert warning.startswith("the last commit to group 'g' was given up after")
+    assert "no broker answers: what was handed out last is handed out again" in warning
+
+
+@pytest.mark.parametrize(("lose_all", "patience_s"), [(kill_all, 1), (silence_all, 3)])
+async def test_a_cancelled_consumer_does_not_wait_long_for_brokers_that_are_gone(
+    cluster, consumer_of, autojump_clock, caplog, lose_all, patience_s
 ):
     fill(cluster, partitions=1)
 
@@ -83,11 +111,66 @@ async def test_a_cancelled_consumer_does_not_wait_for_brokers_that_are_gone(
         async with consumer_of() as consumer:
             consumer.subscribe(["orders"])
             await read(consumer, 6)
-            for broker_id in (0, 1, 2):
-                cluster.kill(broker_id)
+            lose_all(cluster)
             await trio.sleep_forever()
 
-    assert trio.current_time() < 13
+    assert trio.current_time() - 2 <= patience_s
+    (warning,) = caplog.messages
+    assert warning.startswith("the consumer could not part from group 'g' in peace: ")
+
+
+async def test_unsubscribing_does_not_wait_long_for_brokers_that_are_gone(
+    cluster, consumer_of, autojump_clock
+):
+    fill(cluster, partitions=1)
+
+    async with consumer_of() as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 6)
+        silence_all(cluster)
+        gone_at = trio.current_time()
+        await consumer.unsubscribe()
+        assert trio.current_time() - gone_at <= 3
+        assert consumer.assignment == ()
+
+
+@pytest.mark.parametrize("lose", ["kill", "silence"])
+async def test_while_any_broker_answers_the_group_is_looked_for_and_left(
+    cluster, consumer_of, group, nursery, autojump_clock, caplog, lose
+):
+    fill(cluster, partitions=1)
+
+    @nursery.start_soon
+    async def move_later():
+        await trio.sleep(6)
+        group.move(1)
+
+    async with consumer_of() as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 6)
+        await trio.sleep(3 - trio.current_time())
+        if lose == "kill":
+            cluster.kill(0)
+        else:
+            cluster.silent.add(0)
+    assert committed(group) == {place(0): 6}
+    assert not group.members
+    assert caplog.messages == []
+
+
+async def test_a_broker_of_the_group_that_stays_away_is_given_up_with_a_warning(
+    cluster, consumer_of, autojump_clock, caplog
+):
+    fill(cluster, partitions=1)
+
+    async with consumer_of(enable_auto_commit=False) as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 6)
+        cluster.kill(0)
+        gone_at = trio.current_time()
+    assert trio.current_time() - gone_at <= 6
+    (warning,) = caplog.messages
+    assert warning.startswith("leaving group 'g' was given up after 5.0 s, its broker does not")
 
 
 async def test_commits_go_out_by_interval_for_what_was_handed_out_before_the_last_poll(

@@ -6,7 +6,9 @@ import pytest
 import trio
 
 from client.errors import MemberFenced, UnsupportedApi
+from client.group.assignors import ASSIGNORS
 from protocol.api import ApiKey
+from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.errors import ErrorCode, RequestError
 from tests.support.group_apps import Reader, committed, fill, place, places, read
 
@@ -355,6 +357,33 @@ async def test_a_join_that_waits_long_for_other_members_is_not_given_up(
         assert cluster.count(ApiKey.JOIN_GROUP) == 4, "two of each, for a member id and a place"
         assert await consumer.poll(timeout_s=20) == []
         assert len(consumer.assignment) == 4
+
+
+# Who cannot be understood
+
+
+async def test_a_member_whose_subscription_cannot_be_read_gets_nothing_and_one_warning(
+    cluster, consumer_of, group, autojump_clock, caplog
+):
+    fill(cluster)
+    fill(cluster, topic="tills", partitions=1)
+    garbage = [JoinGroupRequestProtocol(name, b"\xff\xff") for name in ASSIGNORS]
+
+    async with consumer_of() as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 40)
+        group.join(
+            JoinGroupRequest("g", 600_000, 1_000, "", "strange", "consumer", garbage),
+            ids_required=False,
+        )
+        assert await consumer.poll(timeout_s=5) == []
+        consumer.subscribe(["orders", "tills"])
+        await read(consumer, 10)
+        assert group.rebalances == 3
+        assert len(consumer.assignment) == 5
+        (stranger,) = group.members.keys() - {consumer.group_metadata.member_id}
+    (warning,) = caplog.messages
+    assert warning.startswith(f"member {stranger!r} of group 'g' gets no partition")
 
 
 # Static members

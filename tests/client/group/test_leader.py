@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from client.group.assignor import RebalanceProtocol
+from client.group.assignor import Partitions, RebalanceProtocol
 from client.group.assignors import ASSIGNORS
 from client.group.handover import change_to, to_give_up
 from client.group.leader import divide, read_subscribers, topics_of
@@ -24,28 +24,32 @@ def told(member_id, *topics, **subscription):
 
 def test_subscriptions_are_read_whole():
     owned = [TopicPartitions("orders", [1, 0]), TopicPartitions("orders", [1])]
-    (subscriber,) = read_subscribers(
+    (subscriber,), unreadable = read_subscribers(
         [told("m1", "orders", "tills", user_data=b"x", owned_partitions=owned, generation_id=3)]
     )
 
     assert subscriber.topics == {"orders", "tills"}
     assert subscriber.owned == (place(1), place(0))
     assert (subscriber.generation_id, subscriber.user_data) == (3, b"x")
+    assert not unreadable
 
 
 def test_a_member_that_cannot_be_understood_gets_nothing_and_stops_nobody():
     members = [told("m1", "orders"), JoinGroupResponseMember("m2", None, b"\xff\xff garbage")]
-    subscribers = read_subscribers(members)
+    subscribers, unreadable = read_subscribers(members)
+    assert [*unreadable] == ["m2"]
     for assignor in ASSIGNORS.values():
         given = {
             entry.member_id: decode_assignment(entry.assignment).assigned_partitions
-            for entry in divide(assignor, subscribers, {"orders": 2})
+            for entry in divide(assignor, subscribers, Partitions({"orders": 2}))
         }
         assert given == {"m1": [TopicPartitions("orders", [0, 1])], "m2": []}
 
 
 def test_the_group_wants_what_any_member_wants():
-    assert topics_of(read_subscribers([told("a", "x", "y"), told("b", "y", "z")])) == {*"xyz"}
+    subscribers, _ = read_subscribers([told("a", "x", "y"), told("b", "y", "z")])
+
+    assert topics_of(subscribers) == {*"xyz"}
     assert topics_of([]) == frozenset()
 
 

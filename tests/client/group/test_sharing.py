@@ -319,6 +319,24 @@ async def test_what_is_no_subscription_is_refused(
             consumer.subscribe(topics)
 
 
+async def test_members_read_in_their_own_racks_where_the_leader_knows_these(
+    cluster, consumer_of, nursery, autojump_clock
+):
+    cluster.racks = {0: "attic", 1: "cellar", 2: "garage"}
+    topic = fill(cluster)
+    for number, partition in enumerate(topic.partitions):
+        partition.replicas = [number % 2]
+    cellar, attic = (Reader(consumer_of(client_rack=rack)) for rack in ("cellar", "attic"))
+    for reader in (cellar, attic):
+        await nursery.start(reader.run)
+    await trio.sleep(5)
+
+    assert sorted(attic.consumer.assignment) == [place(0), place(2)]
+    assert sorted(cellar.consumer.assignment) == [place(1), place(3)]
+    for reader in (cellar, attic):
+        await reader.stop()
+
+
 async def test_the_group_is_told_reasons_owned_partitions_and_rack(
     cluster, consumer_of, group, nursery, autojump_clock
 ):

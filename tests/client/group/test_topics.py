@@ -44,6 +44,39 @@ async def test_a_topic_that_is_created_later_is_read_soon(cluster, consumer_of, 
         assert trio.current_time() - created_at < 5
 
 
+@pytest.mark.parametrize("names", [["orders"], ["orders", "tills"]], ids=len)
+async def test_a_topic_that_does_not_exist_is_waited_for_with_one_warning(
+    cluster, consumer_of, autojump_clock, caplog, names
+):
+    fill(cluster, topic="tills")
+
+    async with consumer_of(metadata_max_age_s=5) as consumer:
+        consumer.subscribe(names)
+        await consumer.poll(max_records=1, timeout_s=60)
+        await trio.sleep(10)
+        warning = "group 'g' waits for topic 'orders', which does not exist: create it"
+        assert [text[: len(warning)] for text in caplog.messages] == [warning]
+        fill(cluster)
+        while len(consumer.assignment) < 4 * len(names):
+            await consumer.poll(timeout_s=0.5)
+        assert len(caplog.messages) == 1
+        del cluster.topics["orders"]
+        await consumer.poll(max_records=10**6, timeout_s=20)
+        await consumer.poll(max_records=10**6, timeout_s=20)
+        assert [text[: len(warning)] for text in caplog.messages] == [warning] * 2
+
+
+async def test_a_topic_that_is_there_in_a_moment_is_not_warned_of(
+    cluster, consumer_of, autojump_clock, caplog
+):
+    async with consumer_of() as consumer:
+        consumer.subscribe(["orders"])
+        await consumer.poll(timeout_s=GONE_AFTER_S / 2)
+        fill(cluster)
+        await read(consumer, 40)
+    assert caplog.messages == []
+
+
 async def test_a_pattern_takes_all_topics_whose_whole_name_matches(
     cluster, consumer_of, group, autojump_clock
 ):
