@@ -8,7 +8,7 @@ Source: KIP-101, KIP-207, KIP-320, KIP-966.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,7 +29,7 @@ from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from broker.log.appends import Appended
     from broker.log.log import Log
@@ -71,6 +71,7 @@ class Partition:
         self.deleters_waiting = trio.lowlevel.ParkingLot()
         """Those who wait for the low watermark: woken whenever it may have moved."""
         self._context = context
+        log.on_failure(self._storage_failed)
 
     def __repr__(self) -> str:
         return f"<Partition {self.name}>"
@@ -155,8 +156,7 @@ class Partition:
         self.advance_high_watermark()
 
     def _lead(self, state: PartitionState) -> None:
-        with self._storage_watched():
-            self.log.start_epoch(state.leader_epoch)
+        self.log.start_epoch(state.leader_epoch)
         self.needs_reconciling = False
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
@@ -205,8 +205,7 @@ class Partition:
             raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
-        with self._storage_watched():
-            appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)
+        appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)
         if not appended.duplicate:
             self._context.flusher.schedule(self)
             self._wake(self.fetchers_waiting)
@@ -291,8 +290,7 @@ class Partition:
 
     def start_log_at(self, offset: int) -> None:
         """Forget all below `offset`, unless a crash comes soon. Raises: StorageError."""
-        with self._storage_watched():
-            self.log.advance_log_start(offset)
+        self.log.advance_log_start(offset)
         self._context.checkpoint_due()
         self._wake_readers()
 
@@ -322,21 +320,11 @@ class Partition:
         self.durable.advance(self.log.durable_end_offset)
         self.advance_high_watermark()
 
-    def storage_failed(self, error: StorageError) -> None:
+    def _storage_failed(self, error: StorageError) -> None:
         """Go offline: the disk refused, and what it holds of us is unknown."""
         log_events.error("partition_offline", partition=self.name, error=str(error))
         self.close(error)
         self._context.storage_failed(error)
-
-    @contextmanager
-    def _storage_watched(self) -> Iterator[None]:
-        try:
-            yield
-        except StorageError as error:
-            # Where a full disk took nothing, nothing is damaged: reading goes on.
-            if self.log.failed is not None:
-                self.storage_failed(error)
-            raise
 
     # Reading.
 
@@ -353,10 +341,9 @@ class Partition:
     def _read(
         self, offset: int, end_offset: int, *, bytes_max: int, at_least_one: bool
     ) -> LogSlice:
-        with self._storage_watched():
-            return self.log.read(
-                offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
-            )
+        return self.log.read(
+            offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
+        )
 
     def latest_offset(self, *, for_replica: bool) -> int:
         """Give the offset after the last record that the asker may see.
@@ -381,8 +368,7 @@ class Partition:
         """
         if not self.follows(leader_epoch):
             return False
-        with self._storage_watched():
-            self.log.append_as_follower(records)
+        self.log.append_as_follower(records)
         self._context.flusher.schedule(self)
         return True
 
@@ -407,8 +393,7 @@ class Partition:
         log_end_offset = self.log.log_end_offset
         if end_offset < log_end_offset:
             self._report_truncation(end_offset)
-        with self._storage_watched():
-            self.log.truncate_to(end_offset)
+        self.log.truncate_to(end_offset)
         if end_offset < log_end_offset:
             self._log_was_cut()
 
@@ -433,8 +418,7 @@ class Partition:
             offset=offset,
             log_end_offset=self.log.log_end_offset,
         )
-        with self._storage_watched():
-            self.log.reset_to(offset)
+        self.log.reset_to(offset)
         self._log_was_cut()
 
     def _log_was_cut(self) -> None:

@@ -9,7 +9,6 @@ import pytest
 from broker.log.appends import Appended
 from broker.log.config import LogConfig
 from broker.log.errors import (
-    DiskFull,
     InvalidProducerEpoch,
     InvalidRecord,
     InvalidTimestamp,
@@ -595,46 +594,6 @@ def test_a_deleted_log_leaves_nothing_and_one_set_aside_stays(filled, log, disk,
     with pytest.raises(LogOffline):
         again.read(0, bytes_max=1, end_offset=0)
     assert again.begin_flush().files == ()
-
-
-def test_a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was(batch_of, wall_ms):
-    disk = MemoryDisk(random.Random(1), capacity_bytes=1000)
-    disk.make_directory("/d")
-    log = Log.create(disk, "/d/t-0", SMALL, topic_id=TOPIC_ID, wall_ms=wall_ms)
-    log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
-
-    with pytest.raises(DiskFull):
-        log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
-
-    assert log.failed is None
-    assert log.log_end_offset == 1
-    disk.capacity_bytes = 10_000
-    log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
-    assert [h.base_offset for h in headers_of(log)] == [0, 1]
-
-
-def test_a_log_whose_disk_failed_is_used_no_more(batch_of, wall_ms):
-    disk = MemoryDisk(random.Random(1))
-    disk.make_directory("/d")
-    log = Log.create(disk, "/d/t-0", SMALL, topic_id=TOPIC_ID, wall_ms=wall_ms)
-    log.append_as_leader(batch_of(1), leader_epoch=0)
-    disk.crash()
-
-    with pytest.raises(StorageError):
-        log.append_as_leader(batch_of(1), leader_epoch=0)
-
-    assert log.failed is not None
-    for act in (
-        lambda: log.append_as_leader(batch_of(1), leader_epoch=0),
-        lambda: log.append_as_follower(batch_of(1, base_offset=1)),
-        lambda: log.read(0, bytes_max=1, end_offset=1),
-        lambda: log.truncate_to(0),
-        log.begin_flush,
-        log.prepare_close,
-    ):
-        with pytest.raises(LogOffline):
-            act()
-    log.close()
 
 
 def test_a_batch_with_all_producer_fields_survives_unchanged(log, batch_of):
