@@ -1,7 +1,8 @@
 """One replica of one partition: the sole owner of its mutable state.
 
-Role, leader epoch, log and watermarks change here and nowhere else, always between two
-checkpoints: nothing can run between the lines. What a leader alone knows is in its `Leadership`.
+Role and leader epoch change here and nowhere else, always between two checkpoints: nothing can run
+between the lines. What a leader alone knows is in its `Leadership`; what a follower does to its
+log on its leader's word is in `replication/following.py`.
 Must never know: requests, replies, connections, how the ISR and what is committed are decided.
 Source: KIP-101, KIP-207, KIP-320, KIP-966.
 """
@@ -161,7 +162,7 @@ class Partition:
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         # What was appended as a follower may still wait for its fsync.
-        self._context.flusher.schedule(self)
+        self.flush_soon()
         self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:
@@ -207,7 +208,7 @@ class Partition:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
         appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)
         if not appended.duplicate:
-            self._context.flusher.schedule(self)
+            self.flush_soon()
             self._wake(self.fetchers_waiting)
         return appended
 
@@ -315,6 +316,10 @@ class Partition:
 
     # The disk.
 
+    def flush_soon(self) -> None:
+        """Have what was appended made durable."""
+        self._context.flusher.schedule(self)
+
     def flushed(self) -> None:
         """Take note that the log's durable end has moved (called by the flusher)."""
         self.durable.advance(self.log.durable_end_offset)
@@ -329,20 +334,27 @@ class Partition:
     # Reading.
 
     def read_committed(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a consumer, below the high watermark. Raises: OffsetOutOfRange."""
-        end_offset = max(self.high_watermark.value, self.log.log_start_offset)
-        return self._read(offset, end_offset, bytes_max=bytes_max, at_least_one=at_least_one)
+        """Read whole batches for a consumer, below the high watermark.
+
+        Raises: OffsetOutOfRange, StorageError.
+        """
+        return self.log.read(
+            offset,
+            bytes_max=bytes_max,
+            end_offset=max(self.high_watermark.value, self.log.log_start_offset),
+            at_least_one=at_least_one,
+        )
 
     def read_uncommitted(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a follower, to the log's end. Raises: OffsetOutOfRange."""
-        end_offset = self.log.log_end_offset
-        return self._read(offset, end_offset, bytes_max=bytes_max, at_least_one=at_least_one)
+        """Read whole batches for a follower, to the log's end.
 
-    def _read(
-        self, offset: int, end_offset: int, *, bytes_max: int, at_least_one: bool
-    ) -> LogSlice:
+        Raises: OffsetOutOfRange, StorageError.
+        """
         return self.log.read(
-            offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
+            offset,
+            bytes_max=bytes_max,
+            end_offset=self.log.log_end_offset,
+            at_least_one=at_least_one,
         )
 
     def latest_offset(self, *, for_replica: bool) -> int:
@@ -361,73 +373,22 @@ class Partition:
 
     # The follower.
 
-    def append_from_leader(self, records: memoryview, *, leader_epoch: int) -> bool:
-        """Append what the leader of `leader_epoch` sent. False: that epoch is over, nothing done.
-
-        Raises: CorruptBatch, StorageError.
-        """
-        if not self.follows(leader_epoch):
-            return False
-        self.log.append_as_follower(records)
-        self._context.flusher.schedule(self)
-        return True
-
     def follows(self, leader_epoch: int) -> bool:
         """Say whether this replica still follows the leader of `leader_epoch`."""
         return (
             self.leadership is None and self.offline is None and self.leader_epoch == leader_epoch
         )
 
-    def follow_leader(self, *, high_watermark: int, log_start_offset: int) -> None:
-        """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
-        self.high_watermark.advance(min(high_watermark, self.log.log_end_offset))
-        if self.log.log_start_offset < log_start_offset <= self.log.log_end_offset:
-            self.start_log_at(log_start_offset)
-
-    def truncate(self, end_offset: int) -> None:
-        """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
-
-        At or beyond the log's end it still forgets the epochs that wrote nothing here: with them
-        the next fetch would be told to reconcile again, for ever (KAFKA-10706).
-        """
-        log_end_offset = self.log.log_end_offset
-        if end_offset < log_end_offset:
-            self._report_truncation(end_offset)
-        self.log.truncate_to(end_offset)
-        if end_offset < log_end_offset:
-            self._log_was_cut()
-
-    def _report_truncation(self, end_offset: int) -> None:
-        facts = {
-            "partition": self.name,
-            "end_offset": end_offset,
-            "log_end_offset": self.log.log_end_offset,
-            "leader_epoch": self.leader_epoch,
-        }
-        if end_offset < self.high_watermark.value:
-            lost = self.high_watermark.value - end_offset
-            log_events.warning("truncated_below_high_watermark", committed_records=lost, **facts)
-        else:
-            log_events.info("truncated", **facts)
-
-    def restart_log(self, offset: int) -> None:
-        """Drop the log and begin anew at `offset`: the leader holds nothing older."""
-        log_events.warning(
-            "log_restarted",
-            partition=self.name,
-            offset=offset,
-            log_end_offset=self.log.log_end_offset,
-        )
-        self.log.reset_to(offset)
-        self._log_was_cut()
-
-    def _log_was_cut(self) -> None:
+    def log_was_cut(self) -> None:
+        """Take note that the log has lost its end, and may start elsewhere."""
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
         if self.log.log_start_offset != self.noted_log_start:
             self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
             self._context.checkpoint_due()
+
+    # Those who wait.
 
     def _wake_readers(self) -> None:
         self._wake(self.fetchers_waiting)

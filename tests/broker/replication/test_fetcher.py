@@ -15,6 +15,7 @@ from broker.log.log import Log
 from broker.partition import Partition
 from broker.partition_context import PartitionContext
 from broker.replication.fetcher import LeaderFetcher
+from broker.replication.following import append_from_leader, restart_log
 from broker.replication.throttle import Throttle, Throttles
 from coordinator.cluster import PartitionState
 from protocol.api.fetch import (
@@ -198,7 +199,7 @@ async def test_a_partition_given_up_while_it_is_reconciled_ends_no_loop(
     leader, fetcher, follower, nursery, autojump_clock
 ):
     partition = follower()
-    partition.append_from_leader(batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    append_from_leader(partition, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
     leader.before_epochs = lambda: fetcher.forget(partition)
     fetcher.follow(partition)
     nursery.start_soon(fetcher.run)
@@ -222,7 +223,7 @@ async def test_one_that_leads_now_acknowledges_nothing_to_the_leader_of_before(
     nursery.start_soon(fetcher.run)
     await trio.sleep(0.1)
     disk.sync_latency_s = lambda: 60.0
-    moving.append_from_leader(batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    append_from_leader(moving, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
     await trio.sleep(1)
 
     moving.apply(led_by(US, leader_epoch=4), broker_epoch=7, min_isr=1)
@@ -244,7 +245,7 @@ async def test_an_empty_log_that_begins_beyond_the_leaders_begins_anew(
     leader, fetcher, follower, nursery, autojump_clock
 ):
     partition = follower()
-    partition.restart_log(500)
+    restart_log(partition, 500)
 
     def known_to_200(*, partition_index: int) -> PartitionData:
         beyond = leader.asked[-1].topics[0].partitions[0].fetch_offset > 200
@@ -437,7 +438,7 @@ async def test_where_a_log_starts_is_told_again_once_it_is_noted(
     leader_with_sessions, fetcher, follower, nursery, autojump_clock
 ):
     partition, other = follower(0), follower(1)
-    partition.restart_log(5)
+    restart_log(partition, 5)
     fetcher.follow(partition)
     fetcher.follow(other)
     nursery.start_soon(fetcher.run)
