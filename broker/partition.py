@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from broker.log.appends import Appended
     from broker.log.log import Log
-    from broker.log.slice import LogSlice
     from broker.partition_context import PartitionContext
     from coordinator.cluster import PartitionState
 
@@ -331,31 +330,7 @@ class Partition:
         self.close(error)
         self._context.storage_failed(error)
 
-    # Reading.
-
-    def read_committed(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a consumer, below the high watermark.
-
-        Raises: OffsetOutOfRange, StorageError.
-        """
-        return self.log.read(
-            offset,
-            bytes_max=bytes_max,
-            end_offset=max(self.high_watermark.value, self.log.log_start_offset),
-            at_least_one=at_least_one,
-        )
-
-    def read_uncommitted(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a follower, to the log's end.
-
-        Raises: OffsetOutOfRange, StorageError.
-        """
-        return self.log.read(
-            offset,
-            bytes_max=bytes_max,
-            end_offset=self.log.log_end_offset,
-            at_least_one=at_least_one,
-        )
+    # How far it can be read.
 
     def latest_offset(self, *, for_replica: bool) -> int:
         """Give the offset after the last record that the asker may see.
