@@ -10,12 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from broker.partition import Partition
-from client import (
-    Admin,
-    NewTopic,
-    Producer,
-    ProducerConfig,
-)
+from client import Admin, NewTopic, Producer, ProducerConfig
 from protocol.errors import RequestError
 from simulation.cluster import SimulatedCluster, simulated_cluster
 from tests.cluster.orders import TOPIC, consume

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.replication.throttle import LEADER_REPLICAS
-from client import (
-    Admin,
-    NewTopic,
-    Producer,
-    ProducerConfig,
-)
+from client import Admin, NewTopic, Producer, ProducerConfig
 from client.errors import DeliveryFailed
 from coordinator.reassign import is_under_way
 from protocol.api.alter_partition_reassignments import (

@@ -7,10 +7,7 @@ import random
 import pytest
 
 from broker.log.config import LogConfig
-from broker.log.errors import (
-    LogOffline,
-    OffsetOutOfRange,
-)
+from broker.log.errors import LogOffline, OffsetOutOfRange
 from broker.log.log import Log
 from protocol.batch import read_header, split_batches
 from protocol.compression import Compression

@@ -15,13 +15,7 @@ from broker.partition_context import PartitionContext
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.throttle import Throttles
 from simulation.disk import MemoryDisk
-from tests.broker.replication.played_leader import (
-    LEADER,
-    TOPIC_ID,
-    US,
-    Leader,
-    led_by,
-)
+from tests.broker.replication.played_leader import LEADER, TOPIC_ID, US, Leader, led_by
 
 
 @pytest.fixture

@@ -7,12 +7,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from coordinator.cluster import PartitionState
-from protocol.api.fetch import (
-    FetchableTopicResponse,
-    FetchRequest,
-    FetchResponse,
-    PartitionData,
-)
+from protocol.api.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
 from protocol.api.offset_for_leader_epoch import OffsetForLeaderEpochResponse
 from protocol.batch import assign
 from protocol.errors import ErrorCode

@@ -8,17 +8,9 @@ import trio
 from broker.partition import Partition
 from broker.replication.following import append_from_leader, restart_log
 from broker.replication.throttle import Throttle, Throttles
-from protocol.api.fetch import (
-    PartitionData,
-)
+from protocol.api.fetch import PartitionData
 from protocol.errors import ErrorCode
-from tests.broker.replication.played_leader import (
-    LEADER,
-    TOPIC_ID,
-    US,
-    batch,
-    led_by,
-)
+from tests.broker.replication.played_leader import LEADER, TOPIC_ID, US, batch, led_by
 
 
 async def test_a_pause_that_is_almost_over_is_waited_for_at_the_leader(

@@ -6,17 +6,9 @@ import pytest
 import trio
 
 from broker.replication.following import restart_log
-from protocol.api.fetch import (
-    PartitionData,
-)
+from protocol.api.fetch import PartitionData
 from protocol.errors import ErrorCode
-from tests.broker.replication.played_leader import (
-    LEADER,
-    TOPIC_ID,
-    US,
-    batch,
-    led_by,
-)
+from tests.broker.replication.played_leader import LEADER, TOPIC_ID, US, batch, led_by
 
 
 async def test_only_the_first_fetch_of_a_session_names_what_does_not_change(
