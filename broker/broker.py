@@ -98,23 +98,8 @@ class Broker:
         )
         self._fetchers = Fetchers(self._make_fetcher)
         self.partitions = self._make_partitions()
-        self.isr_keeper = IsrKeeper(
-            broker_id=self.broker_id,
-            broker_epoch=lambda: self.view.broker_epoch,
-            eligible=self.view.may_join_isr,
-            led=self.partitions.led,
-            call_controller=lambda request: self.peers.call_controller(
-                request, version=ALTER_PARTITION_VERSION
-            ),
-            lag_time_max_s=config.replication.replica_lag_time_max_ms / 1000,
-        )
-        self.groups = Groups(
-            self.broker_id,
-            config.groups,
-            view=self.view,
-            lease=self._lease,
-            environment=environment,
-        )
+        self.isr_keeper = self._make_isr_keeper()
+        self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
         self._server = Server(Dispatch(routes(self)), config.network)
 
@@ -307,6 +292,27 @@ class Broker:
             fetchers=self._fetchers,
             topic_defaults=self.config.topic_defaults(),
             wall_ms=self._environment.wall_ms,
+        )
+
+    def _make_isr_keeper(self) -> IsrKeeper:
+        return IsrKeeper(
+            broker_id=self.broker_id,
+            broker_epoch=lambda: self.view.broker_epoch,
+            eligible=self.view.may_join_isr,
+            led=self.partitions.led,
+            call_controller=lambda request: self.peers.call_controller(
+                request, version=ALTER_PARTITION_VERSION
+            ),
+            lag_time_max_s=self.config.replication.replica_lag_time_max_ms / 1000,
+        )
+
+    def _make_groups(self) -> Groups:
+        return Groups(
+            self.broker_id,
+            self.config.groups,
+            view=self.view,
+            lease=self._lease,
+            environment=self._environment,
         )
 
     def _propose_isr_soon(self, partition: Partition) -> None:

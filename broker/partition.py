@@ -1,14 +1,15 @@
 """One replica of one partition: the sole owner of its mutable state.
 
-Role, leader epoch, log and watermarks change here and nowhere else, always between two
-checkpoints: nothing can run between the lines. What a leader alone knows is in its `Leadership`.
+Role and leader epoch change here and nowhere else, always between two checkpoints: nothing can run
+between the lines. What a leader alone knows is in its `Leadership`; what a follower does to its
+log on its leader's word is in `replication/following.py`.
 Must never know: requests, replies, connections, how the ISR and what is committed are decided.
 Source: KIP-101, KIP-207, KIP-320, KIP-966.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -29,11 +30,10 @@ from coordinator.cluster import NO_LEADER
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from broker.log.appends import Appended
     from broker.log.log import Log
-    from broker.log.slice import LogSlice
     from broker.partition_context import PartitionContext
     from coordinator.cluster import PartitionState
 
@@ -71,6 +71,7 @@ class Partition:
         self.deleters_waiting = trio.lowlevel.ParkingLot()
         """Those who wait for the low watermark: woken whenever it may have moved."""
         self._context = context
+        log.on_failure(self._storage_failed)
 
     def __repr__(self) -> str:
         return f"<Partition {self.name}>"
@@ -155,13 +156,12 @@ class Partition:
         self.advance_high_watermark()
 
     def _lead(self, state: PartitionState) -> None:
-        with self._storage_watched():
-            self.log.start_epoch(state.leader_epoch)
+        self.log.start_epoch(state.leader_epoch)
         self.needs_reconciling = False
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         # What was appended as a follower may still wait for its fsync.
-        self._context.flusher.schedule(self)
+        self.flush_soon()
         self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:
@@ -205,10 +205,9 @@ class Partition:
             raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
-        with self._storage_watched():
-            appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)
+        appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)
         if not appended.duplicate:
-            self._context.flusher.schedule(self)
+            self.flush_soon()
             self._wake(self.fetchers_waiting)
         return appended
 
@@ -291,8 +290,7 @@ class Partition:
 
     def start_log_at(self, offset: int) -> None:
         """Forget all below `offset`, unless a crash comes soon. Raises: StorageError."""
-        with self._storage_watched():
-            self.log.advance_log_start(offset)
+        self.log.advance_log_start(offset)
         self._context.checkpoint_due()
         self._wake_readers()
 
@@ -317,46 +315,22 @@ class Partition:
 
     # The disk.
 
+    def flush_soon(self) -> None:
+        """Have what was appended made durable."""
+        self._context.flusher.schedule(self)
+
     def flushed(self) -> None:
         """Take note that the log's durable end has moved (called by the flusher)."""
         self.durable.advance(self.log.durable_end_offset)
         self.advance_high_watermark()
 
-    def storage_failed(self, error: StorageError) -> None:
+    def _storage_failed(self, error: StorageError) -> None:
         """Go offline: the disk refused, and what it holds of us is unknown."""
         log_events.error("partition_offline", partition=self.name, error=str(error))
         self.close(error)
         self._context.storage_failed(error)
 
-    @contextmanager
-    def _storage_watched(self) -> Iterator[None]:
-        try:
-            yield
-        except StorageError as error:
-            # Where a full disk took nothing, nothing is damaged: reading goes on.
-            if self.log.failed is not None:
-                self.storage_failed(error)
-            raise
-
-    # Reading.
-
-    def read_committed(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a consumer, below the high watermark. Raises: OffsetOutOfRange."""
-        end_offset = max(self.high_watermark.value, self.log.log_start_offset)
-        return self._read(offset, end_offset, bytes_max=bytes_max, at_least_one=at_least_one)
-
-    def read_uncommitted(self, offset: int, *, bytes_max: int, at_least_one: bool) -> LogSlice:
-        """Read whole batches for a follower, to the log's end. Raises: OffsetOutOfRange."""
-        end_offset = self.log.log_end_offset
-        return self._read(offset, end_offset, bytes_max=bytes_max, at_least_one=at_least_one)
-
-    def _read(
-        self, offset: int, end_offset: int, *, bytes_max: int, at_least_one: bool
-    ) -> LogSlice:
-        with self._storage_watched():
-            return self.log.read(
-                offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
-            )
+    # How far it can be read.
 
     def latest_offset(self, *, for_replica: bool) -> int:
         """Give the offset after the last record that the asker may see.
@@ -374,76 +348,22 @@ class Partition:
 
     # The follower.
 
-    def append_from_leader(self, records: memoryview, *, leader_epoch: int) -> bool:
-        """Append what the leader of `leader_epoch` sent. False: that epoch is over, nothing done.
-
-        Raises: CorruptBatch, StorageError.
-        """
-        if not self.follows(leader_epoch):
-            return False
-        with self._storage_watched():
-            self.log.append_as_follower(records)
-        self._context.flusher.schedule(self)
-        return True
-
     def follows(self, leader_epoch: int) -> bool:
         """Say whether this replica still follows the leader of `leader_epoch`."""
         return (
             self.leadership is None and self.offline is None and self.leader_epoch == leader_epoch
         )
 
-    def follow_leader(self, *, high_watermark: int, log_start_offset: int) -> None:
-        """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
-        self.high_watermark.advance(min(high_watermark, self.log.log_end_offset))
-        if self.log.log_start_offset < log_start_offset <= self.log.log_end_offset:
-            self.start_log_at(log_start_offset)
-
-    def truncate(self, end_offset: int) -> None:
-        """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
-
-        At or beyond the log's end it still forgets the epochs that wrote nothing here: with them
-        the next fetch would be told to reconcile again, for ever (KAFKA-10706).
-        """
-        log_end_offset = self.log.log_end_offset
-        if end_offset < log_end_offset:
-            self._report_truncation(end_offset)
-        with self._storage_watched():
-            self.log.truncate_to(end_offset)
-        if end_offset < log_end_offset:
-            self._log_was_cut()
-
-    def _report_truncation(self, end_offset: int) -> None:
-        facts = {
-            "partition": self.name,
-            "end_offset": end_offset,
-            "log_end_offset": self.log.log_end_offset,
-            "leader_epoch": self.leader_epoch,
-        }
-        if end_offset < self.high_watermark.value:
-            lost = self.high_watermark.value - end_offset
-            log_events.warning("truncated_below_high_watermark", committed_records=lost, **facts)
-        else:
-            log_events.info("truncated", **facts)
-
-    def restart_log(self, offset: int) -> None:
-        """Drop the log and begin anew at `offset`: the leader holds nothing older."""
-        log_events.warning(
-            "log_restarted",
-            partition=self.name,
-            offset=offset,
-            log_end_offset=self.log.log_end_offset,
-        )
-        with self._storage_watched():
-            self.log.reset_to(offset)
-        self._log_was_cut()
-
-    def _log_was_cut(self) -> None:
+    def log_was_cut(self) -> None:
+        """Take note that the log has lost its end, and may start elsewhere."""
         end_offset = self.log.log_end_offset
         self.high_watermark.reset(min(self.high_watermark.value, end_offset))
         self.durable.reset(self.log.durable_end_offset)
         if self.log.log_start_offset != self.noted_log_start:
             self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
             self._context.checkpoint_due()
+
+    # Those who wait.
 
     def _wake_readers(self) -> None:
         self._wake(self.fetchers_waiting)

@@ -159,10 +159,11 @@ class PartitionReader:
             if bytes_max == 0:
                 return  # it stays due, and so is looked at again in the next fetch
         is_follower = self._reader.is_follower
-        read = partition.read_uncommitted if is_follower else partition.read_committed
-        found.records = read(
+        found.records = partition.log.read(
             asked.fetch_offset,
             bytes_max=bytes_max,
+            # Only replicas see what is not committed yet.
+            end_offset=partition.log.log_end_offset if is_follower else found.high_watermark,
             at_least_one=at_least_one,
         )
 

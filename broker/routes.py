@@ -5,7 +5,7 @@ ApiVersions is computed from it. Must never know: frames, sockets, how a handler
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from broker.dispatch import Route
 from broker.handlers import (
@@ -49,70 +49,7 @@ from coordinator.producer_ids import allocate_producer_ids
 from protocol.api import ApiKey
 
 if TYPE_CHECKING:
-    from broker.config import BrokerConfig
-    from broker.dynamic_config import DynamicConfig
-    from broker.fetch_sessions import FetchSessionCache
-    from broker.groups.manager import Groups
-    from broker.partitions import Partitions
-    from broker.peers import Peers
-    from broker.replication.isr import IsrKeeper
-    from broker.view import ClusterView
-    from coordinator.cluster import ClusterState
-    from coordinator.controller import Controller
-    from coordinator.store import Store
-
-
-class Services(Protocol):
-    """What handlers need of the broker that they serve."""
-
-    @property
-    def broker_id(self) -> int:
-        """The broker's id."""
-
-    @property
-    def config(self) -> BrokerConfig:
-        """Its configuration as it was started."""
-
-    @property
-    def settings(self) -> DynamicConfig:
-        """Its configuration as it is now."""
-
-    @property
-    def partitions(self) -> Partitions:
-        """The replicas that it hosts."""
-
-    @property
-    def groups(self) -> Groups:
-        """The consumer groups that it owns."""
-
-    @property
-    def fetch_sessions(self) -> FetchSessionCache:
-        """What is remembered of readers between their fetches."""
-
-    @property
-    def isr_keeper(self) -> IsrKeeper:
-        """Whoever is to hear of followers that fetch."""
-
-    @property
-    def peers(self) -> Peers:
-        """The way to other brokers."""
-
-    @property
-    def view(self) -> ClusterView:
-        """What it knows of the cluster."""
-
-    @property
-    def store(self) -> Store:
-        """This session with the coordinator. Raises: SessionLost without one."""
-
-    def controller(self) -> Controller:
-        """Give its own controller, active or not. Raises: NotController without a session."""
-
-    def wall_ms(self) -> int:
-        """Give the wall clock's time."""
-
-    def cluster_for_clients(self) -> ClusterState:
-        """Give the cluster as clients are to see it."""
+    from broker.services import Services
 
 
 def routes(broker: Services) -> dict[ApiKey, Route]:
@@ -121,25 +58,17 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
     table[ApiKey.API_VERSIONS] = Route(
         api_versions.ApiVersionsHandler(table), 0, 4, api_versions.refuse
     )
-    table.update(_data_routes(broker))
-    table.update(_metadata_routes(broker))
-    table.update(_controller_routes(broker))
+    table.update(_record_routes(broker))
+    table.update(_describing_routes(broker))
+    table.update(_changing_routes(broker))
     table.update(_group_routes(broker))
     table.update(_offset_routes(broker))
     table.update(_peer_routes(broker))
     return table
 
 
-def _data_routes(broker: Services) -> dict[ApiKey, Route]:
+def _record_routes(broker: Services) -> dict[ApiKey, Route]:
     partitions = broker.partitions
-    frame_bytes_max = broker.config.network.socket_request_max_bytes
-    old = Route(
-        old_produce.handle_old_produce,
-        *old_produce.VERSIONS,
-        old_produce.refuse,
-        request=old_produce.OldProduceRequest,
-        frame_bytes_max=frame_bytes_max,
-    )
     fetching = fetch.FetchHandler(
         partitions,
         broker.fetch_sessions,
@@ -148,108 +77,93 @@ def _data_routes(broker: Services) -> dict[ApiKey, Route]:
     )
     listing = list_offsets.ListOffsetsHandler(partitions)
     ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
+    deleting = delete_records.DeleteRecordsHandler(partitions)
+    giving_ids = init_producer_id.InitProducerIdHandler(
+        lambda count: allocate_producer_ids(broker.store, count=count)
+    )
     return {
-        ApiKey.PRODUCE: Route(
-            produce.ProduceHandler(partitions),
-            3,
-            12,
-            produce.refuse,
-            older=old,
-            frame_bytes_max=frame_bytes_max,
-        ),
+        ApiKey.PRODUCE: _produce_route(broker),
         ApiKey.FETCH: Route(fetching, 4, 17, fetch.refuse),
         ApiKey.LIST_OFFSETS: Route(listing, 1, 10, list_offsets.refuse),
         ApiKey.OFFSET_FOR_LEADER_EPOCH: Route(ending, 2, 4, offset_for_leader_epoch.refuse),
-        ApiKey.DELETE_RECORDS: Route(
-            delete_records.DeleteRecordsHandler(partitions), 0, 2, delete_records.refuse
-        ),
-        ApiKey.DESCRIBE_LOG_DIRS: Route(
-            describe_log_dirs.DescribeLogDirsHandler(partitions), 1, 4, describe_log_dirs.refuse
-        ),
-        ApiKey.INIT_PRODUCER_ID: Route(
-            init_producer_id.InitProducerIdHandler(
-                lambda count: allocate_producer_ids(broker.store, count=count)
-            ),
-            0,
-            5,
-            init_producer_id.refuse,
-        ),
+        ApiKey.DELETE_RECORDS: Route(deleting, 0, 2, delete_records.refuse),
+        ApiKey.INIT_PRODUCER_ID: Route(giving_ids, 0, 5, init_producer_id.refuse),
     }
 
 
-def _metadata_routes(broker: Services) -> dict[ApiKey, Route]:
-    cluster = broker.cluster_for_clients
-    creating = create_topics.CreateTopicsHandler(_control(broker), broker.settings)
-    auto_create = (
-        creating.create_with_defaults if broker.config.topics.auto_create_topics_enable else None
+def _produce_route(broker: Services) -> Route:
+    frame_bytes_max = broker.config.network.socket_request_max_bytes
+    older = Route(
+        old_produce.handle_old_produce,
+        *old_produce.VERSIONS,
+        old_produce.refuse,
+        request=old_produce.OldProduceRequest,
+        frame_bytes_max=frame_bytes_max,
     )
+    producing = produce.ProduceHandler(broker.partitions)
+    return Route(producing, 3, 12, produce.refuse, older=older, frame_bytes_max=frame_bytes_max)
+
+
+def _describing_routes(broker: Services) -> dict[ApiKey, Route]:
+    cluster = broker.cluster_for_clients
+    topics = describe_topic_partitions.DescribeTopicPartitionsHandler(cluster)
+    brokers = describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster)
+    directories = describe_log_dirs.DescribeLogDirsHandler(broker.partitions)
+    moves = list_partition_reassignments.ListPartitionReassignmentsHandler(cluster)
+    configs = describe_configs.DescribeConfigsHandler(
+        broker_id=broker.broker_id, cluster=cluster, settings=broker.settings
+    )
+    resources = list_config_resources.ListConfigResourcesHandler(cluster)
     return {
-        ApiKey.METADATA: Route(
-            metadata.MetadataHandler(
-                broker_id=broker.broker_id,
-                cluster=cluster,
-                brokers=broker.view.brokers_for_clients,
-                seems_alive=broker.view.seems_alive,
-                wait_for=broker.view.wait_for,
-                auto_create=auto_create,
-            ),
-            0,
-            13,
-            metadata.refuse,
+        ApiKey.METADATA: Route(_metadata_handler(broker), 0, 13, metadata.refuse),
+        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Route(topics, 0, 0, describe_topic_partitions.refuse),
+        ApiKey.DESCRIBE_CLUSTER: Route(brokers, 0, 2, describe_cluster.refuse),
+        ApiKey.DESCRIBE_LOG_DIRS: Route(directories, 1, 4, describe_log_dirs.refuse),
+        ApiKey.LIST_PARTITION_REASSIGNMENTS: Route(
+            moves, 0, 0, list_partition_reassignments.refuse
         ),
-        ApiKey.CREATE_TOPICS: Route(creating, 2, 7, create_topics.refuse),
-        ApiKey.DESCRIBE_CLUSTER: Route(
-            describe_cluster.DescribeClusterHandler(broker_id=broker.broker_id, cluster=cluster),
-            0,
-            2,
-            describe_cluster.refuse,
-        ),
-        ApiKey.DESCRIBE_TOPIC_PARTITIONS: Route(
-            describe_topic_partitions.DescribeTopicPartitionsHandler(cluster),
-            0,
-            0,
-            describe_topic_partitions.refuse,
-        ),
-        ApiKey.DESCRIBE_CONFIGS: Route(
-            describe_configs.DescribeConfigsHandler(
-                broker_id=broker.broker_id, cluster=cluster, settings=broker.settings
-            ),
-            1,
-            4,
-            describe_configs.refuse,
-        ),
-        ApiKey.LIST_CONFIG_RESOURCES: Route(
-            list_config_resources.ListConfigResourcesHandler(cluster),
-            0,
-            1,
-            list_config_resources.refuse,
-        ),
+        ApiKey.DESCRIBE_CONFIGS: Route(configs, 1, 4, describe_configs.refuse),
+        ApiKey.LIST_CONFIG_RESOURCES: Route(resources, 0, 1, list_config_resources.refuse),
     }
 
 
-def _controller_routes(broker: Services) -> dict[ApiKey, Route]:
+def _metadata_handler(broker: Services) -> metadata.MetadataHandler:
+    auto_create = None
+    if broker.config.topics.auto_create_topics_enable:
+        auto_create = _topic_creation(broker).create_with_defaults
+    return metadata.MetadataHandler(
+        broker_id=broker.broker_id,
+        cluster=broker.cluster_for_clients,
+        brokers=broker.view.brokers_for_clients,
+        seems_alive=broker.view.seems_alive,
+        wait_for=broker.view.wait_for,
+        auto_create=auto_create,
+    )
+
+
+def _topic_creation(broker: Services) -> create_topics.CreateTopicsHandler:
+    return create_topics.CreateTopicsHandler(_control(broker), broker.settings)
+
+
+def _changing_routes(broker: Services) -> dict[ApiKey, Route]:
     control = _control(broker)
-    incremental = alter_configs.AlterConfigsHandler(control, alter_configs.INCREMENTAL)
-    replacing = alter_configs.AlterConfigsHandler(control, alter_configs.REPLACING)
+    creating = _topic_creation(broker)
     deleting = delete_topics.DeleteTopicsHandler(
         control, is_enabled=broker.config.topics.delete_topic_enable
     )
     widening = create_partitions.CreatePartitionsHandler(control)
+    incremental = alter_configs.AlterConfigsHandler(control, alter_configs.INCREMENTAL)
+    replacing = alter_configs.AlterConfigsHandler(control, alter_configs.REPLACING)
     moving = alter_partition_reassignments.AlterPartitionReassignmentsHandler(control)
-    listing = list_partition_reassignments.ListPartitionReassignmentsHandler(
-        broker.cluster_for_clients
-    )
     electing = elect_leaders.ElectLeadersHandler(control, cluster=lambda: broker.view.obeyed)
     return {
+        ApiKey.CREATE_TOPICS: Route(creating, 2, 7, create_topics.refuse),
         ApiKey.DELETE_TOPICS: Route(deleting, 1, 6, delete_topics.refuse),
         ApiKey.CREATE_PARTITIONS: Route(widening, 0, 3, create_partitions.refuse),
         ApiKey.INCREMENTAL_ALTER_CONFIGS: Route(incremental, 0, 1, incremental.refuse),
         ApiKey.ALTER_CONFIGS: Route(replacing, 0, 2, replacing.refuse),
         ApiKey.ALTER_PARTITION_REASSIGNMENTS: Route(
             moving, 0, 0, alter_partition_reassignments.refuse
-        ),
-        ApiKey.LIST_PARTITION_REASSIGNMENTS: Route(
-            listing, 0, 0, list_partition_reassignments.refuse
         ),
         ApiKey.ELECT_LEADERS: Route(electing, 0, 2, elect_leaders.refuse),
     }

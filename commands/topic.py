@@ -12,13 +12,13 @@ import click
 
 from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
-from commands.columns import columns, count_of
+from commands.columns import columns
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
 from commands.topic_elect import elect
 from commands.topic_reassign import reassign
-from commands.topic_view import describe_created, describe_topics, show, summarize
+from commands.topic_view import describe_created, describe_topics, show, summarize, tell_created
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -86,15 +86,8 @@ def create(
       $ ottla topic create orders --partitions 6
       $ ottla topic create audit --config retention.ms=-1 --config min.insync.replicas=2
     """
-    asked = [
-        NewTopic(
-            name,
-            numbers["partitions"] or DEFAULT,
-            numbers["replication_factor"] or DEFAULT,
-            dict(configs),
-        )
-        for name in names
-    ]
+    sizes = (numbers["partitions"] or DEFAULT, numbers["replication_factor"] or DEFAULT)
+    asked = [NewTopic(name, *sizes, dict(configs)) for name in names]
 
     async def main() -> Mapping[str, CreatedTopic | RequestError]:
         async with Admin(bootstrap) as admin:
@@ -106,10 +99,7 @@ def create(
         click.echo(json.dumps({"created": [describe_created(one) for one in created]}))
     else:
         for one in created:
-            click.echo(
-                f"created {one.name}: {count_of(one.partitions, 'partition')},"
-                f" {count_of(one.replication_factor, 'replica')} each"
-            )
+            click.echo(tell_created(one))
     require_none_refused(
         (
             one

@@ -92,6 +92,14 @@ def describe_created(created: CreatedTopic) -> dict[str, Any]:
     }
 
 
+def tell_created(created: CreatedTopic) -> str:
+    """Give a new topic as a line of text."""
+    return (
+        f"created {created.name}: {count_of(created.partitions, 'partition')},"
+        f" {count_of(created.replication_factor, 'replica')} each"
+    )
+
+
 def summarize(described: dict[str, Any]) -> dict[str, Any]:
     """Give what a list of topics says of one."""
     partitions = described["partitions"]

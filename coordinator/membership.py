@@ -157,12 +157,7 @@ async def _try_register(
             return registered
         operations += [Delete(path), *await _controllership_of(store, stat.owner)]
     incarnation = await _next_incarnation(store, facts, incarnation, epoch_stat)
-    epoch_path = paths.broker_epoch(facts.broker_id)
-    epoch_value = records.encode_incarnation(incarnation)
-    if epoch_stat is None:
-        operations.append(Create(epoch_path, epoch_value))
-    else:
-        operations.append(Set(epoch_path, epoch_value, version=epoch_stat.version))
+    operations.append(_note_incarnation(facts.broker_id, incarnation, epoch_stat))
     registration = BrokerRegistration(
         broker_id=facts.broker_id,
         broker_epoch=0,
@@ -179,6 +174,16 @@ async def _try_register(
     await store.multi([*operations, Create(path, value, ephemeral=True)])
     value, stat = await until_answered(partial(store.get, path))
     return records.decode_registration(facts.broker_id, value, stat)
+
+
+def _note_incarnation(
+    broker_id: int, incarnation: Incarnation, epoch_stat: Stat | None
+) -> Operation:
+    """Move the broker's epoch on, if nobody has done so since `epoch_stat` was read."""
+    path, value = paths.broker_epoch(broker_id), records.encode_incarnation(incarnation)
+    if epoch_stat is None:
+        return Create(path, value)
+    return Set(path, value, version=epoch_stat.version)
 
 
 async def _next_incarnation(

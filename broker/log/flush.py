@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from broker.log.disk import Disk
     from broker.log.log import Log
-    from broker.log.storage import FlushTicket
 
 _events = structlog.get_logger(__name__)
 
@@ -31,9 +30,6 @@ class FlushTarget(Protocol):
 
     def flushed(self) -> None:
         """Take note that `log.durable_end_offset` may have moved."""
-
-    def storage_failed(self, error: StorageError) -> None:
-        """Take the partition offline: its log has failed and accepts nothing more."""
 
 
 class Flusher:
@@ -61,13 +57,10 @@ class Flusher:
             await self.flush(targets)
 
     async def flush(self, targets: Sequence[FlushTarget]) -> None:
-        """Make the logs of `targets` durable together; a failure is told to each of them."""
-        tickets: list[tuple[FlushTarget, FlushTicket]] = []
-        for target in targets:
-            try:
-                tickets.append((target, target.log.begin_flush()))
-            except StorageError as error:
-                target.storage_failed(error)
+        """Make the logs of `targets` durable together; a failure fails each of them."""
+        tickets = [
+            (target, target.log.begin_flush()) for target in targets if not target.log.failed
+        ]
         files = [file for _, ticket in tickets for file in ticket.files]
         directories = [path for _, ticket in tickets for path in ticket.directories]
         try:
@@ -78,7 +71,6 @@ class Flusher:
             _events.error("flush_failed", logs=len(tickets), error=str(error))
             for target, _ in tickets:
                 target.log.fail(error)
-                target.storage_failed(error)
         else:
             for target, ticket in tickets:
                 target.log.end_flush(ticket)

@@ -98,6 +98,13 @@ class Log:
         """Why it is used no more; None while it is."""
         return self._state.failed
 
+    def on_failure(self, tell: Callable[[StorageError], None]) -> None:
+        """Have `tell` called, once, when this log can be used no more.
+
+        That is before whatever has found it out raises, or returns.
+        """
+        self._state.on_failure = tell
+
     @property
     def config(self) -> LogConfig:
         """Its settings."""

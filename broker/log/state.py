@@ -15,7 +15,7 @@ from broker.log.snapshots import write_snapshot
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from broker.log.directory import Checkpoint
     from broker.log.storage import Storage
@@ -33,6 +33,7 @@ class LogState:
         "epochs",
         "epochs_unwritten",
         "failed",
+        "on_failure",
         "producers",
         "recovery",
         "segments",
@@ -54,6 +55,7 @@ class LogState:
         self.start_offset = min(start_offset, self.end_offset)
         self.synced_end_offset = self.end_offset
         self.failed: StorageError | None = None
+        self.on_failure: Callable[[StorageError], None] | None = None
         self.closed = False
         self.epochs_unwritten = False
 
@@ -66,8 +68,11 @@ class LogState:
 
     def fail(self, error: StorageError) -> None:
         """Use this log no more: what the disk holds of it is not known."""
-        if self.failed is None:
-            self.failed = error
+        if self.failed is not None:
+            return
+        self.failed = error
+        if self.on_failure is not None:
+            self.on_failure(error)
 
     def demand_usable(self) -> None:
         """Refuse a log that has failed or is closed. Raises: LogOffline."""

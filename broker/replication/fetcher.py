@@ -17,6 +17,7 @@ import structlog
 import trio
 
 from broker.errors import PeerUnknown
+from broker.replication.following import append_from_leader, follow_watermarks, restart_log
 from broker.replication.reconcile import reconcile
 from client.errors import ConnectionBroken
 from client.fetch_session import SESSION_ENDED, FetchedTopic, FetchSessionHandler
@@ -321,7 +322,7 @@ class LeaderFetcher:
         if data.error_code == ErrorCode.OFFSET_OUT_OF_RANGE:
             is_empty = partition.log.latest_epoch < 0  # and so has nothing to reconcile by
             if is_empty or data.log_start_offset > partition.log.log_end_offset:
-                partition.restart_log(data.log_start_offset)
+                restart_log(partition, data.log_start_offset)
             else:
                 partition.needs_reconciling = True
                 self._pause(followed)
@@ -333,9 +334,9 @@ class LeaderFetcher:
             partition.needs_reconciling = True
             return
         if data.records:
-            partition.append_from_leader(data.records, leader_epoch=followed.leader_epoch)
-        partition.follow_leader(
-            high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
+            append_from_leader(partition, data.records, leader_epoch=followed.leader_epoch)
+        follow_watermarks(
+            partition, high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
         )
         # Only now: an append that the disk refuses is to be tried less and less often.
         followed.pause_s = 0.0

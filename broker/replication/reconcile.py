@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from broker.replication.following import truncate
 from broker.replication.truncate import decide_truncation
 from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
@@ -101,7 +102,7 @@ def _obey(
         )
         return None
     try:
-        partition.truncate(decision.end_offset)
+        truncate(partition, decision.end_offset)
     except StorageError as error:
         log_events.warning("cannot_truncate", partition=partition.name, error=str(error))
         return None

@@ -18,6 +18,7 @@ from broker.log.log import Log
 from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.replication.fetchers import Fetchers
+from broker.replication.following import append_from_leader, follow_watermarks, truncate
 from broker.replication.throttle import Throttles
 from coordinator.cluster import ClusterState, PartitionState, TopicState
 from protocol.batch import assign
@@ -246,8 +247,8 @@ async def test_what_is_noted_as_committed_is_durable_here(
     follower = partitions.get("orders", 0)
     batch = bytearray(encode_batch([Record(0, 0, None, b"value", ())]))
     assign(batch, base_offset=12, leader_epoch=1)
-    follower.append_from_leader(memoryview(batch), leader_epoch=1)
-    follower.follow_leader(high_watermark=13, log_start_offset=0)
+    append_from_leader(follower, memoryview(batch), leader_epoch=1)
+    follow_watermarks(follower, high_watermark=13, log_start_offset=0)
 
     await partitions.write_checkpoints()
 
@@ -277,7 +278,7 @@ async def test_a_log_cut_below_its_start_is_noted_soon(directory, open_partition
     follower.start_log_at(12)
     await partitions.write_checkpoints()
 
-    follower.truncate(9)
+    truncate(follower, 9)
 
     with trio.fail_after(1):
         await partitions.wait_checkpoint_due()

@@ -7,8 +7,8 @@ had to give partitions up; neither is judged. `python -m bench.group_failover` c
 from __future__ import annotations
 
 import os
-import statistics
 import time
+from functools import partial
 
 import pytest
 
@@ -16,13 +16,13 @@ from tests.support.needs import need_packages
 
 need_packages("confluent_kafka", "kafka", "aiokafka")
 
-from tests.support.groups.member import now_ms
+from tests.support.coordinator_process import CoordinatorProcess
+from tests.support.groups.faults import Victims, suffer
 from tests.support.groups.run import GroupRun
-from tests.support.groups.standstill import Standstill, standstill
+from tests.support.groups.standstill import summary
 from tests.support.local_cluster import LocalCluster
 from tests.support.real_kafka import RealKafka, require_kafka
-from tests.support.roles import controller_of, leader_of, owner_of, wait_in_sync
-from tests.support.under_test import AGAINST_KAFKA, UnderTest, cluster_under_test
+from tests.support.under_test import AGAINST_KAFKA, cluster_under_test
 from tests.support.zookeeper import RealZooKeeper
 
 pytestmark = [pytest.mark.chaos, pytest.mark.filterwarnings("default")]
@@ -36,45 +36,6 @@ GROUPS = {
     "eager": ("range", ["confluent", "kafka-python", "aiokafka", "ottla"]),
     "cooperative": ("cooperative-sticky", ["confluent", "java", "ottla"]),
 }
-
-
-class Victims:
-    """Finds who is who in the cluster, and breaks and mends it."""
-
-    def __init__(
-        self, cluster: UnderTest, run: GroupRun, zookeeper: RealZooKeeper | None = None
-    ) -> None:
-        self.cluster = cluster
-        self.run = run
-        self.brokers = sorted(name for name in cluster.nodes() if name != "coordinator")
-        self._zookeeper = zookeeper
-
-    def owner(self) -> str:
-        port = owner_of(self.cluster.bootstrap, self.run.group)
-        return next(node.name for node in self.cluster.nodes().values() if node.port == port)
-
-    def controller(self) -> str:
-        return str(controller_of(self.cluster.bootstrap))
-
-    def leader(self) -> str:
-        return str(leader_of(self.cluster.bootstrap, TOPIC))
-
-    def kill_coordinator(self) -> None:
-        if self._zookeeper is None:
-            self.cluster.kill("coordinator")
-        else:
-            self._zookeeper.kill()
-
-    def start_coordinator(self) -> None:
-        if self._zookeeper is None:
-            self.cluster.start("coordinator")
-        else:
-            self._zookeeper.start()
-
-    def start(self, *names: str) -> None:
-        """Start brokers again; returns when every replica is in sync."""
-        self.cluster.start(*names)
-        wait_in_sync(self.cluster.bootstrap, TOPIC)
 
 
 def kill_and_restart(victims: Victims, *names: str) -> None:
@@ -107,19 +68,19 @@ def pause_owner_past_its_session(victims: Victims) -> None:
     victims.cluster.resume(owner)
 
 
-def restart_coordinator(victims: Victims) -> None:
-    victims.kill_coordinator()
+def restart_coordinator(_victims: Victims, coordinator: CoordinatorProcess) -> None:
+    coordinator.kill()
     time.sleep(1)
-    victims.start_coordinator()
+    coordinator.start()
 
 
-def kill_coordinator_and_owner(victims: Victims) -> None:
+def kill_coordinator_and_owner(victims: Victims, coordinator: CoordinatorProcess) -> None:
     """Nobody can be given the group before both are back."""
     owner = victims.owner()
-    victims.kill_coordinator()
+    coordinator.kill()
     victims.cluster.kill(owner)
     time.sleep(1)
-    victims.start_coordinator()
+    coordinator.start()
     victims.start(owner)
 
 
@@ -156,9 +117,11 @@ def test_a_group_skips_nothing_and_its_commits_stay(fault, coordinator, request,
             members = [run.join(client, assignor=assignor) for client in clients]
             run.wait_shared(*members)
             run.wait_processed()
-            victims = Victims(cluster, run, zookeeper)
+            act = partial(fault, Victims(cluster, run, TOPIC))
+            if fault in COORDINATOR_FAULTS:
+                act = partial(act, CoordinatorProcess(cluster, zookeeper))
             rounds = 1 if fault in SLOW_FAULTS else ROUNDS
-            found = [suffer(victims, fault) for _ in range(rounds)]
+            found = [suffer(run, act) for _ in range(rounds)]
             run.wait_shared(*members)
             run.finish(evictions=True)
     except BaseException:
@@ -167,7 +130,7 @@ def test_a_group_skips_nothing_and_its_commits_stay(fault, coordinator, request,
     finally:
         cluster.close()
     with capsys.disabled():
-        print(f"\n{fault.__name__} on {coordinator}, {assignor}: stood still for {shown(found)}")
+        print(f"\n{fault.__name__} on {coordinator}, {assignor}: stood still for {summary(found)}")
 
 
 def start_cluster(directory, zookeeper: RealZooKeeper | None) -> LocalCluster | RealKafka:
@@ -175,22 +138,3 @@ def start_cluster(directory, zookeeper: RealZooKeeper | None) -> LocalCluster | 
     if zookeeper is None:
         return cluster_under_test(directory, settings=settings)
     return LocalCluster(directory, zookeeper=zookeeper.hosts, settings=settings)
-
-
-def suffer(victims: Victims, fault) -> Standstill:
-    """Returns: how long the group stood still from the fault until it worked again."""
-    since_ms = now_ms()
-    fault(victims)
-    run = victims.run
-    run.wait_processed()
-    histories = [member.history for member in run.members.values()]
-    return standstill(histories, run.partitions, since_ms=since_ms, until_ms=now_ms())
-
-
-def shown(found: list[Standstill]) -> str:
-    times = [one.processed_s for one in found]
-    rebalanced = sum(one.disturbed for one in found)
-    return (
-        f"{statistics.median(times):.2f} s (worst {max(times):.2f}),"
-        f" {rebalanced} rebalances of members in {len(found)} rounds"
-    )

@@ -12,6 +12,7 @@ from tests.support.needs import need_packages
 need_packages("confluent_kafka")
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from tests.support.coordinator_process import CoordinatorProcess
 from tests.support.load import Load
 from tests.support.local_cluster import LocalCluster
 from tests.support.zookeeper import RealZooKeeper
@@ -29,21 +30,9 @@ class Cluster:
 
     def __init__(self, local: LocalCluster, zookeeper: RealZooKeeper | None = None) -> None:
         self.local = local
-        self._zookeeper = zookeeper
+        self.coordinator = CoordinatorProcess(local, zookeeper)
         self.admin = AdminClient({"bootstrap.servers": local.bootstrap})
         self.brokers = sorted(name for name in local.nodes() if name != "coordinator")
-
-    def kill_coordinator(self) -> None:
-        if self._zookeeper is None:
-            self.local.kill("coordinator")
-        else:
-            self._zookeeper.kill()
-
-    def start_coordinator(self) -> None:
-        if self._zookeeper is None:
-            self.local.start("coordinator")
-        else:
-            self._zookeeper.start()
 
     def create_topic(self) -> None:
         topic = NewTopic(TOPIC, num_partitions=3, replication_factor=3)
@@ -111,9 +100,9 @@ def pause_leader_past_its_session(cluster: Cluster, load: Load) -> float:
 
 
 def restart_coordinator(cluster: Cluster, load: Load) -> float:
-    cluster.kill_coordinator()
+    cluster.coordinator.kill()
     time.sleep(1)
-    cluster.start_coordinator()
+    cluster.coordinator.start()
     load.wait_acknowledged(50)
     # And the cluster can still elect.
     return kill_and_restart(cluster, load, cluster.leader())

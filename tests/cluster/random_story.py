@@ -30,6 +30,7 @@ from protocol.errors import OttlaError
 from protocol.records import decode_batch
 from simulation.cluster import PORT, SimulatedBroker, SimulatedCluster, simulated_cluster
 from simulation.scheduling import deterministic_scheduling
+from tests.cluster.machine_faults import MachineFaults
 
 TOPIC = "orders"
 PARTITIONS = 2
@@ -75,12 +76,11 @@ async def note(delivery, value: bytes, index: int, story: Story) -> None:
         story.acknowledged[value] = (index, metadata.offset)
 
 
-class Faults:
+class Faults(MachineFaults):
     """Breaks one thing after the other, and mends everything in the end."""
 
     def __init__(self, cluster: SimulatedCluster, rng: random.Random) -> None:
-        self._cluster = cluster
-        self._rng = rng
+        super().__init__(cluster, rng)
         self.loses_disk = self._may_lose_disk = rng.random() < 0.5
         self._has_lost_disk = False
 
@@ -98,13 +98,6 @@ class Faults:
             await trio.sleep(rng.expovariate(2.0) if rng.random() < 0.8 else 0.001)
             await rng.choice(kinds)()
         await self.mend()
-
-    def _machines(self) -> list[SimulatedBroker]:
-        return list(self._cluster.brokers.values())
-
-    def _pick(self, *, running: bool) -> SimulatedBroker | None:
-        found = [m for m in self._machines() if m.is_running is running]
-        return self._rng.choice(found) if found else None
 
     async def _kill(self) -> None:
         machine = self._pick(running=True)
@@ -130,30 +123,6 @@ class Faults:
         self._rng.shuffle(machines := self._machines())
         for machine in machines:
             self._start_soon(machine)
-
-    async def _stop(self) -> None:
-        machine = self._pick(running=True)
-        if machine is not None and machine.broker is not None:
-            machine.broker.stop()
-
-    async def _start(self) -> None:
-        machine = self._pick(running=False)
-        if machine is not None:
-            self._start_soon(machine)
-
-    def _start_soon(self, machine: SimulatedBroker) -> None:
-        self._cluster.nursery.start_soon(self._start_and_die, machine)
-
-    async def _start_and_die(self, machine: SimulatedBroker) -> None:
-        if machine.is_running:
-            return
-        with suppress(RuntimeError):  # killed before it was registered
-            await machine.start()
-
-    async def _cut_off(self) -> None:
-        machine = self._pick(running=True)
-        if machine is not None and machine.store is not None:
-            self._cluster.cut_from_store(machine.broker_id)
 
     async def _separate(self) -> None:
         one, other = self._rng.sample(self._machines(), 2)

@@ -8,10 +8,10 @@ import trio
 
 from broker.log.directory import DataDirectory
 from broker.partition import Partition
-from client import Admin, Consumer, ConsumerConfig, NewTopic, Producer, TopicPartition
+from client import Admin, NewTopic
 from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
+from tests.cluster.orders import TOPIC, consume, produce
 
-TOPIC = "orders"
 BOUND_S = 300
 """Virtual seconds that a test may take before it counts as stuck."""
 
@@ -35,23 +35,6 @@ async def create(cluster: SimulatedCluster, **config: str) -> None:
         await admin.create_topic(
             NewTopic(TOPIC, partitions=1, replication_factor=replicas, configs=config)
         )
-
-
-async def produce(cluster: SimulatedCluster, values: list[bytes]) -> None:
-    async with Producer(cluster.bootstrap, environment=cluster.environment("writer")) as producer:
-        for value in values:
-            await producer.send(TOPIC, value, partition=0)
-
-
-async def consume(cluster: SimulatedCluster, count: int) -> list[bytes]:
-    config = ConsumerConfig(auto_offset_reset="earliest")
-    environment = cluster.environment("reader")
-    async with Consumer(cluster.bootstrap, config, environment=environment) as consumer:
-        await consumer.assign([TopicPartition(TOPIC, 0)])
-        found: list[bytes] = []
-        while len(found) < count:
-            found += [record.value for record in await consumer.poll(timeout_s=10)]
-        return found
 
 
 def replicas(cluster: SimulatedCluster) -> list[Partition]:

@@ -17,8 +17,9 @@ from trio.testing import MockClock
 
 from client import Admin, NewTopic
 from coordinator.store import NoNode, SessionLost
-from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
+from simulation.cluster import SimulatedCluster, simulated_cluster
 from simulation.scheduling import deterministic_scheduling
+from tests.cluster.machine_faults import MachineFaults
 from tests.support.group_member import (
     BROKEN,
     GroupLink,
@@ -37,12 +38,8 @@ HEALING_BOUND_S = 120
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
 
 
-class Faults:
+class Faults(MachineFaults):
     """Breaks one thing after the other, and mends everything in the end."""
-
-    def __init__(self, cluster: SimulatedCluster, rng: random.Random) -> None:
-        self._cluster = cluster
-        self._rng = rng
 
     async def run(self) -> None:
         rng = self._rng
@@ -63,13 +60,6 @@ class Faults:
     async def _take_time(self, slowest_s: float) -> None:
         await trio.sleep(self._rng.random() * slowest_s)
 
-    def _machines(self) -> list[SimulatedBroker]:
-        return list(self._cluster.brokers.values())
-
-    def _pick(self, *, running: bool) -> SimulatedBroker | None:
-        found = [m for m in self._machines() if m.is_running is running]
-        return self._rng.choice(found) if found else None
-
     async def _kill(self) -> None:
         if (machine := self._pick(running=True)) is not None:
             await machine.kill()
@@ -87,28 +77,6 @@ class Faults:
                 machine.lose_power()
         for machine in self._machines():
             self._start_soon(machine)
-
-    async def _stop(self) -> None:
-        machine = self._pick(running=True)
-        if machine is not None and machine.broker is not None:
-            machine.broker.stop()
-
-    async def _start(self) -> None:
-        if (machine := self._pick(running=False)) is not None:
-            self._start_soon(machine)
-
-    def _start_soon(self, machine: SimulatedBroker) -> None:
-        self._cluster.nursery.start_soon(self._start_and_die, machine)
-
-    async def _start_and_die(self, machine: SimulatedBroker) -> None:
-        if not machine.is_running:
-            with suppress(RuntimeError):  # killed before it was registered
-                await machine.start()
-
-    async def _cut_off(self) -> None:
-        machine = self._pick(running=True)
-        if machine is not None and machine.store is not None:
-            self._cluster.cut_from_store(machine.broker_id)
 
     async def _break_session(self) -> None:
         """Let a session be silent for a while; its writes come through when it is back."""

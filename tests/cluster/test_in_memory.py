@@ -10,19 +10,11 @@ from contextlib import asynccontextmanager, suppress
 import trio
 
 from broker.partition import Partition
-from client import (
-    Admin,
-    Consumer,
-    ConsumerConfig,
-    NewTopic,
-    Producer,
-    ProducerConfig,
-    TopicPartition,
-)
+from client import Admin, NewTopic, Producer, ProducerConfig
 from protocol.errors import RequestError
 from simulation.cluster import SimulatedCluster, simulated_cluster
+from tests.cluster.orders import TOPIC, consume
 
-TOPIC = "orders"
 BOUND_S = 300
 """Virtual seconds that a test may take before it counts as stuck."""
 
@@ -72,17 +64,6 @@ async def produce(cluster: SimulatedCluster, values: list[bytes], *, host: str =
         deliveries = [await producer.enqueue(TOPIC, value, partition=0) for value in values]
         for delivery in deliveries:
             await delivery.wait()
-
-
-async def consume(cluster: SimulatedCluster, count: int) -> list[bytes]:
-    config = ConsumerConfig(auto_offset_reset="earliest")
-    environment = cluster.environment("reader")
-    async with Consumer(cluster.bootstrap, config, environment=environment) as consumer:
-        await consumer.assign([TopicPartition(TOPIC, 0)])
-        found: list[bytes] = []
-        while len(found) < count:
-            found += [record.value for record in await consumer.poll(timeout_s=10)]
-        return found
 
 
 async def wait_in_sync(cluster: SimulatedCluster, *, members: int = 3) -> None:

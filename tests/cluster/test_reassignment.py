@@ -9,15 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.replication.throttle import LEADER_REPLICAS
-from client import (
-    Admin,
-    Consumer,
-    ConsumerConfig,
-    NewTopic,
-    Producer,
-    ProducerConfig,
-    TopicPartition,
-)
+from client import Admin, NewTopic, Producer, ProducerConfig
 from client.errors import DeliveryFailed
 from coordinator.reassign import is_under_way
 from protocol.api.alter_partition_reassignments import (
@@ -28,6 +20,7 @@ from protocol.api.alter_partition_reassignments import (
 from protocol.api.elect_leaders import ElectLeadersRequest, TopicPartitions
 from protocol.errors import ErrorCode
 from simulation.cluster import SimulatedCluster, simulated_cluster
+from tests.cluster.orders import TOPIC, consume, produce
 from tests.support.asking import Asker
 
 if TYPE_CHECKING:
@@ -35,7 +28,6 @@ if TYPE_CHECKING:
 
     from coordinator.cluster import PartitionState
 
-TOPIC = "orders"
 BOUND_S = 300
 
 
@@ -71,23 +63,6 @@ async def reassign(cluster: SimulatedCluster, *replicas: int, wait: bool = True)
     assert answer.responses[0].partitions[0].error_code == ErrorCode.NONE
     if wait:
         await until(cluster, lambda partition: not is_under_way(partition))
-
-
-async def produce(cluster: SimulatedCluster, values: list[bytes]) -> None:
-    async with Producer(cluster.bootstrap, environment=cluster.environment("writer")) as producer:
-        for value in values:
-            await producer.send(TOPIC, value, partition=0)
-
-
-async def consume(cluster: SimulatedCluster, count: int) -> list[bytes]:
-    config = ConsumerConfig(auto_offset_reset="earliest")
-    environment = cluster.environment("reader")
-    async with Consumer(cluster.bootstrap, config, environment=environment) as consumer:
-        await consumer.assign([TopicPartition(TOPIC, 0)])
-        found: list[bytes] = []
-        while len(found) < count:
-            found += [record.value for record in await consumer.poll(timeout_s=10)]
-        return found
 
 
 def holders(cluster: SimulatedCluster) -> set[int]:

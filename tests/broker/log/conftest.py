@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from broker.log.disk import Disk
+from broker.log.log import Log
 from broker.log.real_disk import RealDisk
 from protocol.records import Record, encode_batch
 from simulation.disk import MemoryDisk
+from tests.broker.log.logs import SMALL, TOPIC_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,3 +62,21 @@ def batch_of() -> Callable[..., bytes]:
         return encode_batch(records, **header)
 
     return make
+
+
+@pytest.fixture
+def open_log(disk, root, wall_ms):
+    """Creates the log, or opens it again."""
+
+    def open_again(config=SMALL, *, clean=True, **checkpoint):
+        path = f"{root}/topic-0"
+        if not disk.exists(path):
+            return Log.create(disk, path, config, topic_id=TOPIC_ID, wall_ms=wall_ms)
+        return Log.open(disk, path, config, wall_ms=wall_ms, clean=clean, **checkpoint)
+
+    return open_again
+
+
+@pytest.fixture
+def log(open_log):
+    return open_log()

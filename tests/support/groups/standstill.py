@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from tests.support.groups.events import Committed, Consumed, Event, Lost, Partition, Revoked
@@ -48,6 +49,16 @@ def standstill(
         max(_longest_s(times, since_ms, until_ms) for times in processed.values()),
         max(_longest_s(times, since_ms, until_ms) for times in committed.values()),
         disturbed,
+    )
+
+
+def summary(found: Sequence[Standstill]) -> str:
+    """Put into words how a group fared in several rounds."""
+    times = [one.processed_s for one in found]
+    rebalanced = sum(one.disturbed for one in found)
+    return (
+        f"{median(times):.2f} s (worst {max(times):.2f}),"
+        f" {rebalanced} rebalances of members in {len(found)} rounds"
     )
 
 

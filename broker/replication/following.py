@@ -1,0 +1,80 @@
+"""What a follower does to its log on its leader's word: append, start later, cut, begin anew.
+
+All of it is synchronous: nothing runs between a look at the log and the change.
+Must never know: the messages that carry the word, who leads, whether it is right.
+Source: KIP-101, KIP-107 (log starts), KIP-320.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+if TYPE_CHECKING:
+    from broker.partition import Partition
+
+log_events = structlog.get_logger()
+
+
+def append_from_leader(partition: Partition, records: memoryview, *, leader_epoch: int) -> bool:
+    """Append what the leader of `leader_epoch` sent. False: that epoch is over, nothing done.
+
+    Raises: CorruptBatch, StorageError.
+    """
+    if not partition.follows(leader_epoch):
+        return False
+    partition.log.append_as_follower(records)
+    partition.flush_soon()
+    return True
+
+
+def follow_watermarks(partition: Partition, *, high_watermark: int, log_start_offset: int) -> None:
+    """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
+    log = partition.log
+    partition.high_watermark.advance(min(high_watermark, log.log_end_offset))
+    if log.log_start_offset < log_start_offset <= log.log_end_offset:
+        partition.start_log_at(log_start_offset)
+
+
+def truncate(partition: Partition, end_offset: int) -> None:
+    """Cut the log to `end_offset`, on the word of the current leader. Raises: StorageError.
+
+    At or beyond the log's end it still forgets the epochs that wrote nothing here: with them
+    the next fetch would be told to reconcile again, for ever (KAFKA-10706).
+    """
+    log_end_offset = partition.log.log_end_offset
+    if end_offset < log_end_offset:
+        _report_truncation(partition, end_offset)
+    partition.log.truncate_to(end_offset)
+    if end_offset < log_end_offset:
+        partition.log_was_cut()
+
+
+def _report_truncation(partition: Partition, end_offset: int) -> None:
+    facts = {
+        "partition": partition.name,
+        "end_offset": end_offset,
+        "log_end_offset": partition.log.log_end_offset,
+        "leader_epoch": partition.leader_epoch,
+    }
+    lost = partition.high_watermark.value - end_offset
+    if lost > 0:
+        log_events.warning("truncated_below_high_watermark", committed_records=lost, **facts)
+    else:
+        log_events.info("truncated", **facts)
+
+
+def restart_log(partition: Partition, offset: int) -> None:
+    """Drop the log and begin anew at `offset`: the leader holds nothing older.
+
+    Raises: StorageError.
+    """
+    log_events.warning(
+        "log_restarted",
+        partition=partition.name,
+        offset=offset,
+        log_end_offset=partition.log.log_end_offset,
+    )
+    partition.log.reset_to(offset)
+    partition.log_was_cut()

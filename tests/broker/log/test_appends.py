@@ -1,0 +1,222 @@
+"""Laws of appending to one partition's log, as leader and as follower."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.log.appends import Appended
+from broker.log.config import LogConfig
+from broker.log.errors import (
+    InvalidProducerEpoch,
+    InvalidRecord,
+    InvalidTimestamp,
+    MessageTooLarge,
+    NotContinuous,
+    OutOfOrderSequence,
+    RecordListTooLarge,
+    TransactionsUnsupported,
+)
+from broker.log.log import Log
+from protocol.batch import BatchHeader, make_batch, read_header
+from protocol.compression import Compression
+from protocol.errors import CorruptBatch
+from protocol.records import decode_batch
+from tests.broker.log.logs import SMALL, TOPIC_ID, headers_of
+
+# Appending as leader.
+
+
+def test_a_leader_gives_offsets_and_its_epoch(log, batch_of):
+    assert log.append_as_leader(batch_of(3), leader_epoch=5) == Appended(0, 2, -1, 0, False)
+    assert log.append_as_leader(batch_of(2), leader_epoch=5) == Appended(3, 4, -1, 0, False)
+
+    assert log.log_end_offset == 5
+    assert [(h.base_offset, h.partition_leader_epoch) for h in headers_of(log)] == [(0, 5), (3, 5)]
+    assert log.latest_epoch == 5
+
+
+def test_batches_of_one_request_are_appended_together(log, batch_of):
+    appended = log.append_as_leader(batch_of(3) + batch_of(1) + batch_of(2), leader_epoch=0)
+
+    assert appended == Appended(0, 5, -1, 0, False)
+    assert [h.base_offset for h in headers_of(log)] == [0, 3, 4]
+
+
+def test_the_records_are_what_the_producer_sent(log, batch_of):
+    sent = batch_of(3, value=b"abc", compression=Compression.ZSTD)
+
+    log.append_as_leader(sent, leader_epoch=2)
+
+    stored = log.read(0, bytes_max=1, end_offset=3).read_bytes()
+    assert stored[16:] == sent[16:]
+    assert [r.value for r in decode_batch(stored)] == [b"abc"] * 3
+
+
+def damaged(batch):
+    return batch[:-1] + bytes([batch[-1] ^ 1])
+
+
+def changed(batch, **fields):
+    return make_batch(read_header(batch)._replace(**fields), batch[61:])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error"),
+    [
+        (damaged, CorruptBatch),
+        (lambda batch: batch[:-1], CorruptBatch),
+        (lambda batch: b"", InvalidRecord),
+        (lambda batch: changed(batch, record_count=1), InvalidRecord),
+        (lambda batch: changed(batch, attributes=0x10), TransactionsUnsupported),
+        (lambda batch: changed(batch, attributes=0x20), InvalidRecord),
+        (lambda batch: changed(batch, producer_id=5), InvalidRecord),
+        (
+            lambda batch: changed(batch, max_timestamp=1_700_000_000_000 + 3_600_001),
+            InvalidTimestamp,
+        ),
+    ],
+)
+def test_a_bad_batch_is_refused_with_the_good_one_before_it(log, batch_of, spoil, error):
+    log.append_as_leader(batch_of(1), leader_epoch=1)
+    good, bad = batch_of(2), spoil(batch_of(2))
+
+    with pytest.raises(error):
+        log.append_as_leader(good + bad if bad else bad, leader_epoch=1)
+
+    assert log.log_end_offset == 1
+    assert log.failed is None
+
+
+def test_a_batch_over_the_limit_is_refused_and_one_at_it_is_not(open_log, batch_of):
+    batch = batch_of(5)
+    log = open_log(LogConfig(max_message_bytes=len(batch)))
+    log.append_as_leader(batch, leader_epoch=0)
+
+    log.reconfigure(LogConfig(max_message_bytes=len(batch) - 1))
+    with pytest.raises(MessageTooLarge) as caught:
+        log.append_as_leader(batch, leader_epoch=0)
+
+    assert (caught.value.size_bytes, caught.value.accepted_bytes) == (len(batch), len(batch) - 1)
+
+
+def test_a_request_larger_than_a_segment_is_refused(open_log, batch_of):
+    log = open_log(LogConfig(segment_bytes=100))
+
+    with pytest.raises(RecordListTooLarge):
+        log.append_as_leader(batch_of(1, value=bytes(100)), leader_epoch=0)
+
+
+def test_log_append_time_stamps_every_batch(open_log, batch_of, wall_ms):
+    log = open_log(LogConfig(message_timestamp_type="LogAppendTime"))
+    wall_ms.now_ms += 123_456
+
+    appended = log.append_as_leader(batch_of(2) + batch_of(1), leader_epoch=0)
+
+    assert appended.log_append_time_ms == wall_ms.now_ms
+    assert [h.max_timestamp for h in headers_of(log)] == [wall_ms.now_ms] * 2
+    assert log.offset_for_timestamp(wall_ms.now_ms) == (0, wall_ms.now_ms, 0)
+    assert log.offset_for_timestamp(wall_ms.now_ms + 1) is None
+
+
+def test_timestamps_far_behind_are_refused_where_that_is_set(open_log, batch_of, wall_ms):
+    log = open_log(LogConfig(message_timestamp_before_max_ms=1000))
+    log.append_as_leader(batch_of(1, timestamp_ms=wall_ms.now_ms - 1000), leader_epoch=0)
+
+    with pytest.raises(InvalidTimestamp, match="1001 ms behind"):
+        log.append_as_leader(batch_of(1, timestamp_ms=wall_ms.now_ms - 1001), leader_epoch=0)
+
+
+# Idempotence.
+
+
+def test_a_batch_sent_twice_is_answered_with_its_first_offsets(log, batch_of):
+    sent = [batch_of(2, producer_id=7, producer_epoch=0, base_sequence=i * 2) for i in range(6)]
+    for batch in sent:
+        log.append_as_leader(batch, leader_epoch=0)
+
+    assert log.append_as_leader(sent[1], leader_epoch=0) == Appended(2, 3, -1, 0, True)
+    with pytest.raises(OutOfOrderSequence):
+        log.append_as_leader(sent[0], leader_epoch=0)
+    assert log.log_end_offset == 12
+
+
+def test_duplicates_are_known_after_restarts_truncation_and_on_followers(
+    open_log, batch_of, disk, root, wall_ms
+):
+    sent = [batch_of(3, producer_id=7, producer_epoch=1, base_sequence=i * 3) for i in range(60)]
+    log = open_log()
+    for batch in sent:
+        log.append_as_leader(batch, leader_epoch=0)
+    assert len(log.segments) == 3
+    copy = Log.create(disk, f"{root}/copy-0", SMALL, topic_id=TOPIC_ID, wall_ms=wall_ms)
+    copy.append_as_follower(b"".join(s.file.read(0, s.size_bytes) for s in log.segments))
+    log.close()
+
+    for reopened in (open_log(), open_log(clean=False), copy):
+        assert reopened.append_as_leader(sent[58], leader_epoch=0) == (174, 176, -1, 0, True)
+        with pytest.raises(InvalidProducerEpoch):
+            reopened.append_as_leader(
+                batch_of(1, producer_id=7, producer_epoch=0, base_sequence=180), leader_epoch=0
+            )
+
+    log = open_log()
+    log.truncate_to(90)
+    assert log.append_as_leader(sent[29], leader_epoch=0).duplicate
+    assert log.append_as_leader(sent[30], leader_epoch=0) == (90, 92, -1, 0, False)
+
+
+def test_an_idle_producer_is_forgotten_by_retention(log, batch_of, wall_ms):
+    log.append_as_leader(
+        batch_of(1, producer_id=7, producer_epoch=0, base_sequence=0), leader_epoch=0
+    )
+    wall_ms.now_ms += SMALL.producer_id_expiration_ms
+
+    log.apply_retention(0)
+
+    assert len(log.producers) == 0
+
+
+# Appending as follower.
+
+
+def test_a_follower_takes_offsets_and_epochs_as_they_are(log, batch_of):
+    sent = (
+        batch_of(3, base_offset=0, leader_epoch=1)
+        + batch_of(1, base_offset=3, leader_epoch=4)
+        + batch_of(2, base_offset=9, leader_epoch=4)  # compaction has left a gap
+    )
+
+    assert log.append_as_follower(sent) == 11
+
+    assert log.read(0, bytes_max=1 << 20, end_offset=11).read_bytes() == sent
+    assert log.end_offset_for_epoch(1) == (1, 3)
+    assert log.end_offset_for_epoch(4) == (4, 11)
+
+
+@pytest.mark.parametrize(("base_offset", "epoch"), [(2, 3), (0, 3), (3, 2)])
+def test_a_follower_refuses_what_goes_back(log, batch_of, base_offset, epoch):
+    log.append_as_follower(batch_of(3, base_offset=0, leader_epoch=3))
+
+    with pytest.raises(NotContinuous):
+        log.append_as_follower(
+            batch_of(1, base_offset=3, leader_epoch=3)
+            + batch_of(1, base_offset=base_offset, leader_epoch=epoch)
+        )
+
+    assert log.log_end_offset == 3
+
+
+def test_a_follower_refuses_damaged_batches(log, batch_of):
+    with pytest.raises(CorruptBatch):
+        log.append_as_follower(damaged(batch_of(3, base_offset=0, leader_epoch=3)))
+
+    assert log.log_end_offset == 0
+
+
+def test_a_batch_with_all_producer_fields_survives_unchanged(log, batch_of):
+    header = BatchHeader(0, 0, 3, 2, 0, 0, 0, 5, 5, 77, 6, 0, 1)
+    log.append_as_follower(make_batch(header, batch_of(1)[61:]))
+
+    (stored,) = headers_of(log)
+
+    assert (stored.producer_id, stored.producer_epoch, stored.base_sequence) == (77, 6, 0)

@@ -1,0 +1,90 @@
+"""Laws of a log whose disk refuses: a full disk harms nothing, any other refusal is the end."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from broker.log.config import LogConfig
+from broker.log.errors import DiskFull, LogOffline
+from broker.log.log import Log
+from protocol.batch import split_batches
+from protocol.errors import StorageError
+from simulation.disk import MemoryDisk
+
+
+@pytest.fixture
+def disk():
+    disk = MemoryDisk(random.Random(1))
+    disk.make_directory("/d")
+    return disk
+
+
+@pytest.fixture
+def log(disk, wall_ms):
+    return Log.create(disk, "/d/t-0", LogConfig(), topic_id=bytes(16), wall_ms=wall_ms)
+
+
+def test_a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was(disk, log, batch_of):
+    told = []
+    log.on_failure(told.append)
+    disk.capacity_bytes = 1000
+    log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
+
+    with pytest.raises(DiskFull):
+        log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
+
+    assert log.failed is None
+    assert told == []
+    assert log.log_end_offset == 1
+    disk.capacity_bytes = 10_000
+    log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
+    found = log.read(0, bytes_max=1 << 20, end_offset=2).read_bytes()
+    assert [header.base_offset for header, _ in split_batches(found, check_crc=True)] == [0, 1]
+
+
+def test_a_log_whose_disk_failed_is_used_no_more(disk, log, batch_of):
+    log.append_as_leader(batch_of(1), leader_epoch=0)
+    disk.crash()
+
+    with pytest.raises(StorageError):
+        log.append_as_leader(batch_of(1), leader_epoch=0)
+
+    assert log.failed is not None
+    for act in (
+        lambda: log.append_as_leader(batch_of(1), leader_epoch=0),
+        lambda: log.append_as_follower(batch_of(1, base_offset=1)),
+        lambda: log.read(0, bytes_max=1, end_offset=1),
+        lambda: log.truncate_to(0),
+        log.begin_flush,
+        log.prepare_close,
+    ):
+        with pytest.raises(LogOffline):
+            act()
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda log, batch: log.append_as_leader(batch, leader_epoch=0),
+        lambda log, _: log.read(0, bytes_max=1, end_offset=1),
+        lambda log, _: log.offset_for_timestamp(0),
+        lambda log, _: log.truncate_to(0),
+        lambda log, _: log.start_epoch(1),
+    ],
+    ids=["append", "read", "look up", "truncate", "start epoch"],
+)
+def test_the_owner_of_a_log_is_told_of_a_failure_once_and_before_the_caller(
+    act, disk, log, batch_of
+):
+    told = []
+    log.append_as_leader(batch_of(1), leader_epoch=0)
+    log.on_failure(told.append)
+    disk.crash()
+
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            act(log, batch_of(1))
+        assert told == [log.failed]
