@@ -130,7 +130,8 @@ class TopicDefaults:
         -1,
         at_least=-1,
         at_most=32_767,
-        doc="Replicas of a new topic's partitions; -1 stands for three, or all brokers if fewer.",
+        doc="Replicas of a new topic's partitions; -1 stands for three, or all brokers if fewer,"
+        " those that are down included.",
     )
     min_insync_replicas: int | None = setting(
         "min.insync.replicas",

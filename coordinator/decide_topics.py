@@ -140,7 +140,7 @@ def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:
                 state,
                 _DEFAULT_REPLICATION_FACTOR,
                 new.replication_factor,
-                fallback=max(1, min(3, len(racks))),
+                fallback=max(1, min(3, len(_known_brokers(state)))),
             ),
             start=new.start,
         )
@@ -211,6 +211,14 @@ def _new_partition(
     )
 
 
+def _known_brokers(state: ClusterState) -> frozenset[int]:
+    """Name the brokers that are there or ever were: one that is down is expected back.
+
+    So a topic that is made meanwhile does not get fewer replicas for good, it is refused.
+    """
+    return frozenset({*state.brokers, *state.acknowledged})
+
+
 def _racks(state: ClusterState) -> dict[int, str | None]:
     """Say where the brokers are that may get replicas: the live ones that are not leaving."""
     return {b.broker_id: b.rack for b in state.brokers.values() if not b.shutting_down}
@@ -222,7 +230,7 @@ def _check_manual(
     return check_manual(
         assignment,
         first_partition=first_partition,
-        known_brokers=frozenset({*state.brokers, *state.acknowledged}),
+        known_brokers=_known_brokers(state),
         live_brokers=frozenset(_racks(state)),
     )
 

@@ -417,6 +417,20 @@ def test_what_cannot_be_created_is_refused_one_by_one():
     assert len(changes.topics["fine"].partitions[0].replicas) == 2
 
 
+def test_a_topic_made_while_a_broker_is_down_does_not_get_fewer_replicas_unasked():
+    state = gone(cluster(1, 2, 3), 3)
+    wishes = (
+        NewTopic("unasked", topic_id=bytes(16)),
+        NewTopic("asked", replication_factor=2, topic_id=bytes([1] * 16)),
+    )
+
+    changes = decide(state, CreateTopics(wishes))
+
+    assert changes.refused[0].code == ErrorCode.INVALID_REPLICATION_FACTOR
+    assert "start another broker or ask for 2" in str(changes.refused[0])
+    assert list(changes.topics) == ["asked"]
+
+
 def test_an_assignment_with_a_dead_first_replica_is_led_by_a_live_one():
     state = with_topic(gone(cluster(1, 2, 3), 1), 1, 2, 3)
     partition = state.topics["t"].partitions[0]
