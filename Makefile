@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := broker client commands coordinator protocol simulation cli.py
+SOURCES := broker chaos client commands coordinator protocol simulation cli.py
 
 .PHONY: setup up test lint clean
 .DEFAULT_GOAL := help

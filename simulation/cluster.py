@@ -149,6 +149,11 @@ class SimulatedCluster:
         self._generators: Counter[str] = Counter()
 
     @property
+    def memory(self) -> MemoryCluster:
+        """The coordinator: its tree and its sessions."""
+        return self._store
+
+    @property
     def bootstrap(self) -> str:
         """The addresses of all brokers, as a client is given them."""
         return ",".join(f"{broker.host}:{PORT}" for broker in self.brokers.values())

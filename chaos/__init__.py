@@ -1,0 +1,1 @@
+"""Breaking a cluster on purpose, and judging what it did meanwhile."""

@@ -1,0 +1,323 @@
+"""The oracle: what must never happen, looked for in a history of operations. Pure.
+
+| anomaly | means |
+|---|---|
+| `inconsistent-offsets` | one offset was seen with two values |
+| `duplicate` | one value was seen at two offsets |
+| `lost-write` | acknowledged, below the highest offset that was read, and read by nobody |
+| `unseen` | acknowledged, and not read even after everything was healed and read to its end |
+| `aborted-read` | the cluster refused it for good, and somebody read it |
+| `unsent` | somebody read what nobody has sent |
+| `poll-skip` | a consumer went past a record |
+| `nonmonotonic-poll` | a consumer went back, or was handed a record twice |
+| `nonmonotonic-send` | a producer's records got offsets in another order than it sent them |
+| `commit-went-back` | a group was told less than had been acknowledged or told before |
+| `commit-from-nowhere` | a group was told an offset that nobody has committed |
+| `two-leaders` | two brokers led a partition in one epoch |
+| `watermark-fell` | a leader's high watermark fell within its epoch |
+| `replicas-differ` | two replicas hold different records below both high watermarks |
+
+What is UNKNOWN may have happened or not; it proves nothing against the cluster.
+Source: the checkers that Jepsen describes in its analyses of Kafka-like systems.
+Must never know: how a history came about.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+from chaos.history import (
+    Committed,
+    Led,
+    Outcome,
+    Partition,
+    Polled,
+    Positioned,
+    Replica,
+    Sent,
+    Told,
+    Watermark,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from chaos.history import Operation
+
+SHOWN_OF_A_KIND: Final = 20
+"""Anomalies of one kind and partition that are described; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anomaly:
+    """Something that must not happen: where, and the operations, offsets and epochs involved."""
+
+    name: str
+    place: str
+    facts: str
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.place}: {self.facts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What the clients of a run were promised beyond what always holds.
+
+    `idempotent`: no duplicates, and a producer's order is kept. `drained`: after the last record
+    was sent everything was healed, and somebody read every partition from its start to its end.
+    """
+
+    idempotent: bool = True
+    drained: bool = True
+
+
+@dataclass(slots=True)
+class _Seen:
+    """All that a history says of one partition."""
+
+    sent: list[Sent] = field(default_factory=list)
+    read: dict[str, list[Polled | Positioned]] = field(default_factory=lambda: defaultdict(list))
+    replicas: list[Replica] = field(default_factory=list)
+    watermarks: list[Watermark] = field(default_factory=list)
+    leaders: list[Led] = field(default_factory=list)
+
+    def records_read(self) -> Iterator[tuple[str, int, bytes]]:
+        """Give who read what, and where."""
+        for process, operations in self.read.items():
+            for operation in operations:
+                if isinstance(operation, Polled):
+                    for offset, value in operation.records:
+                        yield process, offset, value
+
+
+def check(history: Iterable[Operation], promises: Promises | None = None) -> list[Anomaly]:
+    """Look for every anomaly. Returns: those found, none for a history that is right."""
+    promises = promises or Promises()
+    partitions: dict[Partition, _Seen] = defaultdict(_Seen)
+    groups: dict[tuple[str, Partition], list[Committed | Told]] = defaultdict(list)
+    for operation in history:
+        if isinstance(operation, Committed | Told):
+            groups[operation.group, operation.partition].append(operation)
+        else:
+            _file(operation, partitions[operation.partition])
+    found: list[Anomaly] = []
+    for partition, seen in sorted(partitions.items()):
+        for law in (_records, _polls, _leaders, _watermarks, _replicas):
+            found += law(partition, seen, promises)
+    for (group, partition), offsets in sorted(groups.items()):
+        found += _bounded(_commits(f"{partition} of group {group}", offsets))
+    return found
+
+
+def _file(operation: Operation, seen: _Seen) -> None:
+    match operation:
+        case Sent():
+            seen.sent.append(operation)
+        case Polled() | Positioned():
+            seen.read[operation.process].append(operation)
+        case Replica():
+            seen.replicas.append(operation)
+        case Watermark():
+            seen.watermarks.append(operation)
+        case Led():
+            seen.leaders.append(operation)
+
+
+def _bounded(found: Iterable[Anomaly]) -> Iterator[Anomaly]:
+    """Describe the first of a kind, and count the others."""
+    counts: dict[str, int] = defaultdict(int)
+    place = ""
+    for anomaly in found:
+        place = anomaly.place
+        counts[anomaly.name] += 1
+        if counts[anomaly.name] <= SHOWN_OF_A_KIND:
+            yield anomaly
+    for name, count in counts.items():
+        if count > SHOWN_OF_A_KIND:
+            yield Anomaly(name, place, f"and {count - SHOWN_OF_A_KIND} more")
+
+
+# What was written and read.
+
+
+def _records(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    yield from _bounded(_identities(str(partition), seen, promises))
+    yield from _bounded(_fates(str(partition), seen, promises))
+    if promises.idempotent:
+        yield from _bounded(_order_sent(str(partition), seen.sent))
+
+
+def _sightings(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give every place where a value was seen, and by whom."""
+    for sent in seen.sent:
+        if sent.outcome is Outcome.OK and sent.offset is not None:
+            yield f"the answer to {sent.process}", sent.offset, sent.value
+    yield from seen.records_read()
+    for replica in seen.replicas:
+        for offset, value in replica.records:
+            if offset < replica.high_watermark:
+                yield f"broker {replica.broker_id}", offset, value
+
+
+def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    values: dict[int, bytes] = {}
+    offsets: dict[bytes, int] = {}
+    first_by: dict[int, str] = {}
+    for who, offset, value in _sightings(seen):
+        if (known := values.setdefault(offset, value)) != value:
+            facts = f"offset {offset} is {known!r} for {first_by[offset]}, {value!r} for {who}"
+            yield Anomaly("inconsistent-offsets", place, facts)
+            continue
+        first_by.setdefault(offset, who)
+        other = offsets.setdefault(value, offset)
+        if promises.idempotent and other != offset:
+            facts = f"{value!r} is at {other} for {first_by[other]}, at {offset} for {who}"
+            yield Anomaly("duplicate", place, facts)
+
+
+def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    highest, read = -1, {}
+    for who, offset, value in seen.records_read():
+        read[value] = who
+        highest = max(highest, offset)
+    for sent in seen.sent:
+        if sent.outcome is Outcome.OK and sent.value not in read:
+            what = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}"
+            if sent.offset is not None and sent.offset < highest:
+                facts = f"{what}, {highest} was read, it was not"
+                yield Anomaly("lost-write", place, facts)
+            elif promises.drained:
+                yield Anomaly("unseen", place, f"{what}; nobody read it, {highest} is the last")
+        elif sent.outcome is Outcome.FAILED and sent.value in read:
+            facts = f"{sent.value!r} of {sent.process} was refused; {read[sent.value]} read it"
+            yield Anomaly("aborted-read", place, facts)
+        read.pop(sent.value, None)
+    for value, who in read.items():
+        yield Anomaly("unsent", place, f"{who} read {value!r}, which nobody has sent")
+
+
+def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
+    last: dict[str, Sent] = {}
+    for one in sent:
+        if one.outcome is not Outcome.OK or one.offset is None:
+            continue
+        before = last.get(one.process)
+        if before is not None and before.offset is not None and one.offset <= before.offset:
+            facts = (
+                f"{one.process} sent {before.value!r} before {one.value!r};"
+                f" they are at {before.offset} and {one.offset}"
+            )
+            yield Anomaly("nonmonotonic-send", place, facts)
+        last[one.process] = one
+
+
+def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    known = sorted({offset for _, offset, _ in _sightings(seen)})
+    follows = dict(pairwise(known))
+    for process, operations in seen.read.items():
+        yield from _bounded(_order_read(str(partition), process, operations, follows))
+
+
+def _order_read(
+    place: str, process: str, operations: Iterable[Polled | Positioned], follows: dict[int, int]
+) -> Iterator[Anomaly]:
+    last: int | None = None
+    floor: int | None = None
+    for operation in operations:
+        if isinstance(operation, Positioned):
+            last, floor = None, operation.offset
+            continue
+        for offset, _ in operation.records:
+            if last is None:
+                if floor is not None and offset < floor:
+                    facts = f"{process} was to go on at {floor} and was handed {offset}"
+                    yield Anomaly("nonmonotonic-poll", place, facts)
+            elif offset <= last:
+                facts = f"{process} was handed {offset} after {last}"
+                yield Anomaly("nonmonotonic-poll", place, facts)
+            elif follows[last] != offset:
+                facts = f"{process} was handed {offset} after {last}: {follows[last]} is between"
+                yield Anomaly("poll-skip", place, facts)
+            last = offset
+
+
+# Groups.
+
+
+def _commits(place: str, operations: Iterable[Committed | Told]) -> Iterator[Anomaly]:
+    """Whoever asks after an answer has come is told at least as much as that answer said."""
+    moments: list[tuple[float, int, Committed | Told]] = []
+    tried: set[int] = set()
+    for operation in operations:
+        if isinstance(operation, Committed):
+            if operation.outcome is not Outcome.FAILED:
+                tried.add(operation.offset)
+            if operation.outcome is Outcome.OK:
+                moments.append((operation.ended_at, 1, operation))
+        else:
+            moments += [(operation.began_at, 0, operation), (operation.ended_at, 1, operation)]
+    floor, why = -1, ""
+    floors: dict[int, tuple[int, str]] = {}
+    for _, ends, operation in sorted(moments, key=lambda moment: moment[:2]):
+        if not ends:
+            floors[id(operation)] = floor, why
+            continue
+        offset = -1 if operation.offset is None else operation.offset
+        if isinstance(operation, Told):
+            bound, since = floors[id(operation)]
+            if offset < bound:
+                facts = f"{operation.process} was told {operation.offset}, {since}"
+                yield Anomaly("commit-went-back", place, facts)
+            if operation.offset is not None and operation.offset not in tried:
+                facts = f"{operation.process} was told {operation.offset}, which nobody committed"
+                yield Anomaly("commit-from-nowhere", place, facts)
+        if offset > floor:
+            verb = "was told" if isinstance(operation, Told) else "had committed"
+            floor, why = offset, f"{operation.process} {verb} {offset} before"
+
+
+# What brokers were seen to do.
+
+
+def _leaders(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    led: dict[int, int] = {}
+    told: set[tuple[int, int]] = set()
+    for one in seen.leaders:
+        first = led.setdefault(one.epoch, one.broker_id)
+        if first != one.broker_id and (one.epoch, one.broker_id) not in told:
+            told.add((one.epoch, one.broker_id))
+            facts = f"brokers {first} and {one.broker_id} led in epoch {one.epoch}"
+            yield Anomaly("two-leaders", str(partition), facts)
+
+
+def _watermarks(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    last: dict[tuple[int, int], int] = {}
+    for one in seen.watermarks:
+        key = one.epoch, one.broker_id
+        before = last.get(key, -1)
+        if one.offset < before:
+            facts = f"from {before} to {one.offset} at broker {one.broker_id} in epoch {one.epoch}"
+            yield Anomaly("watermark-fell", str(partition), facts)
+        last[key] = one.offset
+
+
+def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    for one, other in pairwise(seen.replicas):
+        end = min(one.high_watermark, other.high_watermark)
+        start = max(one.log_start, other.log_start)
+        ours, theirs = (_between(replica, start, end) for replica in (one, other))
+        if ours != theirs:
+            offset = min(o for o in ours.keys() | theirs.keys() if ours.get(o) != theirs.get(o))
+            facts = (
+                f"at {offset} broker {one.broker_id} holds {ours.get(offset)!r},"
+                f" broker {other.broker_id} {theirs.get(offset)!r}; both say {end} is committed"
+            )
+            yield Anomaly("replicas-differ", str(partition), facts)
+
+
+def _between(replica: Replica, start: int, end: int) -> dict[int, bytes]:
+    return {offset: value for offset, value in replica.records if start <= offset < end}

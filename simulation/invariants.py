@@ -1,0 +1,130 @@
+"""What must hold in a simulated cluster at every moment: looked at after every step of every task.
+
+- At most one broker leads a partition in a leader epoch, in the whole run.
+- A leader is in the ISR that it obeys.
+- A leader's high watermark never falls within its epoch.
+- A new leader has all that was acknowledged before it came to lead.
+- Replicas hold the same below what both know to be committed (looked at when asked).
+
+Must never know: faults, clients.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import trio
+
+from protocol.batch import split_batches
+from protocol.records import decode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from broker.partition import Partition
+    from simulation.cluster import SimulatedCluster
+
+
+class Broken(Exception):
+    """Something that must always hold does not."""
+
+
+class Invariants(trio.abc.Instrument):
+    """Looks at every replica after each step; the first thing that is wrong ends the run.
+
+    `acknowledged` gives the highest acknowledged offset of each partition of the topic.
+    """
+
+    def __init__(self, cluster: SimulatedCluster, acknowledged: Mapping[int, int]) -> None:
+        self.steps = 0
+        self.broken: Broken | None = None
+        self._cluster = cluster
+        self._acknowledged = acknowledged
+        self._leaders: dict[tuple[str, int, int], int] = {}
+        self._watermarks: dict[tuple[int, int, int, int], int] = {}
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
+        """Look at everything, unless something is wrong already."""
+        self.steps += 1
+        if self.broken is not None:
+            return
+        try:
+            self.look()
+        except Broken as error:
+            self.broken = error
+            self._cluster.nursery.cancel_scope.cancel()
+
+    def look(self) -> None:
+        """Look at every replica once. Raises: Broken."""
+        for broker_id, partition in replicas(self._cluster):
+            if partition.is_leader:
+                self._look_at_leader(broker_id, partition)
+
+    def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
+        epoch, name = partition.leader_epoch, partition.name
+        key = partition.topic, partition.index, epoch
+        first = self._leaders.get(key)
+        if first is None:
+            self._leaders[key] = broker_id
+            self._look_at_new_leader(broker_id, partition)
+        elif first != broker_id:
+            raise Broken(f"two-leaders: brokers {first} and {broker_id} lead {name} in {epoch}")
+        state = partition.state
+        if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
+            raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
+        mark = broker_id, partition.index, epoch, id(partition)
+        watermark = partition.high_watermark.value
+        before = self._watermarks.get(mark, 0)
+        if watermark < before:
+            raise Broken(
+                f"watermark-fell: {name} from {before} to {watermark} at broker {broker_id},"
+                f" epoch {epoch}"
+            )
+        self._watermarks[mark] = watermark
+
+    def _look_at_new_leader(self, broker_id: int, partition: Partition) -> None:
+        last = self._acknowledged.get(partition.index, -1)
+        end = partition.log.log_end_offset
+        if end <= last:
+            raise Broken(
+                f"lost-write: broker {broker_id} leads {partition.name} from epoch"
+                f" {partition.leader_epoch} and ends at {end}; {last} was acknowledged"
+            )
+
+    def compare(self) -> None:
+        """Compare what replicas hold of what both know to be committed. Raises: Broken."""
+        found: dict[int, list[tuple[int, Partition]]] = {}
+        for broker_id, partition in replicas(self._cluster):
+            found.setdefault(partition.index, []).append((broker_id, partition))
+        for held in found.values():
+            contents = [(b, p.high_watermark.value, records_of(p)) for b, p in held]
+            for (one, mark, ours), (other, limit, theirs) in pairwise(contents):
+                end = min(mark, limit)
+                for offset in sorted(ours.keys() & theirs.keys()):
+                    if offset < end and ours[offset] != theirs[offset]:
+                        raise Broken(
+                            f"replicas-differ: at {offset} broker {one} holds {ours[offset]!r},"
+                            f" broker {other} {theirs[offset]!r}, committed up to {end}"
+                        )
+
+
+def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:
+    """Give every replica of every running broker."""
+    for machine in cluster.brokers.values():
+        if machine.is_running and machine.broker is not None:
+            for partition in machine.broker.partitions:
+                yield machine.broker_id, partition
+
+
+def records_of(partition: Partition) -> dict[int, bytes]:
+    """Read all values of a replica, by offset."""
+    log = partition.log
+    offset, end, found = log.log_start_offset, log.log_end_offset, {}
+    while offset < end:
+        piece = log.read(offset, bytes_max=1 << 30, end_offset=end).read_bytes()
+        for header, batch in split_batches(piece, check_crc=True):
+            for record in decode_batch(batch):
+                found[record.offset] = record.value or b""
+            offset = header.next_offset
+    return found

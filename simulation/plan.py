@@ -1,0 +1,166 @@
+"""What a simulated run is: its cluster, its clients and its faults, all drawn from one seed. Pure.
+
+A fault names when it comes, whom it meets and how long it lasts, so that a plan can be printed, and
+run again without some of its faults.
+Must never know: how a fault is carried out.
+"""
+
+from __future__ import annotations
+
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+FAULTS_S: Final = 12.0
+"""How long things are broken, in virtual seconds."""
+
+TOPIC: Final = "orders"
+
+
+class Fault(NamedTuple):
+    """Something that is broken for a while, and mended after `lasts_s`."""
+
+    at_s: float
+    kind: str
+    broker: int = 0
+    other: int = 0
+    lasts_s: float = 0.0
+    amount: float = 0.0
+
+    def __str__(self) -> str:
+        said = [f"{self.at_s:7.3f} s  {self.kind}"]
+        if self.broker:
+            said.append(f"broker {self.broker}" + (f" and {self.other}" if self.other else ""))
+        if self.amount:
+            said.append(f"({self.amount:g})")
+        if self.lasts_s:
+            said.append(f"for {self.lasts_s:.3f} s")
+        return " ".join(said)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. `properties` are every broker's; `settings` the topic's."""
+
+    seed: int
+    brokers: int
+    partitions: int
+    replicas: int
+    producers: int
+    readers: int
+    members: int
+    properties: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def __str__(self) -> str:
+        options = ", ".join(f"{k}={v}" for k, v in {**self.properties, **self.settings}.items())
+        return "\n".join(
+            [
+                f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
+                f" {self.replicas} replicas each; {self.producers} producers,"
+                f" {self.readers} readers, a group of {self.members}",
+                *([f"settings: {options}"] if options else []),
+                *map(str, self.faults),
+            ]
+        )
+
+
+Draw: TypeAlias = "Callable[[random.Random, int], Fault]"
+"""Draws whom a fault meets among so many brokers, and for how long; when and what come later."""
+
+
+def _one(lasts: tuple[float, ...]) -> Draw:
+    def draw(rng: random.Random, brokers: int) -> Fault:
+        return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=_some(rng, lasts))
+
+    return draw
+
+
+def _pair(lasts: tuple[float, ...]) -> Draw:
+    def draw(rng: random.Random, brokers: int) -> Fault:
+        one, other = rng.sample(range(1, brokers + 1), 2)
+        return Fault(0.0, "", broker=one, other=other, lasts_s=_some(rng, lasts))
+
+    return draw
+
+
+def _some(rng: random.Random, lasts: tuple[float, ...]) -> float:
+    return round(rng.choice(lasts) * rng.random(), 3)
+
+
+def _slow_disk(rng: random.Random, brokers: int) -> Fault:
+    return _one((1.0, 5.0))(rng, brokers)._replace(amount=rng.choice([0.0005, 0.05, 0.5]))
+
+
+def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
+    return Fault(0.0, "", lasts_s=round(rng.random(), 3))
+
+
+def _reassign(rng: random.Random, brokers: int) -> Fault:
+    """Number a set of replicas: bit b stands for broker b."""
+    chosen = rng.sample(range(1, brokers + 1), rng.randint(2, 3))
+    return Fault(0.0, "", other=rng.randint(0, 7), amount=sum(1 << broker for broker in chosen))
+
+
+SHORT: Final = (0.0, 0.05, 1.0)
+LONG: Final = (0.5, 3.0, 9.0)
+
+KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
+    "kill": (4, _one(LONG)),
+    "power": (3, _one(LONG)),
+    "blackout": (1, _everywhere),
+    "stop": (2, _one(LONG)),
+    "lose-disk": (1, _one(SHORT)),
+    "damage-tail": (1, _one(SHORT)),
+    "cut-store": (2, _one(LONG)),
+    "pause-session": (2, _one(LONG)),
+    "expire-session": (2, _one((0.0,))),
+    "deregister": (1, _one(SHORT)),
+    "separate": (3, _pair(LONG)),
+    "slow-disk": (2, _slow_disk),
+    "fail-sync": (1, _one((0.0,))),
+    "fill-disk": (1, _one(LONG)),
+    "elect": (1, _one((0.0,))),
+    "reassign": (1, _reassign),
+}
+"""Each kind of fault: how often it comes, and whom it meets for how long."""
+
+
+def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
+    """Draw a run from its seed, with faults of these kinds only. Raises: KeyError."""
+    rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
+    brokers = rng.choice([3, 3, 3, 4, 5])
+    return Plan(
+        seed=seed,
+        brokers=brokers,
+        partitions=rng.randint(1, 3),
+        replicas=3,
+        producers=rng.randint(1, 3),
+        readers=rng.randint(1, 2),
+        members=rng.randint(1, 3),
+        properties={
+            "log.segment.bytes": str(rng.choice([1 << 30, 4096, 1024])),
+            "group.initial.rebalance.delay.ms": str(rng.choice([0, 100])),
+        },
+        faults=_draw_faults(rng, brokers, sorted(KINDS if kinds is None else kinds)),
+    )
+
+
+def _draw_faults(rng: random.Random, brokers: int, kinds: list[str]) -> tuple[Fault, ...]:
+    if not kinds:
+        return ()
+    mean_s = rng.choice([3.0, 0.8, 0.4, 0.2])
+    weights = [KINDS[kind][0] for kind in kinds]
+    favoured = rng.choices(kinds, weights, k=rng.randint(1, len(kinds)))
+    faults: list[Fault] = []
+    at_s = rng.expovariate(1 / mean_s)
+    while at_s < FAULTS_S:
+        kind = rng.choice(favoured)
+        faults.append(KINDS[kind][1](rng, brokers)._replace(at_s=round(at_s, 3), kind=kind))
+        # Things that fail together, or one right after the other, are worth as much as calm.
+        at_s += rng.expovariate(1 / mean_s) if rng.random() < 0.8 else 0.001
+    return tuple(faults)

@@ -1,0 +1,168 @@
+"""One simulated run, from its plan to the verdict.
+
+Clients work while things break; then all is mended, the cluster has to come back to full strength
+within a bound of virtual time, everything is read, and the checker judges.
+Must never know: where plans come from, who is shown the verdict.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+from trio.testing import MockClock
+
+from chaos.checker import Anomaly, check
+from chaos.history import Partition, Replica
+from client import Admin, NewTopic
+from simulation.breakage import Breakage, in_sync_everywhere
+from simulation.cluster import simulated_cluster
+from simulation.invariants import Invariants, records_of, replicas
+from simulation.plan import TOPIC
+from simulation.scheduling import deterministic_scheduling
+from simulation.trace import Trace
+from simulation.workload import Workload
+
+if TYPE_CHECKING:
+    from simulation.cluster import SimulatedCluster
+    from simulation.plan import Plan
+
+HEALING_BOUND_S: Final = 120.0
+RUN_BOUND_S: Final = 600.0
+CALM_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a run has shown."""
+
+    plan: Plan
+    anomalies: list[Anomaly] = field(default_factory=list)
+    injected: Counter[str] = field(default_factory=Counter)
+    operations: int = 0
+    acknowledged: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    trace: Trace = field(default_factory=Trace)
+
+
+def simulate(plan: Plan) -> Verdict:
+    """Run a plan. Returns: the verdict, the same every time; whatever was raised is an anomaly."""
+    verdict = Verdict(plan)
+    clock = MockClock(autojump_threshold=0)
+    with deterministic_scheduling(plan.seed), verdict.trace.of_the_log():
+        try:
+            trio.run(_run, verdict, clock=clock)
+        except Exception as error:  # noqa: BLE001 - a bug in whatever ran is what is looked for
+            for cause in _causes(error):
+                verdict.trace.tell(f"raised {cause!r}")
+                verdict.anomalies.append(Anomaly("crash", "a task", repr(cause)))
+    return verdict
+
+
+async def _run(verdict: Verdict) -> None:
+    plan = verdict.plan
+    with trio.move_on_after(RUN_BOUND_S) as bound:
+        async with simulated_cluster(
+            plan.brokers, seed=plan.seed, properties=plan.properties
+        ) as cluster:
+            await _live(cluster, verdict)
+    verdict.virtual_s = trio.current_time()
+    if bound.cancelled_caught:
+        facts = f"the run did not end within {RUN_BOUND_S:g} s"
+        verdict.anomalies.append(Anomaly("no-progress", "the cluster", facts))
+
+
+async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
+    plan = verdict.plan
+    work = Workload(cluster, plan)
+    invariants = Invariants(cluster, work.acknowledged)
+    trio.lowlevel.add_instrument(invariants)
+    breakage = Breakage(cluster, plan, told=verdict.trace.tell)
+    try:
+        async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
+            topic = NewTopic(
+                TOPIC,
+                partitions=plan.partitions,
+                replication_factor=plan.replicas,
+                configs=dict(plan.settings),
+            )
+            await admin.create_topic(topic)
+        await _work(cluster, work, breakage, verdict)
+    finally:
+        trio.lowlevel.remove_instrument(invariants)
+        verdict.injected = breakage.injected
+        verdict.steps = invariants.steps
+        verdict.acknowledged = sum(work.acknowledged.values()) + len(work.acknowledged)
+        if invariants.broken is not None:
+            name, _, facts = str(invariants.broken).partition(": ")
+            verdict.anomalies.append(Anomaly(name, "the cluster", facts))
+    history = work.history
+    verdict.operations = len(history)
+    verdict.anomalies += check(history)
+
+
+async def _work(
+    cluster: SimulatedCluster, work: Workload, breakage: Breakage, verdict: Verdict
+) -> None:
+    plan, done = verdict.plan, trio.Event()
+    async with trio.open_nursery() as readers:
+        for number in range(plan.readers):
+            readers.start_soon(work.read, f"reader-{number}")
+        for number in range(plan.members):
+            readers.start_soon(work.share, f"member-{number}")
+        readers.start_soon(work.ask, "asker")
+        async with trio.open_nursery() as producers:
+            for number in range(plan.producers):
+                producers.start_soon(partial(work.write, f"producer-{number}", until=done))
+            await breakage.run()
+            verdict.trace.tell("all is mended")
+            breakage.heal()
+            await trio.sleep(CALM_S)
+            done.set()
+        await _converge(cluster, breakage, verdict)
+        ends = {n: _end(cluster, n) for n in range(plan.partitions)}
+        await work.read_to("last", ends)
+        readers.cancel_scope.cancel()
+    async with Admin(cluster.bootstrap, environment=cluster.environment("last")) as admin:
+        await work.ask_once("last", admin)
+    _note_replicas(cluster, work)
+
+
+async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verdict) -> None:
+    """Wait until every replica is in sync, at one end, and knows that all is committed."""
+    with trio.move_on_after(HEALING_BOUND_S):
+        while not all(
+            in_sync_everywhere(p for _, p in replicas(cluster) if p.index == number)
+            for number in range(verdict.plan.partitions)
+        ):
+            await trio.sleep(0.1)
+            breakage.heal()
+        return
+    for broker_id, p in replicas(cluster):
+        facts = (
+            f"not healed in {HEALING_BOUND_S:g} s: broker {broker_id}, {p.name}, {p.state},"
+            f" end {p.log.log_end_offset}, high watermark {p.high_watermark.value},"
+            f" durable {p.durable.value}, offline {p.offline}"
+        )
+        verdict.anomalies.append(Anomaly("no-progress", p.name, facts))
+
+
+def _end(cluster: SimulatedCluster, number: int) -> int:
+    return max((p.log.log_end_offset for _, p in replicas(cluster) if p.index == number), default=0)
+
+
+def _note_replicas(cluster: SimulatedCluster, work: Workload) -> None:
+    for broker_id, partition in replicas(cluster):
+        place = Partition(partition.topic, partition.index)
+        start, mark = partition.log.log_start_offset, partition.high_watermark.value
+        work.note(Replica(place, broker_id, start, mark, tuple(records_of(partition).items())))
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [cause for one in error.exceptions for cause in _causes(one)]
+    return [error]

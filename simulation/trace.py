@@ -1,0 +1,63 @@
+"""What happened in a simulated run, as lines of text with virtual times.
+
+Two runs of one plan write the same lines, byte for byte, whatever process and machine they run on.
+Must never know: what the lines mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import structlog
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, MutableMapping
+
+
+class Trace:
+    """The lines of one run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @property
+    def digest(self) -> str:
+        """Return a fingerprint of all lines."""
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
+
+    def tell(self, line: str) -> None:
+        """Add a line, with the time."""
+        self.lines.append(f"{_now():10.6f} {line}")
+
+    def __call__(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> NoReturn:
+        """Take an event of the log, as the last of structlog's processors."""
+        name = event.pop("event")
+        facts = " ".join(f"{key}={_plain(value)}" for key, value in sorted(event.items()))
+        self.tell(f"{level} {name} {facts}".rstrip())
+        raise structlog.DropEvent
+
+    @contextmanager
+    def of_the_log(self) -> Iterator[None]:
+        """Take what is logged within the `with` instead of whoever took it before."""
+        before = structlog.get_config()
+        structlog.configure(processors=[self], cache_logger_on_first_use=False)
+        try:
+            yield
+        finally:
+            structlog.configure(**before)
+
+
+def _now() -> float:
+    try:
+        return trio.current_time()
+    except RuntimeError:  # after the run
+        return 0.0
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, set | frozenset):
+        return str(sorted(value))
+    return str(value)

@@ -1,0 +1,232 @@
+"""Clients of a simulated run: they write, read and share partitions, and write down what they did.
+
+Must never know: faults, what is judged.
+"""
+
+from __future__ import annotations
+
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from chaos.history import (
+    Committed,
+    Operation,
+    Outcome,
+    Partition,
+    Polled,
+    Positioned,
+    Sent,
+    Told,
+)
+from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
+from client.admin import AdminConfig
+from client.errors import DeliveryFailed
+from protocol.errors import OttlaError, RequestError
+from simulation.plan import TOPIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from client.delivery import Delivery
+    from client.records import ConsumerRecord
+    from simulation.cluster import SimulatedCluster
+    from simulation.plan import Plan
+
+GROUP: Final = "readers"
+POLL_S: Final = 1.0
+AGAIN_S: Final = 0.1
+"""Before a client that has failed is made anew."""
+
+
+class Workload:
+    """All clients of a run; `history` is what they did, each client's own in its order."""
+
+    def __init__(self, cluster: SimulatedCluster, plan: Plan) -> None:
+        self._cluster = cluster
+        self._plan = plan
+        self._slots: list[Operation | None] = []
+        self._unsettled: dict[int, Sent] = {}
+        self.acknowledged: dict[int, int] = {}
+        """By partition: the highest offset that was acknowledged."""
+
+    @property
+    def history(self) -> list[Operation]:
+        """All operations; what is not known to have ended is UNKNOWN."""
+        for slot, sent in self._unsettled.items():
+            self._slots[slot] = sent
+        return [operation for operation in self._slots if operation is not None]
+
+    @property
+    def partitions(self) -> tuple[TopicPartition, ...]:
+        """All partitions of the topic."""
+        return tuple(TopicPartition(TOPIC, n) for n in range(self._plan.partitions))
+
+    def note(self, operation: Operation) -> None:
+        """Write down what somebody else has seen."""
+        self._slots.append(operation)
+
+    def _random(self, name: str) -> random.Random:
+        return random.Random(f"{self._plan.seed} {name}")  # noqa: S311 - to be repeatable
+
+    # Writing.
+
+    async def write(self, name: str, *, until: trio.Event) -> None:
+        """Produce numbered values, some in flight at once, until told to stop."""
+        rng = self._random(name)
+        config = ProducerConfig(linger_ms=rng.choice([0, 1, 5]), delivery_timeout_s=60)
+        environment = self._cluster.environment(name)
+        count = 0
+        async with (
+            Producer(self._cluster.bootstrap, config, environment=environment) as producer,
+            trio.open_nursery() as nursery,
+        ):
+            while not until.is_set():
+                for _ in range(rng.randint(1, 20)):
+                    number = rng.randrange(self._plan.partitions)
+                    value = b"%s-%d" % (name.encode(), count)
+                    count += 1
+                    slot = self._begin_send(name, number, value)
+                    delivery = await producer.enqueue(TOPIC, value, partition=number)
+                    nursery.start_soon(self._settle, slot, delivery)
+                await trio.sleep(rng.choice([0.0, 0.001, 0.01, 0.3]))
+
+    def _begin_send(self, name: str, number: int, value: bytes) -> int:
+        now, slot = trio.current_time(), len(self._slots)
+        self._slots.append(None)
+        place = Partition(TOPIC, number)
+        self._unsettled[slot] = Sent(name, place, value, now, now, Outcome.UNKNOWN)
+        return slot
+
+    async def _settle(self, slot: int, delivery: Delivery) -> None:
+        try:
+            written = await delivery.wait()
+        except DeliveryFailed:
+            return  # it may be there all the same
+        sent = self._unsettled.pop(slot)
+        number, offset = sent.partition.number, written.offset
+        self._slots[slot] = sent._replace(
+            ended_at=trio.current_time(), outcome=Outcome.OK, offset=offset
+        )
+        if offset is not None:
+            self.acknowledged[number] = max(self.acknowledged.get(number, -1), offset)
+
+    # Reading.
+
+    async def read(self, name: str) -> None:
+        """Read every partition from its start, for ever; begin anew after an error."""
+        while True:
+            try:
+                await self._read_once(name)
+            except* OttlaError:
+                await trio.sleep(AGAIN_S)
+
+    async def _read_once(self, name: str) -> None:
+        config = ConsumerConfig(auto_offset_reset="earliest")
+        environment = self._cluster.environment(name)
+        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+            self._position(name, self.partitions)
+            await consumer.assign(dict.fromkeys(self.partitions, 0))
+            while True:
+                began_at = trio.current_time()
+                self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
+
+    async def read_to(self, name: str, ends: Mapping[int, int]) -> None:
+        """Read every partition from its start up to these ends. Raises: OttlaError."""
+        environment = self._cluster.environment(name)
+        config = ConsumerConfig(auto_offset_reset="earliest")
+        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+            places = [place for place in self.partitions if ends.get(place.partition, 0)]
+            if not places:
+                return
+            self._position(name, places)
+            await consumer.assign(dict.fromkeys(places, 0))
+            while any((consumer.position(p) or 0) < ends[p.partition] for p in places):
+                began_at = trio.current_time()
+                self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
+
+    def _position(self, name: str, places: Iterable[TopicPartition]) -> None:
+        now = trio.current_time()
+        for place in places:
+            self.note(Positioned(name, Partition(*place), None, now))
+
+    def _hand_out(self, name: str, records: Iterable[ConsumerRecord], began_at: float) -> None:
+        by_place: dict[Partition, list[tuple[int, bytes]]] = {}
+        for record in records:
+            place = Partition(record.topic, record.partition)
+            by_place.setdefault(place, []).append((record.offset, record.value or b""))
+        now = trio.current_time()
+        for place, found in by_place.items():
+            self.note(Polled(name, place, tuple(found), began_at, now))
+
+    # Sharing.
+
+    async def share(self, name: str) -> None:
+        """Be a member of the group for ever, commit what was read; begin anew after an error."""
+        rng = self._random(name)
+        while True:
+            try:
+                await self._share_once(name, rng)
+            except* OttlaError:
+                await trio.sleep(AGAIN_S)
+
+    async def _share_once(self, name: str, rng: random.Random) -> None:
+        config = ConsumerConfig(
+            group_id=GROUP,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            session_timeout_s=6,
+        )
+        environment = self._cluster.environment(name)
+        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+            consumer.subscribe([TOPIC], on_assigned=lambda places: self._position(name, places))
+            stays = rng.randint(5, 200)
+            for _ in range(stays):
+                began_at = trio.current_time()
+                records = await consumer.poll(timeout_s=POLL_S)
+                self._hand_out(name, records, began_at)
+                if records:
+                    await self._commit(name, consumer)
+
+    async def _commit(self, name: str, consumer: Consumer) -> None:
+        began_at = trio.current_time()
+        offsets = {
+            place: offset
+            for place in consumer.assignment
+            if (offset := consumer.position(place)) is not None
+        }
+        outcome = Outcome.UNKNOWN
+        try:
+            await consumer.commit(offsets)
+            outcome = Outcome.OK
+        finally:
+            now = trio.current_time()
+            for place, offset in offsets.items():
+                at = Partition(*place)
+                self.note(Committed(name, GROUP, at, offset, began_at, now, outcome))
+
+    async def ask(self, name: str) -> None:
+        """Ask for the group's committed offsets again and again."""
+        environment = self._cluster.environment(name)
+        config = AdminConfig(timeout_s=10)
+        while True:
+            try:
+                async with Admin(self._cluster.bootstrap, config, environment=environment) as admin:
+                    while True:
+                        await self.ask_once(name, admin)
+                        await trio.sleep(AGAIN_S)
+            except* OttlaError:
+                await trio.sleep(AGAIN_S)
+
+    async def ask_once(self, name: str, admin: Admin) -> None:
+        """Ask once. Raises: OttlaError."""
+        began_at = trio.current_time()
+        found = (await admin.list_consumer_group_offsets([GROUP]))[GROUP]
+        if isinstance(found, RequestError):
+            raise found
+        now = trio.current_time()
+        for place in self.partitions:
+            told = found.get(place)
+            offset = None if told is None else told.offset
+            self.note(Told(name, GROUP, Partition(*place), offset, began_at, now))
