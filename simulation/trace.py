@@ -7,6 +7,7 @@ Must never know: what the lines mean.
 from __future__ import annotations
 
 import hashlib
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +29,10 @@ class Trace:
         """Return a fingerprint of all lines."""
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
 
+    def forget(self) -> None:
+        """Drop all lines."""
+        self.lines.clear()
+
     def tell(self, line: str) -> None:
         """Add a line, with the time."""
         self.lines.append(f"{_now():10.6f} {line}")
@@ -44,10 +49,27 @@ class Trace:
         """Take what is logged within the `with` instead of whoever took it before."""
         before = structlog.get_config()
         structlog.configure(processors=[self], cache_logger_on_first_use=False)
+        warnings, of_clients = _Warnings(self), logging.getLogger("client")
+        of_clients.addHandler(warnings)
+        propagate, of_clients.propagate = of_clients.propagate, False
         try:
             yield
         finally:
+            of_clients.propagate = propagate
+            of_clients.removeHandler(warnings)
             structlog.configure(**before)
+
+
+class _Warnings(logging.Handler):
+    """Takes what clients say through Python's logging."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self._trace = trace
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one."""
+        self._trace.tell(f"{record.levelname.lower()} {record.getMessage()}")
 
 
 def _now() -> float:

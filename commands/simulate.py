@@ -1,0 +1,273 @@
+"""`ottla simulate`: whole clusters in memory, broken on purpose and judged, from a seed each.
+
+Must never know: how a run is made, what is checked (simulation/, chaos/).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from commands.columns import columns, count_of
+from commands.failure import ExitStatus
+from commands.options import INT64_MAX, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from simulation.plan import Plan
+    from simulation.run import Verdict
+
+TIMELINE_LINES: Final = 60
+"""How much of a failed run is shown up to its end; --trace writes all of it."""
+
+ANOMALIES_SHOWN: Final = 10
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many runs have shown."""
+
+    runs: int = 0
+    operations: int = 0
+    acknowledged: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    injected: Counter[str] = field(default_factory=Counter)
+    failed: list[int] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one run."""
+        self.runs += 1
+        self.operations += verdict.operations
+        self.acknowledged += verdict.acknowledged
+        self.steps += verdict.steps
+        self.virtual_s += verdict.virtual_s
+        self.injected += verdict.injected
+        if verdict.anomalies:
+            self.failed.append(verdict.plan.seed)
+
+
+@click.command()
+@click.option(
+    "--seed",
+    type=click.IntRange(0, INT64_MAX),
+    help="The first run's seed; the others follow.  [default: a new one]",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    help="How many runs.  [default: 1 with --seed, else 20]",
+)
+@click.option(
+    "--faults",
+    metavar="KIND,...",
+    help="Faults of these kinds only; 'none' for none, see --list-faults.  [default: all]",
+)
+@click.option("--list-faults", is_flag=True, help="Name the kinds of faults, and do nothing.")
+@click.option("--minimise", "shrink", is_flag=True, help="Shrink the first failing run's faults.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    help="How many runs at a time.  [default: one for each processor]",
+)
+@click.option("--trace", type=click.File("w"), help="Write down all that happened in a single run.")
+@json_option
+def simulate(*, as_json: bool, **options: Any) -> int:
+    """Run whole clusters in memory, break them, and judge what clients were told.
+
+    Brokers, controller, coordinator and clients are the real ones; network, disks and time are
+    not. One seed decides a run, and the same seed gives the same run on every machine. The exit
+    status is 1 where anything was found.
+
+    \b
+    Examples:
+      $ ottla simulate --runs 200
+      $ ottla simulate --seed 4711 --minimise
+      $ ottla simulate --seed 4711 --trace run.txt
+      $ ottla simulate --faults kill,separate --runs 50
+    """
+    if options["list_faults"]:
+        click.echo("\n".join(_kinds_known()))
+        return ExitStatus.OK
+    seeds, kinds = _seeds(options["seed"], options["runs"]), _kinds(options["faults"])
+    if options["trace"] is not None and len(seeds) != 1:
+        raise click.UsageError("--trace goes with a single run: give --seed, and no --runs")
+    tally, first = Tally(), None
+    processes = options["processes"] or os.cpu_count() or 1
+    with _progress(len(seeds)) as advance:
+        for verdict in _runs(seeds, kinds, processes=processes):
+            tally.add(verdict)
+            if verdict.anomalies and first is None:
+                first = verdict
+            if options["trace"] is not None:
+                _write_trace(options["trace"], verdict)
+            advance(1)
+    if as_json:
+        click.echo(json.dumps(_facts(tally, first)))
+    else:
+        click.echo(_summary(tally, seeds))
+    if first is not None:
+        _show_failure(first, kinds, shrink=options["shrink"])
+    return ExitStatus.FAILURE if tally.failed else ExitStatus.OK
+
+
+def _seeds(seed: int | None, runs: int | None) -> range:
+    if seed is None:
+        return range(start := int.from_bytes(os.urandom(4)), start + (runs or 20))
+    return range(seed, seed + (runs or 1))
+
+
+def _kinds_known() -> list[str]:
+    from simulation.plan import KINDS
+
+    return sorted(KINDS)
+
+
+def _kinds(named: str | None) -> frozenset[str] | None:
+    """Read --faults. Raises: click.UsageError."""
+    if named is None:
+        return None
+    kinds = frozenset(named.split(",")) - {"none", ""}
+    for kind in sorted(kinds.difference(_kinds_known())):
+        raise click.UsageError(f"there are no faults called {kind!r}: see --list-faults")
+    return kinds
+
+
+def _run(seed: int, kinds: frozenset[str] | None) -> Verdict:
+    from simulation.plan import draw_plan
+    from simulation.run import simulate as run
+
+    verdict = run(draw_plan(seed, kinds=kinds))
+    if not verdict.anomalies:
+        verdict.trace.forget()  # it would only travel between processes
+    return verdict
+
+
+def _runs(seeds: range, kinds: frozenset[str] | None, *, processes: int) -> Iterator[Verdict]:
+    """Run all seeds, some at a time; gives the verdicts as they come."""
+    if len(seeds) == 1:
+        from simulation.plan import draw_plan
+        from simulation.run import simulate as run
+
+        yield run(draw_plan(seeds[0], kinds=kinds))
+        return
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    workers = min(processes, len(seeds))
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        try:
+            for done in as_completed([pool.submit(_run, seed, kinds) for seed in seeds]):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar of the runs, where stderr is a terminal; gives how to move it."""
+    if total == 1 or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    shown = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*shown, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda count: bar.update(task, advance=count)
+
+
+def _summary(tally: Tally, seeds: range) -> str:
+    faults = sorted(tally.injected.items(), key=lambda one: (-one[1], one[0]))
+    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
+    lines = [
+        f"{count_of(tally.runs, 'run')} ({which}), {tally.virtual_s / 60:.1f} virtual minutes,"
+        f" {count_of(tally.operations, 'operation')},"
+        f" {count_of(tally.acknowledged, 'acknowledged record')};"
+        f" looked at everything after each of {tally.steps:,} steps",
+    ]
+    if faults:
+        lines.append(columns(("FAULT", "TIMES"), [(kind, f"{n:,}") for kind, n in faults]))
+    if tally.failed:
+        listed = ", ".join(map(str, sorted(tally.failed)[:20]))
+        lines.append(f"{count_of(len(tally.failed), 'run')} failed: {listed}")
+    else:
+        lines.append("no anomaly")
+    return "\n".join(lines)
+
+
+def _facts(tally: Tally, first: Verdict | None) -> dict[str, Any]:
+    return {
+        "runs": tally.runs,
+        "virtual_seconds": round(tally.virtual_s, 3),
+        "operations": tally.operations,
+        "acknowledged": tally.acknowledged,
+        "steps": tally.steps,
+        "faults": dict(sorted(tally.injected.items())),
+        "failed": sorted(tally.failed),
+        "anomalies": [] if first is None else list(map(str, first.anomalies)),
+    }
+
+
+def _write_trace(target: Any, verdict: Verdict) -> None:
+    lines = [str(verdict.plan), *verdict.trace.lines, *map(str, verdict.anomalies)]
+    target.write("\n".join(lines) + "\n")
+
+
+def _show_failure(verdict: Verdict, kinds: frozenset[str] | None, *, shrink: bool) -> None:
+    """Say on stderr what was found, in which run, and what led to it."""
+    if shrink:
+        verdict = _minimised(verdict)
+    seed = verdict.plan.seed
+    again = f"ottla simulate --seed {seed}"
+    if kinds is not None:
+        again += f" --faults {','.join(sorted(kinds)) or 'none'}"
+    shown = [
+        "",
+        str(verdict.plan),
+        "",
+        *_last(verdict.trace.lines, TIMELINE_LINES),
+        "",
+        *map(str, verdict.anomalies[:ANOMALIES_SHOWN]),
+        f"again: {again}",
+    ]
+    click.echo("\n".join(shown), err=True)
+
+
+def _last(lines: list[str], count: int) -> Iterable[str]:
+    if len(lines) > count:
+        return [f"... {count_of(len(lines) - count, 'line')} before", *lines[-count:]]
+    return lines
+
+
+def _minimised(verdict: Verdict) -> Verdict:
+    """Run smaller and smaller plans, as long as they fail in the same way."""
+    from simulation.minimise import minimise
+    from simulation.run import simulate as run
+
+    names = {anomaly.name for anomaly in verdict.anomalies}
+    smallest = verdict
+
+    def fails(plan: Plan) -> bool:
+        nonlocal smallest
+        found = run(plan)
+        if names.isdisjoint(anomaly.name for anomaly in found.anomalies):
+            return False
+        smallest = found
+        return True
+
+    before = len(verdict.plan.faults)
+    minimise(verdict.plan, fails)
+    after = len(smallest.plan.faults)
+    click.echo(f"of {count_of(before, 'fault')} {count_of(after, 'fault')} are needed", err=True)
+    return smallest
