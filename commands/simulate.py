@@ -269,5 +269,5 @@ def _minimised(verdict: Verdict) -> Verdict:
     before = len(verdict.plan.faults)
     minimise(verdict.plan, fails)
     after = len(smallest.plan.faults)
-    click.echo(f"of {count_of(before, 'fault')} {count_of(after, 'fault')} are needed", err=True)
+    click.echo(f"{count_of(before, 'fault')} in the plan, needed: {after}", err=True)
     return smallest

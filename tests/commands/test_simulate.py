@@ -1,0 +1,84 @@
+"""`ottla simulate`, with plans that are short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from chaos.checker import Anomaly
+from commands.simulate import simulate
+from simulation.plan import KINDS, draw_plan
+from simulation.run import Verdict
+
+
+def run(*arguments: str, status: int = 0):
+    done = CliRunner().invoke(simulate, arguments, standalone_mode=False)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.return_value == status, done.output
+    return done
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Have runs fail that kill anything, without running them."""
+
+    def judge(plan):
+        verdict = Verdict(plan)
+        verdict.trace.lines += [f"line {number}" for number in range(200)]
+        if any(fault.kind == "kill" for fault in plan.faults):
+            verdict.anomalies.append(Anomaly("lost-write", "orders-0", "gone"))
+        return verdict
+
+    monkeypatch.setattr("simulation.run.simulate", judge)
+    return next(s for s in range(99) if any(f.kind == "kill" for f in draw_plan(s).faults))
+
+
+def test_one_run_is_told_in_words(tmp_path):
+    trace = tmp_path / "run.txt"
+    done = run("--seed", "1", "--trace", str(trace))
+
+    assert "1 run (seed 1)" in done.stdout
+    assert done.stdout.rstrip().endswith("no anomaly")
+    assert trace.read_text().startswith(str(draw_plan(1)))
+
+
+def test_runs_side_by_side_are_added_up():
+    facts = json.loads(run("--seed", "1", "--runs", "2", "--faults", "none", "--json").stdout)
+
+    assert facts["runs"] == 2
+    assert facts["faults"] == {}
+    assert facts["failed"] == facts["anomalies"] == []
+    assert facts["acknowledged"] > 200
+
+
+def test_a_failure_shows_plan_anomaly_timeline_and_how_to_repeat_it(failing):
+    done = run("--seed", str(failing), status=1)
+
+    assert f"1 run failed: {failing}" in done.stdout
+    assert str(draw_plan(failing)) in done.stderr
+    assert "lost-write in orders-0: gone" in done.stderr
+    assert "line 199" in done.stderr
+    assert "140 lines before" in done.stderr
+    assert f"again: ottla simulate --seed {failing}" in done.stderr
+
+
+def test_minimise_leaves_what_is_needed(failing):
+    done = run("--seed", str(failing), "--minimise", status=1)
+
+    assert "needed: 1" in done.stderr
+    (needed,) = [line for line in done.stderr.splitlines() if " s  " in line]
+    assert "kill" in needed
+
+
+def test_kinds_of_faults_are_listed_and_others_refused():
+    assert run("--list-faults").stdout.split() == sorted(KINDS)
+    with pytest.raises(Exception, match="no faults called 'earthquake'"):
+        run("--faults", "kill,earthquake")
+
+
+def test_a_trace_of_many_runs_is_refused(tmp_path):
+    with pytest.raises(Exception, match="single run"):
+        run("--runs", "2", "--trace", str(tmp_path / "x"))

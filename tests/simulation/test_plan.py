@@ -1,0 +1,87 @@
+"""Plans: drawn from a seed, printed, and shrunk to what matters."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulation.minimise import minimise
+from simulation.plan import FAULTS_S, KINDS, Fault, Plan, draw_plan
+
+SEEDS = st.integers(0, 10_000)
+
+
+@given(SEEDS)
+def test_a_seed_is_a_plan(seed):
+    assert draw_plan(seed) == draw_plan(seed)
+
+
+def test_seeds_differ():
+    assert len({str(draw_plan(seed)) for seed in range(50)}) == 50
+
+
+def test_every_kind_of_fault_comes_up():
+    drawn = {fault.kind for seed in range(300) for fault in draw_plan(seed).faults}
+
+    assert drawn == set(KINDS)
+
+
+@given(SEEDS)
+def test_faults_meet_brokers_that_there_are_in_the_time_that_there_is(seed):
+    plan = draw_plan(seed)
+    for fault in plan.faults:
+        assert 0 <= fault.at_s < FAULTS_S
+        assert fault.broker in range(plan.brokers + 1)
+    assert [fault.at_s for fault in plan.faults] == sorted(fault.at_s for fault in plan.faults)
+
+
+@given(SEEDS, st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
+def test_only_what_was_asked_for_is_broken(seed, kinds):
+    assert {fault.kind for fault in draw_plan(seed, kinds=kinds).faults} <= kinds
+
+
+def test_a_kind_that_there_is_not_is_an_error():
+    with pytest.raises(KeyError):
+        draw_plan(1, kinds={"earthquake"})
+
+
+def test_a_plan_is_printed_with_all_its_faults():
+    plan = draw_plan(4)
+    lines = str(plan).splitlines()
+
+    assert lines[0].startswith("seed 4: ")
+    assert len([line for line in lines if re.match(r" *\d+\.\d{3} s  ", line)]) == len(plan.faults)
+
+
+def plan_with(numbers: list[int]) -> Plan:
+    faults = tuple(Fault(float(number), "kill", broker=1) for number in numbers)
+    return Plan(1, 3, 1, 3, producers=1, readers=1, members=1, faults=faults)
+
+
+@given(
+    st.lists(st.integers(0, 100), min_size=1, max_size=40, unique=True),
+    st.data(),
+)
+def test_what_is_left_fails_and_nothing_of_it_can_be_left_out(numbers, data):
+    needed = data.draw(st.sets(st.sampled_from(numbers), min_size=1, max_size=4))
+    runs = 0
+
+    def fails(plan: Plan) -> bool:
+        nonlocal runs
+        runs += 1
+        return needed <= {fault.at_s for fault in plan.faults}
+
+    smallest = minimise(plan_with(numbers), fails)
+
+    assert {fault.at_s for fault in smallest.faults} == needed
+    assert runs <= 8 * len(numbers) * len(needed) + 8
+
+
+def test_the_order_of_faults_is_kept():
+    smallest = minimise(plan_with([1, 2, 3, 4, 5, 6]), lambda plan: len(plan.faults) >= 3)
+
+    assert [fault.at_s for fault in smallest.faults] == sorted(f.at_s for f in smallest.faults)
+    assert len(smallest.faults) == 3

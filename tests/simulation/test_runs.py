@@ -1,0 +1,84 @@
+"""Whole simulated runs: they repeat to the byte, and the sound code shows no anomaly.
+
+A failing seed is run again, alone, with `ottla simulate --seed <seed>`, and stays in `ONCE_FAILED`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from chaos.history import Outcome
+from simulation.plan import draw_plan
+from simulation.run import simulate
+
+SEEDS = [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 60))]
+ONCE_FAILED: list[int] = []
+IN_A_PROCESS = """
+from simulation.plan import draw_plan
+from simulation.run import simulate
+print(simulate(draw_plan({seed})).trace.digest)
+"""
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_nothing_is_lost_whatever_breaks(seed):
+    verdict = simulate(draw_plan(seed))
+
+    assert verdict.anomalies == [], "\n".join([str(verdict.plan), *verdict.trace.lines[-50:]])
+    assert verdict.acknowledged > 100
+    assert verdict.steps > 1_000
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_what_once_failed_passes(seed):
+    assert simulate(draw_plan(seed)).anomalies == []
+
+
+def test_a_run_repeats_in_every_process_to_the_byte():
+    seed = 5
+    here = simulate(draw_plan(seed)).trace
+    there = [
+        subprocess.run(
+            [sys.executable, "-c", IN_A_PROCESS.format(seed=seed)],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for hash_seed in ("1", "2")
+    ]
+
+    assert len(here.lines) > 20
+    assert there == [here.digest] * 2
+
+
+def test_another_seed_is_another_run():
+    assert simulate(draw_plan(1)).trace.digest != simulate(draw_plan(2)).trace.digest
+
+
+def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
+    """A planted bug of the crudest kind; the finer ones are in tests/simulation/mutations."""
+
+    async def fail(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("simulation.workload.Workload.read_to", fail)
+    verdict = simulate(draw_plan(1))
+
+    assert [anomaly.name for anomaly in verdict.anomalies] == ["crash"]
+    assert "planted" in verdict.anomalies[0].facts
+
+
+def test_a_producer_that_hears_nothing_does_not_know(monkeypatch):
+    seen = []
+    monkeypatch.setattr("simulation.run.check", lambda history: seen.extend(history) or [])
+    verdict = simulate(draw_plan(3))
+
+    assert verdict.operations == len(seen)
+    outcomes = {getattr(operation, "outcome", None) for operation in seen}
+    assert Outcome.OK in outcomes
+    assert Outcome.FAILED not in outcomes
