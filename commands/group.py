@@ -18,7 +18,7 @@ from commands.group_history import moment, tell
 from commands.group_reset import NEXT_STEPS, reset
 from commands.group_tables import describe_history, describe_listed, describe_view, listing, show
 from commands.group_view import GroupView, look_at_groups
-from commands.options import TopicPartitions, cluster_options, json_option
+from commands.options import GroupName, TopicPartitions, cluster_options, json_option
 from commands.partitions import choose_partitions
 from commands.refusals import require_none_refused, run_explaining
 from protocol.errors import RequestError
@@ -82,7 +82,7 @@ def list_groups(
 
 
 @group.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", type=GroupName(), nargs=-1)
 @json_option
 @cluster_options
 def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
@@ -115,7 +115,7 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("name")
+@click.argument("name", type=GroupName())
 @click.option("--last", type=click.IntRange(min=1), help="Show only so many, the newest.")
 @json_option
 @cluster_options
@@ -153,7 +153,7 @@ def history(name: str, *, bootstrap: str, last: int | None, as_json: bool) -> No
 
 
 @group.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", type=GroupName(), nargs=-1, required=True)
 @click.option(
     "--topic",
     "topics",

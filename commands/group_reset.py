@@ -21,6 +21,7 @@ from commands.group_tables import describe_move, moves_table
 from commands.group_view import find_ends
 from commands.options import (
     INT64_MAX,
+    GroupName,
     Timestamp,
     TopicPartitions,
     cluster_options,
@@ -57,7 +58,7 @@ class Plan:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=GroupName())
 @click.option("--to-earliest", is_flag=True, help="Go on with the oldest record.")
 @click.option("--to-latest", is_flag=True, help="Go on with what is to come.")
 @click.option("--to-offset", type=_OFFSETS, metavar="N", help="Go on at this offset.")

@@ -79,6 +79,18 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class GroupName(click.ParamType[str]):
+    """A group's name, which may be anything but nothing."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text."""
+        if not value:
+            self.fail("a group's name cannot be empty", param, ctx)
+        return str(value)
+
+
 class Timestamp(click.ParamType[int]):
     """A moment: milliseconds since 1970, or ISO 8601 (local time where no zone is given)."""
 
