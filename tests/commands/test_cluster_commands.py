@@ -218,6 +218,9 @@ def test_a_node_is_paused_resumed_and_stopped(tmp_path):
         ottla.run("node", "pause", "1")
         assert ottla.json("status", status=1)["nodes"][1]["state"] == "paused"
         assert "no broker answers" in ottla.out("status", status=1)
+        for group in ((), ("--group", "g")):
+            silent = ottla.run("consume", "t", "--timeout", "1", *group, status=1)
+            assert b"nothing could be read within 1 s: no broker answers; see what" in silent.stderr
         refused = ottla.run("node", "start", "1", status=4)
         assert b"is paused; let it go on with 'ottla node resume 1'" in refused.stderr
         ottla.run("node", "resume", "1")
