@@ -185,7 +185,7 @@ def test_a_group_with_members_is_neither_reset_nor_deleted_and_they_are_named(ot
     assert b"group 'working' has 1 member: " in reset.stderr
     assert b"(client ottla-consume, 127.0.0.1); stop them first" in reset.stderr
     assert b"not while it has members: " in shown.stderr
-    assert b"NON_EMPTY_GROUP; stop its members first" in deleted.stderr
+    assert b"the group has members (NON_EMPTY_GROUP); stop its members first" in deleted.stderr
 
 
 def test_what_a_group_committed_is_deleted_by_topic_and_as_a_whole(ottla):
