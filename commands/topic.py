@@ -16,6 +16,7 @@ from commands.columns import columns, count_of
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
+from commands.settings import ALL_OF_A_TOPIC, require_known
 from commands.topic_elect import elect
 from commands.topic_reassign import reassign
 from commands.topic_view import describe_created, describe_topics, show, summarize
@@ -29,7 +30,7 @@ NO_TOPICS: Final = "there are no topics; make one with 'ottla topic create'"
 
 NEXT_STEPS: Final = {
     ErrorCode.TOPIC_ALREADY_EXISTS: "choose another name, or add --if-not-exists",
-    ErrorCode.INVALID_CONFIG: "see all settings with 'ottla topic describe TOPIC --json'",
+    ErrorCode.INVALID_CONFIG: ALL_OF_A_TOPIC,
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
 }
 """What to do about refusals to which the broker does not say it."""
@@ -152,7 +153,7 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
 def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
     """Show partitions, leaders, replicas and settings of topics, or of all.
 
-    Settings that nobody has changed are shown with --json only.
+    Of the settings those that the topic has of its own; --json has all that apply to it.
 
     \b
     Example:
@@ -202,6 +203,7 @@ def alter(
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:
+            await require_known(admin, ResourceType.TOPIC, name, deleted)
             if changes:
                 await admin.alter_configs(ResourceType.TOPIC, name, changes)
             if partitions is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from client.admin import Admin
-from client.descriptions import ResourceType
+from client.descriptions import ConfigSource, ResourceType
 from commands.columns import columns, count_of
 from commands.session import run_client
 
@@ -37,7 +37,7 @@ def describe_topics(bootstrap: str, names: Iterable[str] | None) -> list[dict[st
 
 
 Settings = tuple[dict[str, str | None], dict[str, str | None]]
-"""All settings of a topic, and those that somebody has changed."""
+"""All settings of a topic, and those that it has of its own."""
 
 
 async def _settings(admin: Admin, names: Iterable[str]) -> dict[str, Settings]:
@@ -49,7 +49,7 @@ async def _settings(admin: Admin, names: Iterable[str]) -> dict[str, Settings]:
             entries = await admin.describe_configs(ResourceType.TOPIC, name)
         found[name] = (
             {entry.name: entry.value for entry in entries},
-            {entry.name: entry.value for entry in entries if not entry.is_default},
+            {entry.name: entry.value for entry in entries if entry.source is ConfigSource.TOPIC},
         )
 
     async with trio.open_nursery() as nursery:
@@ -104,7 +104,7 @@ def summarize(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def show(described: dict[str, Any]) -> str:
-    """Write a topic: a headline, the settings that somebody changed, its partitions."""
+    """Write a topic: a headline, the settings of its own, its partitions."""
     partitions = [
         [
             str(one["partition"]),

@@ -215,6 +215,7 @@ def test_what_has_no_meaning_to_a_broker_is_a_wrong_command_line(args):
         (("topic", "elect", "--unclean"), "can lose records: name the topics"),
         (("config", "describe", "topic"), "name the topic"),
         (("config", "describe", "broker"), "or give 'brokers'"),
+        (("config", "describe", "broker", "x"), "'x' is no broker: give its id"),
         (("config", "describe", "brokers", "2"), "for one, give 'broker 2'"),
         (("config", "alter", "topic", "t"), "give --set or --unset"),
         (("config", "alter", "topic", "t", "--set", "a=b", "--unset", "a"), "given twice"),
