@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from commands.cluster_directory import HOST, ClusterDirectory
+from commands.cluster_directory import DEFAULT_DIRECTORY, HOST, ClusterDirectory
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_DIRECTORY: Final = Path("ottla-data")
 DEFAULT_PORT: Final = 9092
 PORT_MAX: Final = 65_535
 INT16_MAX: Final = 2**15 - 1
@@ -216,7 +215,7 @@ def find_bootstrap(bootstrap: str | None, directory: ClusterDirectory | None) ->
     if not any(node.is_running for node in cluster.brokers):
         raise CommandFailed(
             f"the cluster in {directory.path} is not running",
-            next_step="start it with 'ottla up', or name another with --bootstrap",
+            next_step=f"start it with {directory.command('up')}, or name another with --bootstrap",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return cluster.bootstrap
