@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from client.group_descriptions import ListedGroup
+    from client.records import TopicPartition
 
+STATES: Final = (
+    "Empty",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "Stable",
+    "NotReady",
+    "Dead",
+)
+"""Kafka's states of groups of all types."""
+TYPES: Final = ("classic", "consumer", "share", "streams")
 NO_GROUPS: Final = "there are no groups; a consumer makes one: 'ottla consume TOPIC --group NAME'"
 
 
@@ -45,8 +58,22 @@ group.add_command(reset)
 
 
 @group.command("list")
-@click.option("--state", "states", multiple=True, help="Only groups in this state, e.g. Stable.")
-@click.option("--type", "kinds", multiple=True, help="Only groups of this type, e.g. classic.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES, case_sensitive=False),
+    multiple=True,
+    metavar="STATE",
+    help="Only groups in this state, e.g. Stable; can be repeated.",
+)
+@click.option(
+    "--type",
+    "kinds",
+    type=click.Choice(TYPES, case_sensitive=False),
+    multiple=True,
+    metavar="TYPE",
+    help="Only groups of this type, e.g. classic; can be repeated.",
+)
 @json_option
 @cluster_options
 def list_groups(
@@ -78,7 +105,7 @@ def list_groups(
     elif found:
         click.echo(listing(found, members))
     else:
-        click.echo(NO_GROUPS, err=True)
+        click.echo(_why_none(states, kinds), err=True)
 
 
 @group.command()
@@ -183,13 +210,10 @@ def delete(
             if not topics:
                 return await admin.delete_groups(names)
             places = await choose_partitions(admin, topics)
-            return {
-                f"{name} {place}": refused
-                for name in names
-                for place, refused in (
-                    await admin.delete_consumer_group_offsets(name, places)
-                ).items()
-            }
+            outcomes: dict[str, RequestError | None] = {}
+            for name in names:
+                outcomes |= await _delete_offsets(admin, name, places)
+            return outcomes
 
     results = run_explaining(main, NEXT_STEPS)
     deleted = [what for what, refused in results.items() if refused is None]
@@ -198,4 +222,30 @@ def delete(
     else:
         for what in deleted:
             click.echo(f"deleted {what}")
+    if not results:
+        click.echo("nothing was committed there", err=True)
     require_none_refused(results.values(), NEXT_STEPS)
+
+
+async def _delete_offsets(
+    admin: Admin, name: str, places: tuple[TopicPartition, ...]
+) -> dict[str, RequestError | None]:
+    """Forget what a group has committed in places; those where it has nothing are left out.
+
+    All are asked for: the cluster knows whether there is such a group. Raises: OttlaError.
+    """
+    committed = (await admin.list_consumer_group_offsets([name]))[name]
+    if isinstance(committed, RequestError):
+        raise committed
+    outcomes = await admin.delete_consumer_group_offsets(name, places)
+    return {
+        f"{name} {place}": refused
+        for place, refused in outcomes.items()
+        if refused is not None or place in committed
+    }
+
+
+def _why_none(states: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+    asked = [f"in state {' or '.join(states)}"] if states else []
+    asked += [f"of type {' or '.join(kinds)}"] if kinds else []
+    return f"no group is {' and '.join(asked)}" if asked else NO_GROUPS

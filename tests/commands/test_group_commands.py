@@ -201,6 +201,44 @@ def test_what_a_group_committed_is_deleted_by_topic_and_as_a_whole(ottla):
     assert listed(ottla, "forgetful") is None
 
 
+def test_only_what_was_committed_is_told_to_be_deleted(ottla):
+    for topic in ("read", "unread"):
+        ottla.run("topic", "create", topic, "--partitions", "2", "--if-not-exists")
+    write(ottla, "read", "x")
+    ottla.run("group", "reset", "part", "--to-latest", "--topic", "read:1", "--apply")
+    nothing = ottla.run("group", "delete", "part", "--topic", "unread")
+    told = ottla.out("group", "delete", "part", "--topic", "read", "--topic", "unread")
+
+    assert (nothing.stdout, nothing.stderr) == (b"", b"nothing was committed there\n")
+    assert told == "deleted part read-1\n"
+
+
+def test_a_group_that_there_is_is_described_beside_one_that_there_is_not(ottla):
+    ottla.run("topic", "create", "seen", "--partitions", "1")
+    ottla.run("group", "reset", "real", "--to-latest", "--topic", "seen", "--apply")
+    described = ottla.run("group", "describe", "real", "unreal", status=1)
+
+    assert described.stdout.startswith(b"real: Empty, ")
+    assert b"Group unreal not found. (GROUP_ID_NOT_FOUND)" in described.stderr
+
+
+def test_where_a_filter_leaves_no_group_it_is_named(ottla):
+    none = ottla.run("group", "list", "--state", "dead", "--type", "share")
+
+    assert none.stderr == b"no group is in state Dead and of type share\n"
+
+
+def test_a_reset_to_a_time_before_all_records_says_so(ottla):
+    ottla.run("topic", "create", "timed", "--partitions", "1")
+    write(ottla, "timed", "x")
+    reset = ("group", "reset", "early", "--topic", "timed", "--to-timestamp")
+
+    assert "before the oldest record" in ottla.out(*reset, "1764123456")
+    assert "after the newest record" in ottla.out(*reset, "2999-01-01")
+    ottla.run(*reset, "2999-01-01", "--apply")
+    assert ottla.run(*reset, "2999-01-01").stderr == b"0 of 1 partition would change\n"
+
+
 def test_a_history_says_who_came_and_who_left(ottla):
     write(ottla, "eventful", "x")
     with member(ottla, "eventful", "storied", "--from-beginning") as process:
