@@ -16,7 +16,7 @@ from client.consumer import Consumer, ConsumerConfig
 from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
 from commands.failure import CommandFailed
-from commands.options import INT32_MAX, INT64_MAX, GroupName, Timestamp, cluster_options
+from commands.options import INT32_MAX, INT64_MAX, TIME_HELP, GroupName, Timestamp, cluster_options
 from commands.patience import Patience
 from commands.reading import Reading, Stop
 from commands.record_format import FORMATS, Shown, formatter
@@ -85,9 +85,7 @@ class Start:
     metavar="N",
     help="Begin at this offset; -N is N before the end.",
 )
-@click.option(
-    "--timestamp", type=Timestamp(), help="Begin at this time: ISO 8601, or ms since 1970."
-)
+@click.option("--timestamp", type=Timestamp(), help=f"Begin at this time: {TIME_HELP}.")
 @click.option(
     "--partition",
     "partitions",

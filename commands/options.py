@@ -26,6 +26,7 @@ INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 """What the protocol has room for; more is a wrong command line."""
 BOOTSTRAP_VARIABLE: Final = "OTTLA_BOOTSTRAP"
+TIME_HELP: Final = "ISO 8601 (local time without a zone), or ms since 1970"
 _NAME_AND_VALUE: Final = "name=value"
 
 R = TypeVar("R")
