@@ -25,6 +25,8 @@ from protocol.errors import ErrorCode, RequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from client.metadata import TopicInfo
+
 PARTITIONS: Final = click.IntRange(1, INT32_MAX)
 NO_TOPICS: Final = "there are no topics; make one with 'ottla topic create'"
 
@@ -97,29 +99,42 @@ def create(
         for name in names
     ]
 
-    async def main() -> Mapping[str, CreatedTopic | RequestError]:
+    async def main() -> tuple[Mapping[str, CreatedTopic | RequestError], dict[str, TopicInfo]]:
         async with Admin(bootstrap) as admin:
-            return await admin.create_topics(asked)
+            results = await admin.create_topics(asked)
+            there = [name for name, one in results.items() if if_not_exists and _is_there(one)]
+            return results, await admin.describe_topics(there) if there else {}
 
-    results = run_client(main)
+    results, there = run_client(main)
     created = [one for one in results.values() if isinstance(one, CreatedTopic)]
     if as_json:
-        click.echo(json.dumps({"created": [describe_created(one) for one in created]}))
+        described = [describe_created(one) for one in created]
+        click.echo(json.dumps({"created": described, "existing": sorted(there)}))
     else:
         for one in created:
             click.echo(
                 f"created {one.name}: {count_of(one.partitions, 'partition')},"
                 f" {count_of(one.replication_factor, 'replica')} each"
             )
+        for name, info in sorted(there.items()):
+            click.echo(_tell_existing(name, len(info.partitions), wanted=numbers["partitions"]))
     require_none_refused(
         (
             one
-            for one in results.values()
-            if isinstance(one, RequestError)
-            and not (if_not_exists and one.code is ErrorCode.TOPIC_ALREADY_EXISTS)
+            for name, one in results.items()
+            if isinstance(one, RequestError) and name not in there
         ),
         NEXT_STEPS,
     )
+
+
+def _is_there(result: CreatedTopic | RequestError) -> bool:
+    return isinstance(result, RequestError) and result.code is ErrorCode.TOPIC_ALREADY_EXISTS
+
+
+def _tell_existing(name: str, partitions: int, *, wanted: int | None) -> str:
+    other = f", not {wanted:,}" if wanted not in (None, partitions) else ""
+    return f"{name} exists already: {count_of(partitions, 'partition')}{other}"
 
 
 @topic.command("list")
@@ -135,7 +150,7 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
     Example:
       $ ottla topic list
     """
-    described = describe_topics(bootstrap, None)
+    described, _ = describe_topics(bootstrap, None)
     found = [summarize(one) for one in described if internal or not one["internal"]]
     if as_json:
         click.echo(json.dumps({"topics": found}))
@@ -159,14 +174,14 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
     Example:
       $ ottla topic describe orders
     """
-    found = describe_topics(bootstrap, names or None)
+    found, refused = describe_topics(bootstrap, names or None)
     if as_json:
         click.echo(json.dumps({"topics": found}, indent=2))
-        return
-    if found:
+    elif found:
         click.echo("\n\n".join(show(one) for one in found))
-    else:
+    elif not refused:
         click.echo(NO_TOPICS, err=True)
+    require_none_refused(refused, {})
 
 
 @topic.command()

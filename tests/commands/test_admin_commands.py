@@ -194,4 +194,34 @@ def test_replicas_on_a_broker_that_there_is_not_are_refused(ottla):
     done = ottla.run("topic", "reassign", "stays", "--replicas", "1,77", status=1)
 
     assert b"INVALID_REPLICA_ASSIGNMENT" in done.stderr
+    assert b"reassigning stays-0: there is no live broker 77" in done.stderr
     assert b"ottla cluster describe" in done.stderr
+
+
+def test_one_cause_for_many_partitions_is_told_once(ottla):
+    ottla.run("topic", "create", "several", "--partitions", "3")
+    error = ottla.run("topic", "reassign", "several", "--brokers", "1,2,77", status=1).stderr
+
+    assert error.count(b"there is no live broker 77") == 1
+    more = ottla.run(
+        *("topic", "reassign", "several", "--brokers", "1,2,3", "--replication-factor", "4"),
+        status=1,
+    )
+    assert b"name more with --brokers, or give a lower --replication-factor" in more.stderr
+
+
+def test_a_topic_that_is_there_already_is_told_with_its_partitions(ottla):
+    create = ("topic", "create", "twice", "--if-not-exists", "--partitions")
+    ottla.run(*create, "2")
+
+    assert ottla.out(*create, "2") == "twice exists already: 2 partitions\n"
+    assert ottla.out(*create, "5") == "twice exists already: 2 partitions, not 5\n"
+    assert ottla.json(*create, "5") == {"created": [], "existing": ["twice"]}
+
+
+def test_topics_that_there_are_are_described_beside_those_that_there_are_not(ottla):
+    ottla.run("topic", "create", "present", "--partitions", "1")
+    described = ottla.run("topic", "describe", "absent", "present", status=1)
+
+    assert described.stdout.startswith(b"present: 1 partition")
+    assert b"there is no topic 'absent'" in described.stderr
