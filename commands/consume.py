@@ -15,6 +15,7 @@ from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
 from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
+from commands.columns import shorten
 from commands.failure import CommandFailed
 from commands.options import INT32_MAX, INT64_MAX, TIME_HELP, GroupName, Timestamp, cluster_options
 from commands.patience import Patience
@@ -166,7 +167,7 @@ class _Alone:
         async with patience.bounding(), Consumer(bootstrap, config) as consumer:
             patience.lacking = f"no broker says which partitions {self._topic} has"
             places = await self._places(consumer)
-            patience.lacking = _no_leader_says(places)
+            patience.lacking = _no_leader_tells(places)
             ends = await consumer.end_offsets(*places)
             try:
                 await consumer.assign(await self._start.find(consumer, ends))
@@ -215,7 +216,7 @@ class _Member:
             nursery.start_soon(interrupt_when_told, signal.SIGTERM)
             patience.lacking = f"no broker says which partitions {self._topic} has"
             places = await consumer.partitions_of(self._topic)
-            patience.lacking = _no_leader_says(places)
+            patience.lacking = _no_leader_tells(places)
             ends = await consumer.end_offsets(*places)
             patience.lacking = f"group {self._group_id!r} has not said yet who reads what"
             consumer.subscribe([self._topic], on_assigned=lambda _: patience.begin())
@@ -227,10 +228,8 @@ def _lookup_s(stop: Stop) -> float:
     return max(LOOKUP_S, stop.timeout_s or 0.0)
 
 
-def _no_leader_says(places: Sequence[TopicPartition]) -> str:
-    named = ", ".join(map(str, places[:NAMED_MAX]))
-    more = f" and {len(places) - NAMED_MAX:,} more" if len(places) > NAMED_MAX else ""
-    return f"no leader tells the end of {named}{more}"
+def _no_leader_tells(places: Sequence[TopicPartition]) -> str:
+    return f"no leader tells the end of {shorten(places, shown_max=NAMED_MAX)}"
 
 
 async def _explain(error: OffsetOutOfRange, consumer: Consumer) -> CommandFailed:

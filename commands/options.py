@@ -126,7 +126,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
             return value
         listed = str(value).split(",")
         if not all(one.isdecimal() and int(one) <= INT32_MAX for one in listed):
-            self.fail(f"'{value}' is not {self.name}", param, ctx)
+            self.fail(f"'{value}' is not numbers with commas between them", param, ctx)
         numbers = tuple(map(int, listed))
         if len(set(numbers)) < len(numbers):
             self.fail(f"'{value}' names one twice", param, ctx)

@@ -88,6 +88,20 @@ async def test_nothing_is_over_while_the_group_decides_who_reads_what(
     assert capfdbinary.readouterr().out == b"late\n"
 
 
+async def test_a_group_that_does_not_decide_in_time_is_given_up(autojump_clock):
+    consumer = ScriptedConsumer()
+    consumer.assignment = ()
+    patience = Patience(3)
+
+    async def read():
+        async with patience.bounding():
+            await reading(consumer, patience=patience, timeout_s=3).run()
+
+    with pytest.raises(CommandFailed, match="nothing could be read within 3 s"):
+        await read()
+    assert trio.current_time() == pytest.approx(3, abs=0.2)
+
+
 async def test_silence_counts_from_the_time_that_the_command_began_to_wait(autojump_clock):
     patience = Patience(3)
     await trio.sleep(2)
