@@ -100,7 +100,7 @@ def reset(
 
     async def main() -> Plan:
         async with Admin(bootstrap) as admin:
-            plan = await _plan(admin, name, target, topics)
+            plan = await look_ahead(admin, name, target, topics)
             if apply:
                 _require_no_members(name, plan.members)
                 await _commit(admin, name, plan.moves)
@@ -134,9 +134,13 @@ def choose_target(options: dict[str, Any]) -> Target:
     return said[0]
 
 
-async def _plan(
+async def look_ahead(
     admin: Admin, name: str, target: Target, topics: tuple[tuple[str, tuple[int, ...]], ...]
 ) -> Plan:
+    """Find out what a reset would do in topics, or wherever the group has committed.
+
+    Raises: CommandFailed where there is nothing to reset, OttlaError.
+    """
     described = (await admin.describe_groups([name]))[name]
     if isinstance(described, RequestError) and described.code is not ErrorCode.GROUP_ID_NOT_FOUND:
         raise described

@@ -29,11 +29,16 @@ def test_being_ready_left_no_topic_behind(tmp_path):
         assert ottla.json("topic", "list")["topics"] == []
 
 
-def test_a_second_up_says_that_it_runs_already(ottla):
+def test_a_second_up_says_that_it_runs_already_and_where(ottla, tmp_path):
     pids = [node["pid"] for node in ottla.json("status")["nodes"]]
     done = ottla.run("up", "--detach", status=4)
 
     assert b"is running already" in done.stderr
+    assert b"see it with 'ottla status', stop it with 'ottla down'" in done.stderr
+    named = str(tmp_path / "named")
+    (tmp_path / "named").symlink_to(ottla.directory / "ottla-data")
+    elsewhere = ottla.run("up", "--data", named, "--detach", status=4)
+    assert f"see it with 'ottla status --data {named}'".encode() in elsewhere.stderr
     assert [node["pid"] for node in ottla.json("status")["nodes"]] == pids
 
 
