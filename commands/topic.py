@@ -12,7 +12,7 @@ import click
 
 from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
-from commands.columns import columns
+from commands.columns import columns, count_of
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
