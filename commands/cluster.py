@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from client.admin import Admin
 from client.records import TopicPartition
-from commands.columns import columns, count_of, mebibytes
+from commands.columns import columns, count_of, mebibytes, shorten
 from commands.options import cluster_options, json_option
 from commands.session import run_client
 from commands.topic_reassign import describe_moving, moving_table
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from client.descriptions import ClusterDescription, LogDir, Reassignment
     from client.metadata import PartitionInfo, TopicInfo
-
-NAMED_MAX: Final = 20
-"""So many partitions are named in a line; `--json` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +126,9 @@ def troubles(facts: Facts) -> list[str]:
     count = sum(len(topic.partitions) for topic in facts.topics.values())
     lines = [f"{count_of(len(facts.topics), 'topic')}, {count_of(count, 'partition')}"]
     if without:
-        lines.append(f"{len(without)} WITHOUT A LEADER: {_shorten(without)}")
+        lines.append(f"{len(without)} WITHOUT A LEADER: {shorten(without)}")
     if behind:
-        lines.append(f"{len(behind)} under-replicated: {_shorten(behind)}")
+        lines.append(f"{len(behind)} under-replicated: {shorten(behind)}")
     return lines
 
 
@@ -185,8 +182,3 @@ def _disk(found: tuple[LogDir, ...] | RequestError) -> dict[str, Any]:
 
 def _controller(found: ClusterDescription) -> str:
     return f"broker {found.controller_id}" if found.controller_id >= 0 else "NONE"
-
-
-def _shorten(names: list[str]) -> str:
-    shown = ", ".join(names[:NAMED_MAX])
-    return f"{shown} and {len(names) - NAMED_MAX:,} more" if len(names) > NAMED_MAX else shown

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
 
 from commands.failure import CommandFailed, ExitStatus
@@ -26,6 +27,7 @@ from commands.process import Identity, is_running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+DEFAULT_DIRECTORY: Final = Path("ottla-data")
 HOST: Final = "127.0.0.1"
 COORDINATOR: Final = "coordinator"
 FORMAT_VERSION: Final = 1
@@ -153,11 +155,7 @@ class ClusterDirectory:
         try:
             text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise CommandFailed(
-                f"no cluster in {self.path}",
-                next_step="start one with 'ottla up', or name its directory with --data",
-                exit_status=ExitStatus.NOT_RUNNING,
-            ) from None
+            raise self._no_cluster() from None
         try:
             return _cluster_of(json.loads(text))
         except (ValueError, KeyError, TypeError) as error:
@@ -193,11 +191,15 @@ class ClusterDirectory:
     def changing(self, *, wait: bool = False) -> Iterator[None]:
         """Keep other commands from starting or stopping processes here meanwhile.
 
-        Where another one is at it: waits for its end, or raises CommandFailed.
+        Where another one is at it: waits for its end, or raises CommandFailed, as where there is
+        no such directory.
         """
-        descriptor = os.open(
-            self.path / "cluster.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
-        )
+        try:
+            descriptor = os.open(
+                self.path / "cluster.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
+        except FileNotFoundError:
+            raise self._no_cluster() from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -209,6 +211,20 @@ class ClusterDirectory:
             yield
         finally:
             os.close(descriptor)
+
+    def command(self, words: str) -> str:
+        """Write, in quotes, how a command is given for the cluster in this directory."""
+        is_default = self.path == DEFAULT_DIRECTORY.absolute()
+        return (
+            f"'ottla {words}'" if is_default else f"'ottla {words} --data {quote(str(self.path))}'"
+        )
+
+    def _no_cluster(self) -> CommandFailed:
+        return CommandFailed(
+            f"no cluster in {self.path}",
+            next_step="start one with 'ottla up', or name its directory with --data",
+            exit_status=ExitStatus.NOT_RUNNING,
+        )
 
     def _describe_node(self, node: Node) -> dict[str, Any]:
         process = node.process

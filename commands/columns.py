@@ -29,6 +29,12 @@ def mebibytes(size_bytes: int | None) -> str:
     return "-" if size_bytes is None else f"{size_bytes / _MEBIBYTE:.0f} MiB"
 
 
+def shorten(names: Sequence[object], *, shown_max: int = 20) -> str:
+    """Write names with commas between them; of many the first, and how many more there are."""
+    shown = ", ".join(map(str, names[:shown_max]))
+    return f"{shown} and {len(names) - shown_max:,} more" if len(names) > shown_max else shown
+
+
 def count_of(count: int, noun: str) -> str:
     """Write a count with its noun in the right number."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

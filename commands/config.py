@@ -15,7 +15,7 @@ from client.descriptions import ALL_BROKERS, ConfigSource, ResourceType
 from commands.columns import columns
 from commands.options import Pair, cluster_options, json_option
 from commands.refusals import run_explaining
-from protocol.errors import ErrorCode
+from commands.settings import ALL_OF_A_BROKER, next_steps, require_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from client.descriptions import ConfigEntry
 
 KINDS: Final = ("topic", "broker", "brokers")
-NEXT_STEPS: Final = {
-    ErrorCode.INVALID_CONFIG: "see all settings with 'ottla config describe --all'",
-    ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
-    ErrorCode.INVALID_REQUEST: "see the brokers with 'ottla cluster describe'",
-}
-"""What to do about refusals to which the broker does not say it."""
-
 SOURCES: Final = {
     ConfigSource.TOPIC: "topic",
     ConfigSource.BROKER: "broker",
@@ -37,6 +30,7 @@ SOURCES: Final = {
     ConfigSource.STATIC: "file",
     ConfigSource.DEFAULT: "default",
 }
+HEADER: Final = ("SETTING", "VALUE", "FROM", "NOTE")
 SECRET: Final = "(secret)"  # noqa: S105  # what is shown instead of one
 
 
@@ -66,7 +60,7 @@ def resource(command: Callable[..., Any]) -> Callable[..., Any]:
 def describe(kind: str, name: str | None, *, bootstrap: str, show_all: bool, as_json: bool) -> None:
     """Show the settings that somebody has changed, or --all of them.
 
-    FROM says where a value comes from: topic, broker, brokers (all alike), file or default.
+    FROM says where a value comes from: topic, a broker, brokers (all alike), file or default.
 
     \b
     Examples:
@@ -80,12 +74,14 @@ def describe(kind: str, name: str | None, *, bootstrap: str, show_all: bool, as_
         async with Admin(bootstrap) as admin:
             return await admin.describe_configs(*whose)
 
-    entries = sorted(run_explaining(main, NEXT_STEPS), key=lambda entry: entry.name)
+    entries = sorted(run_explaining(main, next_steps(whose[0])), key=lambda entry: entry.name)
     chosen = [entry for entry in entries if show_all or not entry.is_default]
     if as_json:
         click.echo(json.dumps({"settings": [_describe(entry) for entry in chosen]}, indent=2))
     elif chosen:
-        click.echo(columns(("SETTING", "VALUE", "FROM", "NOTE"), [_row(one) for one in chosen]))
+        click.echo(columns(HEADER, [_row(one, kind=kind, name=name) for one in chosen]))
+    elif kind == "brokers":
+        click.echo(f"nothing is set for all brokers; {ALL_OF_A_BROKER}", err=True)
     else:
         click.echo("nothing is set; see the defaults with --all", err=True)
 
@@ -135,9 +131,10 @@ def alter(
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:
+            await require_known(admin, *whose, unset)
             await admin.alter_configs(*whose, wanted, validate_only=validate_only)
 
-    run_explaining(main, NEXT_STEPS)
+    run_explaining(main, next_steps(whose[0]))
     click.echo(
         f"{'would alter' if validate_only else 'altered'} {' '.join(filter(None, (kind, name)))}"
     )
@@ -151,13 +148,21 @@ def choose_resource(kind: str, name: str | None) -> tuple[ResourceType, str]:
         return ResourceType.BROKER, ALL_BROKERS
     if name is None:
         raise click.UsageError(f"name the {kind}" + (", or give 'brokers'" * (kind == "broker")))
+    if kind == "broker" and not name.isdecimal():
+        raise click.UsageError(f"'{name}' is no broker: give its id, or 'brokers' for all")
     return (ResourceType.TOPIC if kind == "topic" else ResourceType.BROKER), name
 
 
-def _row(entry: ConfigEntry) -> list[str]:
+def _row(entry: ConfigEntry, *, kind: str, name: str | None) -> list[str]:
     value = SECRET if entry.sensitive else entry.value
-    note = "read-only" if entry.read_only else ""
-    return [entry.name, "-" if value is None else value, SOURCES.get(entry.source, "?"), note]
+    source = SOURCES.get(entry.source, "?")
+    notes = ["read-only"] * entry.read_only
+    if entry.source is ConfigSource.BROKER:
+        if kind == "broker":
+            source = f"broker {name}"
+        else:  # any broker answers for a topic, and does not say who it is
+            notes.append("set at the broker that was asked; others may differ")
+    return [entry.name, "-" if value is None else value, source, ", ".join(notes)]
 
 
 def _describe(entry: ConfigEntry) -> dict[str, Any]:

@@ -15,18 +15,23 @@ from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
 from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
+from commands.columns import shorten
 from commands.failure import CommandFailed
-from commands.options import INT32_MAX, INT64_MAX, Timestamp, cluster_options
+from commands.options import INT32_MAX, INT64_MAX, TIME_HELP, GroupName, Timestamp, cluster_options
+from commands.patience import Patience
 from commands.reading import Reading, Stop
 from commands.record_format import FORMATS, Shown, formatter
 from commands.session import interrupt_when_told, run_client
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from commands.record_format import Formatter
 
 CLIENT_ID: Final = "ottla-consume"
+LOOKUP_S: Final = 60.0
+"""How long is looked for partitions, leaders and offsets where no --timeout says more."""
+NAMED_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,7 @@ class Start:
     metavar="N",
     help="Begin at this offset; -N is N before the end.",
 )
-@click.option(
-    "--timestamp", type=Timestamp(), help="Begin at this time: ISO 8601, or ms since 1970."
-)
+@click.option("--timestamp", type=Timestamp(), help=f"Begin at this time: {TIME_HELP}.")
 @click.option(
     "--partition",
     "partitions",
@@ -97,7 +100,7 @@ class Start:
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Stop when no record has come for so long.",
+    help="Stop when no record has come for so long, the search for the cluster included.",
 )
 @click.option(
     "--format",
@@ -112,7 +115,7 @@ class Start:
 @click.option("--positions", is_flag=True, help="text: show partition, offset and timestamp.")
 @click.option(
     "--group",
-    metavar="NAME",
+    type=GroupName(),
     help="Read as a member of this group: go on where it left off, share with its others.",
 )
 @cluster_options
@@ -120,7 +123,8 @@ def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
     """Read records of TOPIC, by default those to come; Ctrl-C ends.
 
     The text format puts tabs between what it shows and writes null where there is no key or
-    value. With --count and --timeout the exit status is 1 where fewer records came.
+    value. With --timeout the exit status is 1 where fewer records than --count came, or where the
+    cluster could not even be asked in time.
 
     With --group what was written out is committed, and the next run goes on there. Where the group
     has committed nothing it begins with what is to come, or --from-beginning.
@@ -158,12 +162,17 @@ class _Alone:
 
     async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
-        config = ConsumerConfig(auto_offset_reset="none")
-        async with Consumer(bootstrap, config) as consumer:
-            ends = await consumer.end_offsets(*await self._places(consumer))
+        patience = Patience(stop.timeout_s)
+        config = ConsumerConfig(auto_offset_reset="none", metadata_timeout_s=_lookup_s(stop))
+        async with patience.bounding(), Consumer(bootstrap, config) as consumer:
+            patience.lacking = f"no broker says which partitions {self._topic} has"
+            places = await self._places(consumer)
+            patience.lacking = _no_leader_tells(places)
+            ends = await consumer.end_offsets(*places)
             try:
                 await consumer.assign(await self._start.find(consumer, ends))
-                await Reading(consumer, ends, stop=stop, write=write).run()
+                patience.begin()
+                await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
             except OffsetOutOfRange as error:
                 raise await _explain(error, consumer) from error
 
@@ -192,18 +201,35 @@ class _Member:
         Auto commit is exact here: all that a poll returns has been written when the next one
         begins, or when the consumer is left in peace.
         """
+        patience = Patience(stop.timeout_s)
         config = ConsumerConfig(
-            client_id=CLIENT_ID, group_id=self._group_id, auto_offset_reset=self._reset
+            client_id=CLIENT_ID,
+            group_id=self._group_id,
+            auto_offset_reset=self._reset,
+            metadata_timeout_s=_lookup_s(stop),
         )
         async with (
             background_tasks() as nursery,
+            patience.bounding(),
             Consumer(bootstrap, config) as consumer,
         ):
             nursery.start_soon(interrupt_when_told, signal.SIGTERM)
-            ends = await consumer.end_offsets(*await consumer.partitions_of(self._topic))
-            reading = Reading(consumer, ends, stop=stop, write=write, begun=False)
-            consumer.subscribe([self._topic], on_assigned=lambda _: reading.begin())
-            await reading.run()
+            patience.lacking = f"no broker says which partitions {self._topic} has"
+            places = await consumer.partitions_of(self._topic)
+            patience.lacking = _no_leader_tells(places)
+            ends = await consumer.end_offsets(*places)
+            patience.lacking = f"group {self._group_id!r} has not said yet who reads what"
+            consumer.subscribe([self._topic], on_assigned=lambda _: patience.begin())
+            await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
+
+
+def _lookup_s(stop: Stop) -> float:
+    """Give how long the consumer looks for what it needs: not shorter than the user waits."""
+    return max(LOOKUP_S, stop.timeout_s or 0.0)
+
+
+def _no_leader_tells(places: Sequence[TopicPartition]) -> str:
+    return f"no leader tells the end of {shorten(places, shown_max=NAMED_MAX)}"
 
 
 async def _explain(error: OffsetOutOfRange, consumer: Consumer) -> CommandFailed:

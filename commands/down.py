@@ -35,7 +35,7 @@ def down(directory: ClusterDirectory) -> None:
     if not running:
         raise CommandFailed(
             f"nothing is running in {directory.path}",
-            next_step="start it with 'ottla up'",
+            next_step=f"start it with {directory.command('up')}",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     for node in killed:

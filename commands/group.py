@@ -18,7 +18,7 @@ from commands.group_history import moment, tell
 from commands.group_reset import NEXT_STEPS, reset
 from commands.group_tables import describe_history, describe_listed, describe_view, listing, show
 from commands.group_view import GroupView, look_at_groups
-from commands.options import TopicPartitions, cluster_options, json_option
+from commands.options import GroupName, TopicPartitions, cluster_options, json_option
 from commands.partitions import choose_partitions
 from commands.refusals import require_none_refused, run_explaining
 from protocol.errors import RequestError
@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from client.group_descriptions import ListedGroup
+    from client.records import TopicPartition
 
+STATES: Final = (
+    "Empty",
+    "PreparingRebalance",
+    "CompletingRebalance",
+    "Assigning",
+    "Reconciling",
+    "Stable",
+    "NotReady",
+    "Dead",
+)
+"""Kafka's states of groups of all types."""
+TYPES: Final = ("classic", "consumer", "share", "streams")
 NO_GROUPS: Final = "there are no groups; a consumer makes one: 'ottla consume TOPIC --group NAME'"
 
 
@@ -45,8 +58,22 @@ group.add_command(reset)
 
 
 @group.command("list")
-@click.option("--state", "states", multiple=True, help="Only groups in this state, e.g. Stable.")
-@click.option("--type", "kinds", multiple=True, help="Only groups of this type, e.g. classic.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice(STATES, case_sensitive=False),
+    multiple=True,
+    metavar="STATE",
+    help="Only groups in this state, e.g. Stable; can be repeated.",
+)
+@click.option(
+    "--type",
+    "kinds",
+    type=click.Choice(TYPES, case_sensitive=False),
+    multiple=True,
+    metavar="TYPE",
+    help="Only groups of this type, e.g. classic; can be repeated.",
+)
 @json_option
 @cluster_options
 def list_groups(
@@ -78,11 +105,11 @@ def list_groups(
     elif found:
         click.echo(listing(found, members))
     else:
-        click.echo(NO_GROUPS, err=True)
+        click.echo(_why_none(states, kinds), err=True)
 
 
 @group.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", type=GroupName(), nargs=-1)
 @json_option
 @cluster_options
 def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
@@ -115,7 +142,7 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
 
 
 @group.command()
-@click.argument("name")
+@click.argument("name", type=GroupName())
 @click.option("--last", type=click.IntRange(min=1), help="Show only so many, the newest.")
 @json_option
 @cluster_options
@@ -153,7 +180,7 @@ def history(name: str, *, bootstrap: str, last: int | None, as_json: bool) -> No
 
 
 @group.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME...", type=GroupName(), nargs=-1, required=True)
 @click.option(
     "--topic",
     "topics",
@@ -183,13 +210,10 @@ def delete(
             if not topics:
                 return await admin.delete_groups(names)
             places = await choose_partitions(admin, topics)
-            return {
-                f"{name} {place}": refused
-                for name in names
-                for place, refused in (
-                    await admin.delete_consumer_group_offsets(name, places)
-                ).items()
-            }
+            outcomes: dict[str, RequestError | None] = {}
+            for name in names:
+                outcomes |= await _delete_offsets(admin, name, places)
+            return outcomes
 
     results = run_explaining(main, NEXT_STEPS)
     deleted = [what for what, refused in results.items() if refused is None]
@@ -198,4 +222,30 @@ def delete(
     else:
         for what in deleted:
             click.echo(f"deleted {what}")
+    if not results:
+        click.echo("nothing was committed there", err=True)
     require_none_refused(results.values(), NEXT_STEPS)
+
+
+async def _delete_offsets(
+    admin: Admin, name: str, places: tuple[TopicPartition, ...]
+) -> dict[str, RequestError | None]:
+    """Forget what a group has committed in places; those where it has nothing are left out.
+
+    All are asked for: the cluster knows whether there is such a group. Raises: OttlaError.
+    """
+    committed = (await admin.list_consumer_group_offsets([name]))[name]
+    if isinstance(committed, RequestError):
+        raise committed
+    outcomes = await admin.delete_consumer_group_offsets(name, places)
+    return {
+        f"{name} {place}": refused
+        for place, refused in outcomes.items()
+        if refused is not None or place in committed
+    }
+
+
+def _why_none(states: tuple[str, ...], kinds: tuple[str, ...]) -> str:
+    asked = [f"in state {' or '.join(states)}"] if states else []
+    asked += [f"of type {' or '.join(kinds)}"] if kinds else []
+    return f"no group is {' and '.join(asked)}" if asked else NO_GROUPS

@@ -38,12 +38,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One partition's part; `wanted` is out of the log's [start, end] where `after` is another."""
+    """One partition's part; `wanted` is out of the log's [start, end] where `after` is another.
+
+    `beyond` says where the time that was asked for is, if outside of all records' times.
+    """
 
     place: TopicPartition
     before: int | None
     wanted: int
     after: int
+    beyond: str | None = None
 
     @property
     def is_clamped(self) -> bool:
@@ -96,7 +100,13 @@ def _move(target: Target, lag: PartitionLag, at_time: Mapping[TopicPartition, in
         case Aim.SHIFT:
             assert before is not None
             wanted = before + target.number
-    return Move(lag.place, before, wanted, min(max(wanted, start), end))
+    beyond: str | None = None
+    if target.aim is Aim.TIMESTAMP and start < end:
+        if wanted == start:
+            beyond = "at or before the oldest record"
+        elif wanted == end:
+            beyond = "after the newest record"
+    return Move(lag.place, before, wanted, min(max(wanted, start), end), beyond)
 
 
 def _named(places: list[TopicPartition]) -> str:

@@ -21,6 +21,8 @@ from commands.group_tables import describe_move, moves_table
 from commands.group_view import find_ends
 from commands.options import (
     INT64_MAX,
+    TIME_HELP,
+    GroupName,
     Timestamp,
     TopicPartitions,
     cluster_options,
@@ -57,11 +59,11 @@ class Plan:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=GroupName())
 @click.option("--to-earliest", is_flag=True, help="Go on with the oldest record.")
 @click.option("--to-latest", is_flag=True, help="Go on with what is to come.")
 @click.option("--to-offset", type=_OFFSETS, metavar="N", help="Go on at this offset.")
-@click.option("--to-timestamp", type=Timestamp(), help="Go on at this time: ISO 8601, or ms.")
+@click.option("--to-timestamp", type=Timestamp(), help=f"Go on at this time: {TIME_HELP}.")
 @click.option(
     "--shift-by",
     type=click.IntRange(-INT64_MAX, INT64_MAX),
@@ -98,7 +100,7 @@ def reset(
 
     async def main() -> Plan:
         async with Admin(bootstrap) as admin:
-            plan = await _plan(admin, name, target, topics)
+            plan = await look_ahead(admin, name, target, topics)
             if apply:
                 _require_no_members(name, plan.members)
                 await _commit(admin, name, plan.moves)
@@ -132,9 +134,13 @@ def choose_target(options: dict[str, Any]) -> Target:
     return said[0]
 
 
-async def _plan(
+async def look_ahead(
     admin: Admin, name: str, target: Target, topics: tuple[tuple[str, tuple[int, ...]], ...]
 ) -> Plan:
+    """Find out what a reset would do in topics, or wherever the group has committed.
+
+    Raises: CommandFailed where there is nothing to reset, OttlaError.
+    """
     described = (await admin.describe_groups([name]))[name]
     if isinstance(described, RequestError) and described.code is not ErrorCode.GROUP_ID_NOT_FOUND:
         raise described
@@ -144,8 +150,9 @@ async def _plan(
         raise committed
     places = await choose_partitions(admin, topics) if topics else tuple(sorted(committed))
     if not places:
+        who = f", its members are {_who(members)}" if members else ""
         raise CommandFailed(
-            f"group {name!r} has committed nothing", next_step="name topics with --topic"
+            f"group {name!r} has committed nothing{who}", next_step="name topics with --topic"
         )
     ends = await find_ends(admin, places)
     lags = tuple(
@@ -197,4 +204,4 @@ def _last_line(name: str, plan: Plan, *, applied: bool) -> str:
     if plan.members:
         return f"{what} would change; not while it has members: {_who(plan.members)}"
     new = f"there is no group {name!r} yet; " if plan.is_new else ""
-    return f"{new}{what} would change; do it with --apply"
+    return f"{new}{what} would change" + ("; do it with --apply" if changed else "")

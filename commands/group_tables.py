@@ -114,7 +114,7 @@ def moves_table(moves: tuple[Move, ...]) -> str:
             _number(move.before),
             str(move.after),
             f"{move.after - move.before:+}" if move.before is not None else "-",
-            f"{move.wanted} is outside the log" if move.is_clamped else "",
+            f"{move.wanted} is outside the log" if move.is_clamped else move.beyond or "",
         ]
         for move in moves
     ]
@@ -170,6 +170,7 @@ def describe_move(move: Move) -> dict[str, Any]:
         "wanted": move.wanted,
         "after": move.after,
         "clamped": move.is_clamped,
+        "beyond": move.beyond,
     }
 
 

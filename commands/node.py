@@ -59,7 +59,7 @@ def kill_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None:
     """
     with directory.changing():
         target = directory.load().node(name)
-        require_running(target)
+        require_running(directory, target)
         kill(target)
     tell(target, "killed", as_json=as_json)
 
@@ -74,7 +74,7 @@ def stop_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None:
     """
     with directory.changing():
         target = directory.load().node(name)
-        require_running(target)
+        require_running(directory, target)
         late = stop(directory, [target])
     tell(target, "killed, for it did not stop in time" if late else "stopped", as_json=as_json)
 
@@ -91,7 +91,7 @@ def start_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None
         cluster = directory.load()
         target = cluster.node(name)
         if target.is_running:
-            raise _running_already(target)
+            raise _running_already(directory, target)
         require_free(HOST, [target.port])
         launcher = Launcher(directory)
         target = launcher.start(cluster, [target]).node(name)
@@ -108,7 +108,7 @@ def pause_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None
       $ ottla node pause 2
     """
     target = directory.load().node(name)
-    send_signal(require_running(target), signal.SIGSTOP)
+    send_signal(require_running(directory, target), signal.SIGSTOP)
     tell(target, "paused", as_json=as_json)
 
 
@@ -121,32 +121,33 @@ def resume_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> Non
       $ ottla node resume 2
     """
     target = directory.load().node(name)
-    process = require_running(target)
+    process = require_running(directory, target)
     if not is_paused(process):
         raise CommandFailed(
             f"{target.title} is not paused",
-            next_step=f"pause it with 'ottla node pause {target.name}'",
+            next_step=f"pause it with {directory.command(f'node pause {target.name}')}",
         )
     send_signal(process, signal.SIGCONT)
     tell(target, "resumed", as_json=as_json)
 
 
-def require_running(target: Node) -> Identity:
+def require_running(directory: ClusterDirectory, target: Node) -> Identity:
     """Give the live process of a node. Raises: CommandFailed (NOT_RUNNING)."""
     if target.process is None or not target.is_running:
         raise CommandFailed(
             f"{target.title} is not running",
-            next_step=f"start it with 'ottla node start {target.name}'",
+            next_step=f"start it with {directory.command(f'node start {target.name}')}",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return target.process
 
 
-def _running_already(target: Node) -> CommandFailed:
+def _running_already(directory: ClusterDirectory, target: Node) -> CommandFailed:
     if target.process is not None and is_paused(target.process):
-        cause, next_step = "paused", f"let it go on with 'ottla node resume {target.name}'"
+        cause, command = "paused", f"node resume {target.name}"
+        next_step = f"let it go on with {directory.command(command)}"
     else:
-        cause, next_step = "running already", "see it with 'ottla status'"
+        cause, next_step = "running already", f"see it with {directory.command('status')}"
     return CommandFailed(
         f"{target.title} is {cause}",
         next_step=next_step,

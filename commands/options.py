@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from commands.cluster_directory import HOST, ClusterDirectory
+from commands.cluster_directory import DEFAULT_DIRECTORY, HOST, ClusterDirectory
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_DIRECTORY: Final = Path("ottla-data")
 DEFAULT_PORT: Final = 9092
 PORT_MAX: Final = 65_535
 INT16_MAX: Final = 2**15 - 1
@@ -27,6 +26,7 @@ INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 """What the protocol has room for; more is a wrong command line."""
 BOOTSTRAP_VARIABLE: Final = "OTTLA_BOOTSTRAP"
+TIME_HELP: Final = "ISO 8601 (local time without a zone), or ms since 1970"
 _NAME_AND_VALUE: Final = "name=value"
 
 R = TypeVar("R")
@@ -79,6 +79,18 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class GroupName(click.ParamType[str]):
+    """A group's name, which may be anything but nothing."""
+
+    name = "NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text."""
+        if not value:
+            self.fail("a group's name cannot be empty", param, ctx)
+        return str(value)
+
+
 class Timestamp(click.ParamType[int]):
     """A moment: milliseconds since 1970, or ISO 8601 (local time where no zone is given)."""
 
@@ -114,7 +126,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
             return value
         listed = str(value).split(",")
         if not all(one.isdecimal() and int(one) <= INT32_MAX for one in listed):
-            self.fail(f"'{value}' is not {self.name}", param, ctx)
+            self.fail(f"'{value}' is not numbers with commas between them", param, ctx)
         numbers = tuple(map(int, listed))
         if len(set(numbers)) < len(numbers):
             self.fail(f"'{value}' names one twice", param, ctx)
@@ -204,7 +216,7 @@ def find_bootstrap(bootstrap: str | None, directory: ClusterDirectory | None) ->
     if not any(node.is_running for node in cluster.brokers):
         raise CommandFailed(
             f"the cluster in {directory.path} is not running",
-            next_step="start it with 'ottla up', or name another with --bootstrap",
+            next_step=f"start it with {directory.command('up')}, or name another with --bootstrap",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return cluster.bootstrap

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from client.consumer import Consumer
     from client.records import ConsumerRecord, TopicPartition
+    from commands.patience import Patience
     from commands.record_format import Formatter
 
 POLL_RECORDS: Final = 5_000
@@ -44,7 +45,8 @@ class Stop:
 class Reading:
     """One run; `ends` are where the partitions ended when the command was given.
 
-    It has not `begun` while a group decides who reads what.
+    Silence counts from the time that `patience` does, and until it has begun (while a group decides
+    who reads what) nothing is over.
     """
 
     def __init__(
@@ -54,21 +56,15 @@ class Reading:
         *,
         stop: Stop,
         write: Formatter,
-        begun: bool = True,
+        patience: Patience,
     ) -> None:
         self._consumer = consumer
         self._ends = ends
         self._stop = stop
         self._write = write
         self._shown = 0
-        self._quiet_since = trio.current_time()
-        self._begun = begun
-
-    def begin(self) -> None:
-        """Note that it is settled what there is to read; before, nothing is over or overdue."""
-        if not self._begun:
-            self._begun = True
-            self._quiet_since = trio.current_time()
+        self._quiet_since = patience.since
+        self._patience = patience
 
     async def run(self) -> None:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
@@ -79,7 +75,9 @@ class Reading:
                 self._quiet_since = trio.current_time()
             elif _reader_has_gone():
                 raise BrokenPipeError
-            elif self._begun and self._stop.is_overdue(trio.current_time() - self._quiet_since):
+            elif self._patience.has_begun and self._stop.is_overdue(
+                trio.current_time() - self._quiet_since
+            ):
                 self._require_count()
                 return
 
@@ -100,7 +98,7 @@ class Reading:
             return True
         return (
             self._stop.at_end
-            and self._begun
+            and self._patience.has_begun
             and all(
                 (self._consumer.position(place) or 0) >= self._ends.get(place, 0)
                 for place in self._consumer.assignment

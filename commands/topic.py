@@ -12,10 +12,11 @@ import click
 
 from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
-from commands.columns import columns
+from commands.columns import columns, count_of
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
+from commands.settings import ALL_OF_A_TOPIC, require_known
 from commands.topic_elect import elect
 from commands.topic_reassign import reassign
 from commands.topic_view import describe_created, describe_topics, show, summarize, tell_created
@@ -24,12 +25,14 @@ from protocol.errors import ErrorCode, RequestError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from client.metadata import TopicInfo
+
 PARTITIONS: Final = click.IntRange(1, INT32_MAX)
 NO_TOPICS: Final = "there are no topics; make one with 'ottla topic create'"
 
 NEXT_STEPS: Final = {
     ErrorCode.TOPIC_ALREADY_EXISTS: "choose another name, or add --if-not-exists",
-    ErrorCode.INVALID_CONFIG: "see all settings with 'ottla topic describe TOPIC --json'",
+    ErrorCode.INVALID_CONFIG: ALL_OF_A_TOPIC,
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
 }
 """What to do about refusals to which the broker does not say it."""
@@ -89,26 +92,39 @@ def create(
     sizes = (numbers["partitions"] or DEFAULT, numbers["replication_factor"] or DEFAULT)
     asked = [NewTopic(name, *sizes, dict(configs)) for name in names]
 
-    async def main() -> Mapping[str, CreatedTopic | RequestError]:
+    async def main() -> tuple[Mapping[str, CreatedTopic | RequestError], dict[str, TopicInfo]]:
         async with Admin(bootstrap) as admin:
-            return await admin.create_topics(asked)
+            results = await admin.create_topics(asked)
+            there = [name for name, one in results.items() if if_not_exists and _is_there(one)]
+            return results, await admin.describe_topics(there) if there else {}
 
-    results = run_client(main)
+    results, there = run_client(main)
     created = [one for one in results.values() if isinstance(one, CreatedTopic)]
     if as_json:
-        click.echo(json.dumps({"created": [describe_created(one) for one in created]}))
+        described = [describe_created(one) for one in created]
+        click.echo(json.dumps({"created": described, "existing": sorted(there)}))
     else:
         for one in created:
             click.echo(tell_created(one))
+        for name, info in sorted(there.items()):
+            click.echo(_tell_existing(name, len(info.partitions), wanted=numbers["partitions"]))
     require_none_refused(
         (
             one
-            for one in results.values()
-            if isinstance(one, RequestError)
-            and not (if_not_exists and one.code is ErrorCode.TOPIC_ALREADY_EXISTS)
+            for name, one in results.items()
+            if isinstance(one, RequestError) and name not in there
         ),
         NEXT_STEPS,
     )
+
+
+def _is_there(result: CreatedTopic | RequestError) -> bool:
+    return isinstance(result, RequestError) and result.code is ErrorCode.TOPIC_ALREADY_EXISTS
+
+
+def _tell_existing(name: str, partitions: int, *, wanted: int | None) -> str:
+    other = f", not {wanted:,}" if wanted not in (None, partitions) else ""
+    return f"{name} exists already: {count_of(partitions, 'partition')}{other}"
 
 
 @topic.command("list")
@@ -124,7 +140,7 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
     Example:
       $ ottla topic list
     """
-    described = describe_topics(bootstrap, None)
+    described, _ = describe_topics(bootstrap, None)
     found = [summarize(one) for one in described if internal or not one["internal"]]
     if as_json:
         click.echo(json.dumps({"topics": found}))
@@ -142,20 +158,20 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
 def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
     """Show partitions, leaders, replicas and settings of topics, or of all.
 
-    Settings that nobody has changed are shown with --json only.
+    Of the settings those that the topic has of its own; --json has all that apply to it.
 
     \b
     Example:
       $ ottla topic describe orders
     """
-    found = describe_topics(bootstrap, names or None)
+    found, refused = describe_topics(bootstrap, names or None)
     if as_json:
         click.echo(json.dumps({"topics": found}, indent=2))
-        return
-    if found:
+    elif found:
         click.echo("\n\n".join(show(one) for one in found))
-    else:
+    elif not refused:
         click.echo(NO_TOPICS, err=True)
+    require_none_refused(refused, {})
 
 
 @topic.command()
@@ -192,6 +208,7 @@ def alter(
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:
+            await require_known(admin, ResourceType.TOPIC, name, deleted)
             if changes:
                 await admin.alter_configs(ResourceType.TOPIC, name, changes)
             if partitions is not None:

@@ -15,7 +15,7 @@ from client.admin import Admin
 from client.admin.throttle import lift_throttle, set_throttle
 from client.errors import UnknownTopic
 from client.records import TopicPartition
-from commands.columns import columns, count_of
+from commands.columns import columns, count_of, shorten
 from commands.failure import CommandFailed
 from commands.options import (
     INT16_MAX,
@@ -27,7 +27,7 @@ from commands.options import (
 )
 from commands.refusals import require_none_refused, run_explaining
 from commands.spread import spread_over_racks
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -182,7 +182,7 @@ class _Reassigning:
             raise CommandFailed(
                 f"{count_of(factor, 'replica')} of a partition need as many brokers,"
                 f" {len(brokers)} are named",
-                next_step="name more with --brokers, or give --replication-factor",
+                next_step="name more with --brokers, or give a lower --replication-factor",
             )
         # One that is not there has no rack that we know; the cluster refuses it by name.
         named = {broker: racks.get(broker) for broker in brokers}
@@ -202,7 +202,7 @@ class _Reassigning:
         )
         if rate is not None and all(outcomes.values()):
             await self._lift(admin)  # nothing moves after all
-        require_none_refused(outcomes.values(), NEXT_STEPS)
+        require_none_refused(_gather(outcomes), NEXT_STEPS)
         self.told += [
             f"{self._topic}-{p}: {_numbers(current[p])} -> {_numbers(replicas)}"
             for p, replicas in sorted(changed.items())
@@ -212,7 +212,7 @@ class _Reassigning:
         moving = await admin.list_partition_reassignments(self._places(current))
         outcomes = await admin.alter_partition_reassignments(dict.fromkeys(moving))
         await self._lift(admin)
-        require_none_refused(outcomes.values(), NEXT_STEPS)
+        require_none_refused(_gather(outcomes), NEXT_STEPS)
         self.told.append(f"cancelled {count_of(len(outcomes), 'move')}")
 
     async def _wait(self, admin: Admin, chosen: Placement, wanted: Placement) -> None:
@@ -243,6 +243,21 @@ class _Reassigning:
 
     def _places(self, partitions: Placement) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
+
+
+def _gather(outcomes: Mapping[TopicPartition, RequestError | None]) -> list[RequestError]:
+    """Give each cause once, with all partitions that it is about: it is mostly the same."""
+    codes: dict[str, ErrorCode] = {}
+    places: dict[str, list[TopicPartition]] = {}
+    for place, error in sorted(outcomes.items()):
+        if error is not None:
+            cause = str(error).removeprefix(f"reassigning {place}: ").removeprefix(f"{place}: ")
+            codes[cause] = error.code
+            places.setdefault(cause, []).append(place)
+    return [
+        RequestError.of(codes[cause], f"reassigning {shorten(those)}: {cause}")
+        for cause, those in places.items()
+    ]
 
 
 def _numbers(numbers: tuple[int, ...]) -> str:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from client.admin import Admin
-from client.descriptions import ResourceType
+from client.descriptions import ConfigSource, ResourceType
 from commands.columns import columns, count_of
 from commands.session import run_client
+from protocol.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,20 +25,41 @@ FLUSH: Final = "ottla.flush"
 LOOKUPS_AT_ONCE: Final = 32
 
 
-def describe_topics(bootstrap: str, names: Iterable[str] | None) -> list[dict[str, Any]]:
-    """Describe topics with their settings, sorted by name. Raises: OttlaError."""
+def describe_topics(
+    bootstrap: str, names: Iterable[str] | None
+) -> tuple[list[dict[str, Any]], list[RequestError]]:
+    """Describe topics with their settings, sorted by name, or all; and say why others cannot be.
 
-    async def main() -> list[dict[str, Any]]:
+    Raises: OttlaError.
+    """
+
+    async def main() -> tuple[list[dict[str, Any]], list[RequestError]]:
         async with Admin(bootstrap) as admin:
-            topics = await admin.describe_topics(names)
+            topics, refused = await find_topics(admin, names)
             settings = await _settings(admin, topics)
-        return [_describe(topics[name], *settings[name]) for name in sorted(topics)]
+        return [_describe(topics[name], *settings[name]) for name in sorted(topics)], refused
 
     return run_client(main)
 
 
+async def find_topics(
+    admin: Admin, names: Iterable[str] | None
+) -> tuple[dict[str, TopicInfo], list[RequestError]]:
+    """Look up topics, one at a time so that each gets its own answer. Raises: NoBrokerReachable."""
+    if names is None:
+        return await admin.describe_topics(), []
+    topics: dict[str, TopicInfo] = {}
+    refused: list[RequestError] = []
+    for name in dict.fromkeys(names):
+        try:
+            topics |= await admin.describe_topics([name])
+        except RequestError as error:
+            refused.append(error)
+    return topics, refused
+
+
 Settings = tuple[dict[str, str | None], dict[str, str | None]]
-"""All settings of a topic, and those that somebody has changed."""
+"""All settings of a topic, and those that it has of its own."""
 
 
 async def _settings(admin: Admin, names: Iterable[str]) -> dict[str, Settings]:
@@ -49,7 +71,7 @@ async def _settings(admin: Admin, names: Iterable[str]) -> dict[str, Settings]:
             entries = await admin.describe_configs(ResourceType.TOPIC, name)
         found[name] = (
             {entry.name: entry.value for entry in entries},
-            {entry.name: entry.value for entry in entries if not entry.is_default},
+            {entry.name: entry.value for entry in entries if entry.source is ConfigSource.TOPIC},
         )
 
     async with trio.open_nursery() as nursery:
@@ -112,7 +134,7 @@ def summarize(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def show(described: dict[str, Any]) -> str:
-    """Write a topic: a headline, the settings that somebody changed, its partitions."""
+    """Write a topic: a headline, the settings of its own, its partitions."""
     partitions = [
         [
             str(one["partition"]),

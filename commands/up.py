@@ -145,7 +145,8 @@ def _missing(cluster: Cluster, directory: ClusterDirectory) -> list[Node]:
     if not missing:
         raise CommandFailed(
             f"the cluster in {directory.path} is running already, at {cluster.bootstrap}",
-            next_step="see it with 'ottla status', stop it with 'ottla down'",
+            next_step=f"see it with {directory.command('status')},"
+            f" stop it with {directory.command('down')}",
             exit_status=ExitStatus.ALREADY_RUNNING,
         )
     return missing

@@ -108,6 +108,54 @@ def test_settings_of_a_topic_are_set_and_unset(ottla):
     assert settings(ottla, "topic", "tuned", "--all")["retention.ms"][1] == "default"
 
 
+@pytest.mark.parametrize(
+    ("command", "cause"),
+    [
+        (
+            ("config", "alter", "topic", "named", "--unset", "retention.mz"),
+            "retention.mz is not a setting of topic named; did you mean retention.ms?",
+        ),
+        (
+            ("topic", "alter", "named", "--delete-config", "retention.mz"),
+            "retention.mz is not a setting of topic named; did you mean retention.ms?",
+        ),
+        (
+            ("config", "alter", "brokers", "--unset", "log.retention.mz"),
+            "log.retention.mz is not a setting of brokers; did you mean log.retention.ms?",
+        ),
+        (
+            ("config", "alter", "broker", "1", "--unset", "nonsense"),
+            "nonsense is not a setting of brokers; see all with",
+        ),
+        (("config", "alter", "broker", "1", "--set", "nonsense=1"), "nonsense is not a setting"),
+    ],
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
+)
+def test_what_is_no_setting_cannot_be_unset_and_the_one_meant_is_named(ottla, command, cause):
+    ottla.run("topic", "create", "named", "--if-not-exists")
+    error = ottla.run(*command, status=1).stderr.decode()
+
+    assert cause in error
+    assert " --all'" in error
+
+
+def test_a_topic_is_described_with_the_settings_of_its_own(ottla):
+    ottla.run("topic", "create", "own", "--config", "retention.ms=5000")
+    ottla.run("config", "alter", "broker", "2", "--set", "log.segment.bytes=1000000")
+    ottla.run("config", "alter", "brokers", "--set", "min.insync.replicas=1")
+    try:
+        told = ottla.out("topic", "describe", "own")
+        brokers = ottla.out("config", "describe", "broker", "2")
+    finally:
+        ottla.run("config", "alter", "broker", "2", "--unset", "log.segment.bytes")
+        ottla.run("config", "alter", "brokers", "--unset", "min.insync.replicas")
+
+    assert [line.strip() for line in told.splitlines() if "=" in line] == ["retention.ms=5000"]
+    assert "broker 2" in next(
+        line for line in brokers.splitlines() if line.startswith("log.segment.bytes")
+    )
+
+
 def test_a_broker_setting_hides_that_of_all_brokers(ottla):
     key = "log.retention.ms"
     ottla.run("config", "alter", "brokers", "--set", f"{key}=700000")
@@ -146,4 +194,34 @@ def test_replicas_on_a_broker_that_there_is_not_are_refused(ottla):
     done = ottla.run("topic", "reassign", "stays", "--replicas", "1,77", status=1)
 
     assert b"INVALID_REPLICA_ASSIGNMENT" in done.stderr
+    assert b"reassigning stays-0: there is no live broker 77" in done.stderr
     assert b"ottla cluster describe" in done.stderr
+
+
+def test_one_cause_for_many_partitions_is_told_once(ottla):
+    ottla.run("topic", "create", "several", "--partitions", "3")
+    error = ottla.run("topic", "reassign", "several", "--brokers", "1,2,77", status=1).stderr
+
+    assert error.count(b"there is no live broker 77") == 1
+    more = ottla.run(
+        *("topic", "reassign", "several", "--brokers", "1,2,3", "--replication-factor", "4"),
+        status=1,
+    )
+    assert b"name more with --brokers, or give a lower --replication-factor" in more.stderr
+
+
+def test_a_topic_that_is_there_already_is_told_with_its_partitions(ottla):
+    create = ("topic", "create", "twice", "--if-not-exists", "--partitions")
+    ottla.run(*create, "2")
+
+    assert ottla.out(*create, "2") == "twice exists already: 2 partitions\n"
+    assert ottla.out(*create, "5") == "twice exists already: 2 partitions, not 5\n"
+    assert ottla.json(*create, "5") == {"created": [], "existing": ["twice"]}
+
+
+def test_topics_that_there_are_are_described_beside_those_that_there_are_not(ottla):
+    ottla.run("topic", "create", "present", "--partitions", "1")
+    described = ottla.run("topic", "describe", "absent", "present", status=1)
+
+    assert described.stdout.startswith(b"present: 1 partition")
+    assert b"there is no topic 'absent'" in described.stderr

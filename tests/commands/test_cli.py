@@ -86,6 +86,16 @@ def test_where_no_cluster_is_the_status_says_so(command, tmp_path):
     )
 
 
+@pytest.mark.parametrize("verb", ["kill", "stop", "start", "pause", "resume"])
+def test_where_not_even_a_directory_is_a_node_has_no_cluster(verb, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    status, _, err = run("node", verb, "2", "--data", str(nowhere))
+
+    assert status == 3
+    assert err.startswith(f"ottla: error: no cluster in {nowhere}; start one with 'ottla up'")
+    assert not nowhere.exists()
+
+
 @pytest.fixture
 def stopped_cluster(tmp_path):
     """A directory whose processes have died: their pids are those of others now."""
@@ -111,7 +121,9 @@ def test_a_dead_node_is_not_signalled_for_its_pid_may_be_anybodys(verb, stopped_
     status, _, err = run("node", verb, "1", "--data", str(stopped_cluster))
 
     assert status == 3
-    assert "broker 1 is not running; start it with 'ottla node start 1'" in err
+    assert (
+        f"broker 1 is not running; start it with 'ottla node start 1 --data {stopped_cluster}'"
+    ) in err
 
 
 def test_down_of_a_dead_cluster_is_3(stopped_cluster):
@@ -125,7 +137,7 @@ def test_clients_are_told_that_the_directorys_cluster_does_not_run(stopped_clust
     status, _, err = run("topic", "list", "--data", str(stopped_cluster))
 
     assert status == 3
-    assert "is not running; start it with 'ottla up'" in err
+    assert f"is not running; start it with 'ottla up --data {stopped_cluster}'" in err
 
 
 def test_a_node_that_is_not_there_is_told_with_those_that_are(stopped_cluster):
@@ -177,6 +189,14 @@ def test_a_setting_that_no_broker_takes_is_told_before_anything_is_started(
         ("group", "reset", "g", "--shift-by", "9" * 20),
         ("group", "reset", "g", "--to-latest", "--topic", "t:a"),
         ("group", "delete", "g", "--topic", "t:" + "9" * 10),
+        ("consume", "t", "--group", ""),
+        ("group", "describe", ""),
+        ("group", "history", ""),
+        ("group", "list", "--state", "Stabel"),
+        ("group", "list", "--type", "foo"),
+        ("topic", "reassign", "t", "--replicas", "a"),
+        ("group", "reset", "", "--to-latest", "--all-topics"),
+        ("group", "delete", "g", ""),
         ("topic", "reassign", "t", "--replicas", "1,1"),
         ("topic", "reassign", "t", "--brokers", "1,"),
         ("topic", "reassign", "t", "--brokers", "1,2", "--throttle", "0"),
@@ -210,6 +230,7 @@ def test_what_has_no_meaning_to_a_broker_is_a_wrong_command_line(args):
         (("topic", "elect", "--unclean"), "can lose records: name the topics"),
         (("config", "describe", "topic"), "name the topic"),
         (("config", "describe", "broker"), "or give 'brokers'"),
+        (("config", "describe", "broker", "x"), "'x' is no broker: give its id"),
         (("config", "describe", "brokers", "2"), "for one, give 'broker 2'"),
         (("config", "alter", "topic", "t"), "give --set or --unset"),
         (("config", "alter", "topic", "t", "--set", "a=b", "--unset", "a"), "given twice"),

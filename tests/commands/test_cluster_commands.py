@@ -29,11 +29,16 @@ def test_being_ready_left_no_topic_behind(tmp_path):
         assert ottla.json("topic", "list")["topics"] == []
 
 
-def test_a_second_up_says_that_it_runs_already(ottla):
+def test_a_second_up_says_that_it_runs_already_and_where(ottla, tmp_path):
     pids = [node["pid"] for node in ottla.json("status")["nodes"]]
     done = ottla.run("up", "--detach", status=4)
 
     assert b"is running already" in done.stderr
+    assert b"see it with 'ottla status', stop it with 'ottla down'" in done.stderr
+    named = str(tmp_path / "named")
+    (tmp_path / "named").symlink_to(ottla.directory / "ottla-data")
+    elsewhere = ottla.run("up", "--data", named, "--detach", status=4)
+    assert f"see it with 'ottla status --data {named}'".encode() in elsewhere.stderr
     assert [node["pid"] for node in ottla.json("status")["nodes"]] == pids
 
 
@@ -218,6 +223,9 @@ def test_a_node_is_paused_resumed_and_stopped(tmp_path):
         ottla.run("node", "pause", "1")
         assert ottla.json("status", status=1)["nodes"][1]["state"] == "paused"
         assert "no broker answers" in ottla.out("status", status=1)
+        for group in ((), ("--group", "g")):
+            silent = ottla.run("consume", "t", "--timeout", "1", *group, status=1)
+            assert b"nothing could be read within 1 s: no broker answers; see what" in silent.stderr
         refused = ottla.run("node", "start", "1", status=4)
         assert b"is paused; let it go on with 'ottla node resume 1'" in refused.stderr
         ottla.run("node", "resume", "1")

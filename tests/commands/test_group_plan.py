@@ -48,7 +48,12 @@ def test_whatever_is_wanted_a_group_goes_on_within_the_log(aim, number, ends, co
         (Target(Aim.OFFSET, 3), None, Move(PLACE, 15, 3, 10)),
         (Target(Aim.OFFSET, 99), None, Move(PLACE, 15, 99, 20)),
         (Target(Aim.TIMESTAMP, 1_000), 13, Move(PLACE, 15, 13, 13)),
-        (Target(Aim.TIMESTAMP, 1_000), None, Move(PLACE, 15, 20, 20)),
+        (
+            Target(Aim.TIMESTAMP, 1_000),
+            10,
+            Move(PLACE, 15, 10, 10, "at or before the oldest record"),
+        ),
+        (Target(Aim.TIMESTAMP, 1_000), None, Move(PLACE, 15, 20, 20, "after the newest record")),
         (Target(Aim.SHIFT, -2), None, Move(PLACE, 15, 13, 13)),
         (Target(Aim.SHIFT, -9), None, Move(PLACE, 15, 6, 10)),
         (Target(Aim.SHIFT, 9), None, Move(PLACE, 15, 24, 20)),
@@ -57,6 +62,12 @@ def test_whatever_is_wanted_a_group_goes_on_within_the_log(aim, number, ends, co
 )
 def test_each_aim_means_what_it_says(target, found, expected):
     assert move(target, found) == expected
+
+
+def test_where_there_is_no_record_no_time_is_beyond_them():
+    empty = move(Target(Aim.TIMESTAMP, 1_000), start=7, end=7)
+
+    assert (empty.after, empty.beyond) == (7, None)
 
 
 def test_a_group_that_has_committed_nothing_can_be_set_but_not_shifted():

@@ -5,7 +5,10 @@ import pytest
 from client.admin import Admin
 from client.errors import UnknownTopic
 from client.records import OffsetAndMetadata, TopicPartition
+from commands.failure import CommandFailed
 from commands.group_lag import UNKNOWN_ENDS, LogEnds
+from commands.group_plan import Aim, Target
+from commands.group_reset import look_ahead
 from commands.group_view import GroupView, look_at_groups
 from commands.partitions import choose_partitions
 from protocol.errors import ErrorCode, RequestError
@@ -85,3 +88,11 @@ async def test_topics_stand_for_all_their_partitions_unless_some_are_named(
 async def test_what_there_is_not_is_named(admin, asked, named, autojump_clock):
     with pytest.raises(UnknownTopic, match=named):
         await choose_partitions(admin, [asked])
+
+
+async def test_where_nothing_is_committed_a_reset_names_the_members(admin, cluster, autojump_clock):
+    group = cluster.kept_groups["billing"] = FakeGroup(1)
+    group.add_member("m", {"orders": [0]})
+
+    with pytest.raises(CommandFailed, match="has committed nothing, its members are m "):
+        await look_ahead(admin, "billing", Target(Aim.EARLIEST), ())

@@ -5,6 +5,7 @@ import trio
 
 from client.records import ConsumerRecord, TopicPartition
 from commands.failure import CommandFailed
+from commands.patience import Patience
 from commands.reading import Reading, Stop
 
 PLACE = TopicPartition("orders", 0)
@@ -33,13 +34,16 @@ class ScriptedConsumer:
         return records
 
 
-def reading(consumer, *, end=0, begun=True, **stop):
+def reading(consumer, *, end=0, patience=None, **stop):
+    if patience is None:
+        patience = Patience(None)
+        patience.begin()
     return Reading(
         consumer,
         {PLACE: end},
         stop=Stop(**stop),
         write=lambda record: record.value + b"\n",
-        begun=begun,
+        patience=patience,
     )
 
 
@@ -65,24 +69,46 @@ async def test_silence_ends_it_and_is_a_failure_where_records_were_counted_on(au
         await reading(ScriptedConsumer(b"1"), count=2, timeout_s=3).run()
 
 
-@pytest.mark.parametrize("stop", [{"at_end": True}, {"timeout_s": 1.0}], ids=str)
 async def test_nothing_is_over_while_the_group_decides_who_reads_what(
-    stop, autojump_clock, nursery, capfdbinary
+    autojump_clock, nursery, capfdbinary
 ):
     consumer = ScriptedConsumer()
     consumer.assignment = ()
-    waiting = reading(consumer, end=1, begun=False, **stop)
+    patience = Patience(None)
 
     @nursery.start_soon
     async def settle():
         await trio.sleep(5)
         consumer.assignment = (PLACE,)
         consumer.values.append(b"late")
-        waiting.begin()
+        patience.begin()
 
-    await waiting.run()
+    await reading(consumer, end=1, patience=patience, at_end=True).run()
     assert trio.current_time() >= 5
     assert capfdbinary.readouterr().out == b"late\n"
+
+
+async def test_a_group_that_does_not_decide_in_time_is_given_up(autojump_clock):
+    consumer = ScriptedConsumer()
+    consumer.assignment = ()
+    patience = Patience(3)
+
+    async def read():
+        async with patience.bounding():
+            await reading(consumer, patience=patience, timeout_s=3).run()
+
+    with pytest.raises(CommandFailed, match="nothing could be read within 3 s"):
+        await read()
+    assert trio.current_time() == pytest.approx(3, abs=0.2)
+
+
+async def test_silence_counts_from_the_time_that_the_command_began_to_wait(autojump_clock):
+    patience = Patience(3)
+    await trio.sleep(2)
+    patience.begin()
+
+    await reading(ScriptedConsumer(), patience=patience, timeout_s=3).run()
+    assert trio.current_time() == pytest.approx(3, abs=0.2)
 
 
 async def test_a_member_without_a_partition_has_nothing_to_wait_for(autojump_clock):

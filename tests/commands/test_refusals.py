@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from commands.failure import CommandFailed
-from commands.refusals import require_none_refused, run_explaining
+from commands.refusals import explain, require_none_refused, run_explaining
 from protocol.errors import ErrorCode, RequestError
 
 NEXT_STEPS = {ErrorCode.NON_EMPTY_GROUP: "stop its members first"}
@@ -44,3 +44,28 @@ def test_a_refusal_of_the_whole_gets_its_next_step_too():
         run_explaining(refused, NEXT_STEPS)
     with pytest.raises(CommandFailed, match="^number 0$"):
         run_explaining(unexpected, NEXT_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("code", "told", "words"),
+    [
+        (
+            ErrorCode.NON_EMPTY_GROUP,
+            "deleting group 'g': NON_EMPTY_GROUP",
+            "deleting group 'g': the group has members (NON_EMPTY_GROUP)",
+        ),
+        (
+            ErrorCode.GROUP_ID_NOT_FOUND,
+            "describing group 'g': Group g not found. (GROUP_ID_NOT_FOUND)",
+            "describing group 'g': Group g not found. (GROUP_ID_NOT_FOUND)",
+        ),
+        (
+            ErrorCode.INVALID_CONFIG,
+            "x: set it as the default (--entity-default)",
+            "x: set it as the default ('ottla config alter brokers')",
+        ),
+    ],
+    ids=["a bare code", "a sentence", "an option of Kafka's tools"],
+)
+def test_a_refusal_is_told_in_words_and_by_our_names(code, told, words):
+    assert explain(RequestError.of(code, told)) == words
