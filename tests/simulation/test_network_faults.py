@@ -109,6 +109,26 @@ async def test_a_close_is_seen_after_what_was_sent_and_after_the_latency(network
         await far.send_all(b"x")
 
 
+async def test_nothing_overtakes_what_was_sent_before_it_on_the_same_stream(
+    network, autojump_clock
+):
+    near, far = await connected(network)
+    delays = iter([100.0, 1.0, 1.0])
+    network.set_link("a", "b", lambda: next(delays))
+    await near.send_all(b"first")
+    await near.send_all(b"second")
+    await near.aclose()
+
+    await trio.sleep(99)
+    await far.send_all(b"the close has not arrived either")
+    assert await far.receive_some() == b"first"
+    assert trio.current_time() == pytest.approx(100)
+    assert await far.receive_some() == b"second"
+    assert await far.receive_some() == b""
+    with pytest.raises(trio.BrokenResourceError):
+        await far.send_all(b"x")
+
+
 async def test_a_sender_that_waits_for_room_learns_of_the_close_when_it_arrives(autojump_clock):
     network = MemoryNetwork(pipe_bytes=10)
     near, far = await connected(network)
