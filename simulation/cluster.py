@@ -2,6 +2,7 @@
 
 A broker's process is a cancel scope: `kill` ends it in the middle of whatever it does, cuts its
 host off and abandons its session, as SIGKILL would; `start` runs it again over the same disk.
+`pause` and `resume` are SIGSTOP and SIGCONT; what a host's wall clock shows can be changed.
 Must never know: what tests do with it.
 """
 
@@ -21,6 +22,7 @@ from coordinator.memory import MemoryCluster
 from protocol.errors import CoordinationError, StorageError
 from simulation.disk import MemoryDisk
 from simulation.network import MemoryNetwork
+from simulation.process import Process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -42,7 +44,8 @@ class SimulatedBroker:
         self.broker: Broker | None = None
         self._cluster = cluster
         self.disk = MemoryDisk(cluster.environment(self.host).random)
-        self._process = trio.CancelScope()
+        self._process = Process()
+        self._process_scope = trio.CancelScope()
         self._ended = trio.Event()
         self._ended.set()
         self._store: Store | None = None
@@ -51,14 +54,15 @@ class SimulatedBroker:
 
     @property
     def is_running(self) -> bool:
-        """Whether its process runs."""
+        """Whether its process runs or is paused."""
         return not self._ended.is_set()
 
     async def start(self, *, wait_registered: bool = True) -> None:
         """Run the process; returns once the broker is registered, if that is asked for."""
         assert not self.is_running, f"{self.host} runs already"
         self._ended = trio.Event()
-        self._process = trio.CancelScope()
+        self._process = Process()
+        self._process_scope = trio.CancelScope()
         self.failure = None
         self.broker = Broker(
             BrokerConfig.parse(self._properties()),
@@ -66,10 +70,11 @@ class SimulatedBroker:
             disk=self.disk,
             connect_store=self._connect_store,
         )
-        if wait_registered:
-            await self._cluster.nursery.start(self._run, self.broker)
-        else:
-            self._cluster.nursery.start_soon(self._run, self.broker)
+        with self._process.started_here():
+            if wait_registered:
+                await self._cluster.nursery.start(self._run, self.broker)
+            else:
+                self._cluster.nursery.start_soon(self._run, self.broker)
 
     async def _run(
         self,
@@ -78,7 +83,7 @@ class SimulatedBroker:
         task_status: trio.TaskStatus[Mapping[str, int]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         try:
-            with self._process:
+            with self._process_scope:
                 await broker.run(task_status=task_status)
         except* StorageError as group:
             self.failure = group
@@ -86,7 +91,7 @@ class SimulatedBroker:
             self._ended.set()
 
     async def stop(self) -> None:
-        """End the process cleanly, with leadership handed over."""
+        """End the process cleanly, with leadership handed over; waits for `resume` if paused."""
         assert self.broker is not None, f"{self.host} was never started"
         self.broker.stop()
         await self._ended.wait()
@@ -95,8 +100,28 @@ class SimulatedBroker:
         """End the process as SIGKILL does: nobody is told, the session runs out by itself."""
         self._cluster.abandon_session(self._store)
         self._cluster.network.kill(self.host)
-        self._process.cancel()
+        self._process_scope.cancel()
+        self._process.go_on()
         await self._ended.wait()
+
+    def pause(self) -> None:
+        """Stop the process as SIGSTOP does: none of its tasks takes a step until `resume`.
+
+        Its host goes on: connects to it succeed, it receives until streams are full, and what it
+        sent still arrives. Its session gets no heartbeats and runs out after its timeout.
+        What cannot be had: watches of its session still note in its memory that something changed,
+        and a sync of its disk that is under way ends with `resume`, not in the meantime.
+        """
+        assert self.is_running, f"{self.host} does not run"
+        if not self._process.is_stopped:
+            self._process.stop()
+            self._cluster.abandon_session(self._store)
+
+    def resume(self) -> None:
+        """Let a paused process go on, as SIGCONT does: all timeouts that passed come at once."""
+        if self._process.is_stopped:
+            self._process.go_on()
+            self._cluster.resume_session(self.broker_id)
 
     def lose_power(self) -> None:
         """Let the machine of an ended process lose what its disk had not synced."""
@@ -147,6 +172,7 @@ class SimulatedCluster:
         self._seed = seed
         self._cut_off: set[int] = set()
         self._generators: Counter[str] = Counter()
+        self._clock_jumps_ms: Counter[str] = Counter()
 
     @property
     def memory(self) -> MemoryCluster:
@@ -167,9 +193,16 @@ class SimulatedCluster:
         self._generators[host] += 1
         return Environment(
             network=self.network.host(host),
-            wall_ms=lambda: EPOCH_MS + int(trio.current_time() * 1000),
+            wall_ms=lambda: self._wall_ms(host),
             random=random.Random(f"{self._seed} {host} {drawn}"),  # noqa: S311 - to be repeatable
         )
+
+    def jump_clock(self, host: str, seconds: float) -> None:
+        """Set the wall clock of a host forwards, or backwards; it is seen at once."""
+        self._clock_jumps_ms[host] += int(seconds * 1000)
+
+    def _wall_ms(self, host: str) -> int:
+        return EPOCH_MS + int(trio.current_time() * 1000) + self._clock_jumps_ms[host]
 
     def connect_store(self) -> AbstractAsyncContextManager[Store]:
         """Open a session with the coordinator."""
@@ -179,6 +212,14 @@ class SimulatedCluster:
         """Cut a session off as the end of its process would."""
         if store is not None and store.session_id in self._store.session_ids:
             self._store.disconnect(store.session_id)
+
+    def resume_session(self, broker_id: int) -> None:
+        """Connect a broker's session again where it lives and the coordinator can be reached."""
+        store = self.brokers[broker_id].store
+        if store is None or self.is_cut_off(broker_id):
+            return
+        if store.session_id in self._store.session_ids:
+            self._store.reconnect(store.session_id)
 
     def cut_from_store(self, broker_id: int) -> None:
         """Cut a running broker off from the coordinator; also the sessions that it opens anew."""
@@ -209,5 +250,9 @@ async def simulated_cluster(
     async with trio.open_nursery() as nursery:
         cluster = SimulatedCluster(nursery, seed=seed, properties=properties)
         await cluster.start(broker_count)
-        yield cluster
+        try:
+            yield cluster
+        finally:
+            for broker in cluster.brokers.values():
+                broker.resume()  # or it could not be cancelled
         nursery.cancel_scope.cancel()

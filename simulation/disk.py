@@ -14,6 +14,7 @@ import trio
 
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
 from protocol.errors import StorageError
+from simulation.disk_tree import Content, Directory, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,73 +22,13 @@ if TYPE_CHECKING:
 
     from broker.log.disk import Buffer, File
 
-_BLOCK_BYTES = 512
 _UNBOUNDED_BYTES = 1 << 40
-
-
-class _Content:
-    """A file's bytes: the first `durable_bytes` of them survive a crash."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.durable_bytes = 0
-        self.syncs: list[list[int]] = []  # sizes that syncs under way will make durable
-
-    def truncate(self, size: int) -> None:
-        del self.data[size:]
-        self.durable_bytes = len(self.data)
-        for sync in self.syncs:
-            sync[0] = min(sync[0], size)
-
-    def tear(self, random: Random) -> None:
-        """Keep what was synced, and of the rest what the crash happened to leave."""
-        kept = random.randint(self.durable_bytes, len(self.data))
-        if kept > self.durable_bytes and random.random() < 0.5:
-            zeroed = random.randrange(self.durable_bytes, kept) // _BLOCK_BYTES * _BLOCK_BYTES
-            zeroed = max(zeroed, self.durable_bytes)
-            self.data[zeroed:kept] = bytes(kept - zeroed)
-        del self.data[kept:]
-        self.durable_bytes = kept
-        self.syncs = []
-
-
-class _Directory:
-    """A directory's entries, and those that a crash would bring back."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, _Content | _Directory] = {}
-        self.durable: dict[str, _Content | _Directory] = {}
-        self.pending: list[tuple[str, _Content | _Directory | None]] = []
-
-    def link(self, name: str, node: _Content | _Directory) -> None:
-        self.entries[name] = node
-        self.pending.append((name, node))
-
-    def unlink(self, name: str) -> None:
-        if self.entries.pop(name, None) is not None:
-            self.pending.append((name, None))
-
-    def sync(self) -> None:
-        self.durable = dict(self.entries)
-        self.pending = []
-
-    def tear(self, random: Random) -> None:
-        survived = self.pending[: random.randint(0, len(self.pending))]
-        self.entries = dict(self.durable)
-        for name, node in survived:
-            if node is None:
-                self.entries.pop(name, None)
-            else:
-                self.entries[name] = node
-        self.sync()
-        for _, node in sorted(self.entries.items()):
-            node.tear(random)
 
 
 class MemoryFile:
     """An open file of a `MemoryDisk`; useless after a crash, like the process that held it."""
 
-    def __init__(self, disk: MemoryDisk, content: _Content, path: str) -> None:
+    def __init__(self, disk: MemoryDisk, content: Content, path: str) -> None:
         self.path = path
         self._disk = disk
         self._content = content
@@ -99,7 +40,7 @@ class MemoryFile:
         """Its size."""
         return len(self._content.data)
 
-    def content(self) -> _Content:
+    def content(self) -> Content:
         """The bytes of the file that it opened. Raises: StorageError after close or crash."""
         if self._closed:
             raise StorageError(f"{self.path} is closed")
@@ -127,7 +68,7 @@ class MemoryFile:
     def view(self) -> MemoryView:
         """Hand out a handle that outlives `close`."""
         self.content()
-        return MemoryView(self._content, self.path)
+        return MemoryView(self._disk, self._content, self.path)
 
     def fileno(self) -> None:
         """Memory has no descriptor."""
@@ -146,12 +87,14 @@ class MemoryFile:
 class MemoryView:
     """A read-only handle of a file in memory."""
 
-    def __init__(self, content: _Content, path: str) -> None:
+    def __init__(self, disk: MemoryDisk, content: Content, path: str) -> None:
         self.path = path
+        self._disk = disk
         self._content = content
 
     def read(self, position: int, size: int) -> bytes:
-        """Read up to `size` bytes; shorter only at the end of the file."""
+        """Read up to `size` bytes; shorter only at the end of the file. Raises: StorageError."""
+        self._disk.refuse_planned_read(self.path)
         return bytes(self._content.data[position : position + size])
 
     def fileno(self) -> None:
@@ -189,23 +132,56 @@ class MemoryDisk:
         self.sync_latency_s = sync_latency_s
         self.capacity_bytes = capacity_bytes
         self._random = random
-        self._root = _Directory()
+        self._root = Directory()
         self._failing_syncs = 0
+        self._failing_reads = 0
+        self._remembered: dict[str, bytes] = {}
 
     def crash(self) -> None:
         """Lose or tear what was not synced; every open file and lock is gone."""
         self.crashes += 1
         self.locks.clear()
         self._failing_syncs = 0
+        self._failing_reads = 0
         self._root.tear(self._random)
 
     def fail_next_sync(self, count: int = 1) -> None:
         """Let the next `count` syncs raise StorageError."""
         self._failing_syncs = count
 
+    def fail_next_read(self, count: int = 1) -> None:
+        """Let the next `count` reads, of whatever file, raise StorageError."""
+        self._failing_reads = count
+
     def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
         """Damage one bit of a file, durably."""
         self._content(path).data[position] ^= 1 << bit
+
+    def truncate_file(self, path: str, size: int) -> None:
+        """Lose what a file holds after `size` bytes, durably; nobody may have it open."""
+        self._content(path).truncate(size)
+
+    def remember(self, path: str) -> None:
+        """Note what a crash would leave of a file for certain. Raises: FileMissing if nothing."""
+        directory, name = self._parent(path)
+        content = directory.durable.get(name)
+        if not isinstance(content, Content):
+            raise FileMissing(f"cannot remember {path}: a crash could lose it")
+        self._remembered[path] = bytes(content.data[: content.durable_bytes])
+
+    def roll_back(self, path: str) -> None:
+        """Give a file the bytes last remembered, durably, as a disk does that lost its writes.
+
+        It is made anew where it was removed meanwhile; nobody may have it open.
+        Raises: FileMissing where its directory is gone.
+        """
+        directory, name = self._parent(path)
+        content = directory.entries.get(name)
+        if not isinstance(content, Content):
+            content = Content()
+            directory.link(name, content)
+        content.replace(self._remembered[path])
+        directory.sync()
 
     def charge(self, size: int, path: str) -> None:
         """Take `size` bytes of the capacity. Raises: DiskFull."""
@@ -213,6 +189,12 @@ class MemoryDisk:
             return
         if size > self.free_bytes(path):
             raise DiskFull(f"cannot append to {path}: disk full; free some space, then restart")
+
+    def refuse_planned_read(self, path: str) -> None:
+        """Fail a read if that was planned. Raises: StorageError."""
+        if self._failing_reads:
+            self._failing_reads -= 1
+            raise StorageError(f"cannot read {path}: a planned fault")
 
     def refuse_planned_sync(self, path: str) -> None:
         """Fail a sync if that was planned. Raises: StorageError."""
@@ -226,9 +208,9 @@ class MemoryDisk:
         directory, name = self._parent(path)
         node = directory.entries.get(name)
         if node is None and create:
-            node = _Content()
+            node = Content()
             directory.link(name, node)
-        if not isinstance(node, _Content):
+        if not isinstance(node, Content):
             raise FileMissing(f"cannot open {path}: there is no such file")
         return MemoryFile(self, node, path)
 
@@ -243,7 +225,7 @@ class MemoryDisk:
     def list(self, directory: str) -> list[str]:
         """Names in a directory, sorted; empty where there is none."""
         node = self._find(directory)
-        return sorted(node.entries) if isinstance(node, _Directory) else []
+        return sorted(node.entries) if isinstance(node, Directory) else []
 
     def make_directory(self, path: str, *, durable: bool = True) -> None:
         """Create it and its parents, durably unless told otherwise. Raises: StorageError."""
@@ -251,11 +233,11 @@ class MemoryDisk:
         for name in _parts(path):
             node = directory.entries.get(name)
             if node is None:
-                node = _Directory()
+                node = Directory()
                 directory.link(name, node)
                 if durable:
                     directory.sync()
-            if not isinstance(node, _Directory):
+            if not isinstance(node, Directory):
                 raise StorageError(f"cannot create {path}: {name} is a file")
             directory = node
 
@@ -267,7 +249,7 @@ class MemoryDisk:
         if node is None:
             raise FileMissing(f"cannot rename {old}: there is no such file")
         replaced = target.entries.get(new_name)
-        if isinstance(replaced, _Directory) and replaced.entries:
+        if isinstance(replaced, Directory) and replaced.entries:
             raise StorageError(f"cannot rename {old}: {new} is a directory with files in it")
         source.unlink(old_name)
         target.link(new_name, node)
@@ -281,14 +263,16 @@ class MemoryDisk:
             directory.unlink(name)
 
     def read_file(self, path: str) -> bytes:
-        """Read a whole small file. Raises: FileMissing."""
-        return bytes(self._content(path).data)
+        """Read a whole small file. Raises: FileMissing, StorageError."""
+        content = self._content(path)
+        self.refuse_planned_read(path)
+        return bytes(content.data)
 
     def write_file(self, path: str, data: bytes, *, durable: bool = True) -> None:
         """Replace a small file atomically. Raises: StorageError."""
         directory, name = self._parent(path)
         self.charge(len(data), path)
-        content = _Content()
+        content = Content()
         content.data += data
         if durable:
             self.refuse_planned_sync(path)
@@ -305,7 +289,7 @@ class MemoryDisk:
     def sync_directory(self, path: str) -> None:
         """Make creations and removals in a directory durable. Raises: FileMissing."""
         node = self._find(path)
-        if not isinstance(node, _Directory):
+        if not isinstance(node, Directory):
             raise FileMissing(f"cannot sync {path}: there is no such directory")
         node.sync()
 
@@ -314,7 +298,7 @@ class MemoryDisk:
 
     def free_bytes(self, path: str) -> int:
         """Space left for us."""
-        return max(0, self.total_bytes(path) - sum(map(_size_bytes, self._root.entries.values())))
+        return max(0, self.total_bytes(path) - sum(map(size_of, self._root.entries.values())))
 
     def total_bytes(self, path: str) -> int:  # noqa: ARG002 - one file system for all paths
         """Size of the disk: its capacity, or where that has no bound a size that is never used."""
@@ -351,38 +335,32 @@ class MemoryDisk:
         if life != self.crashes:
             raise StorageError(f"cannot sync {path}: the machine crashed")
 
-    def _contents(self, files: Sequence[File]) -> Iterator[_Content]:
+    def _contents(self, files: Sequence[File]) -> Iterator[Content]:
         for file in files:
             assert isinstance(file, MemoryFile), "a memory disk syncs its own files"
             yield file.content()
 
-    def _find(self, path: str) -> _Content | _Directory | None:
-        node: _Content | _Directory | None = self._root
+    def _find(self, path: str) -> Content | Directory | None:
+        node: Content | Directory | None = self._root
         for name in _parts(path):
-            if not isinstance(node, _Directory):
+            if not isinstance(node, Directory):
                 return None
             node = node.entries.get(name)
         return node
 
-    def _content(self, path: str) -> _Content:
+    def _content(self, path: str) -> Content:
         node = self._find(path)
-        if not isinstance(node, _Content):
+        if not isinstance(node, Content):
             raise FileMissing(f"cannot read {path}: there is no such file")
         return node
 
-    def _parent(self, path: str) -> tuple[_Directory, str]:
+    def _parent(self, path: str) -> tuple[Directory, str]:
         *above, name = _parts(path)
         node = self._find("/".join(above))
-        if not isinstance(node, _Directory):
+        if not isinstance(node, Directory):
             raise FileMissing(f"cannot reach {path}: there is no such directory")
         return node, name
 
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part]
-
-
-def _size_bytes(node: _Content | _Directory) -> int:
-    if isinstance(node, _Content):
-        return len(node.data)
-    return sum(map(_size_bytes, node.entries.values()))

@@ -1,27 +1,25 @@
-"""An in-memory network: hosts by name, listeners by port, streams with bounded buffers.
+"""An in-memory network: hosts by name, listeners by port, streams, and the faults of all of them.
 
-Everything happens in one trio run and in a fixed order, so a run can be repeated. `kill` takes one
-host off the network as a power cut would: its peers see broken connections, new ones are refused.
+Everything happens in one trio run and in a fixed order, so a run can be repeated. Faults are loud
+(`kill`, `separate`, `reset`: connections break) or silent (`block`, `isolate`: nothing arrives, and
+nobody is told). Times are virtual, and asked of what is handed in.
 Must never know: Kafka's protocol, brokers, clients.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from contextlib import contextmanager
-from dataclasses import dataclass
-from operator import index
 from typing import TYPE_CHECKING
 
 import trio
 
 from client.environment import NetworkListener
+from simulation.stream import Link, MemoryStream, at_once, stream_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 PIPE_BYTES = 256 * 1024
-"""Bytes that one direction of a stream holds before its sender waits."""
+"""Bytes that one direction of a stream holds, sent and not read, before its sender waits."""
 
 BACKLOG = 128
 """Connections that wait to be accepted before further ones are refused."""
@@ -31,27 +29,61 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class MemoryNetwork:
-    """All hosts and what listens on them; ask `host(name)` for one host's view of it."""
+    """All hosts and what listens on them; ask `host(name)` for one host's view of it.
+
+    Unlike TCP, it does not acknowledge: the room that a reader makes is seen by the sender at
+    once, even where nothing else arrives from the reader's host.
+    """
 
     def __init__(self, *, pipe_bytes: int = PIPE_BYTES) -> None:
         self._pipe_bytes = pipe_bytes
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
         self._streams: dict[MemoryStream, tuple[str, str]] = {}  # whose end it is, and its peer
+        self._links: dict[tuple[str, str], Link] = {}
         self._separated: set[frozenset[str]] = set()
+        self._blocked: set[tuple[str, str]] = set()
+        self._isolated: set[str] = set()
         self._next_port = FIRST_FREE_PORT
 
     def host(self, name: str) -> MemoryHost:
         """Return the network as the host `name` sees it; loopback names mean that host."""
         return MemoryHost(self, name)
 
+    def set_link(
+        self,
+        source: str,
+        target: str,
+        latency_s: Callable[[], float] = at_once,
+        bytes_per_s: float | None = None,
+    ) -> None:
+        """Say how long what `source` sends to `target` takes from now on; not the way back.
+
+        `latency_s` is asked for everything that is sent, also for each half of a connect; bytes
+        of one connection stay in order. All connections share `bytes_per_s`; None is no limit.
+        """
+        assert bytes_per_s is None or bytes_per_s > 0, "block a link that lets nothing through"
+        self.link(source, target).shape(latency_s, bytes_per_s)
+
+    def restore_links(self) -> None:
+        """Let all links be quick again, for what is sent from now on."""
+        for link in self._links.values():
+            link.shape(at_once, None)
+
+    # Loud faults.
+
     def kill(self, host: str) -> None:
-        """Cut every listener and every connection of a host; it may listen again afterwards."""
+        """Cut every listener and every connection of a host; it may listen again afterwards.
+
+        Its own ends break at once. Its peers learn of it when a reset arrives: after the link's
+        latency, and where the link is blocked only once it no longer is. What would have arrived
+        after the reset is lost.
+        """
         for (owner, _), listener in list(self._listeners.items()):
             if owner == host:
                 listener.cut()
         for stream, (owner, _) in list(self._streams.items()):
             if owner == host:
-                stream.cut()
+                stream.reset()
 
     def separate(self, one: str, other: str) -> None:
         """Break the connections of two hosts and let them have no new ones; neither seems dead."""
@@ -60,9 +92,65 @@ class MemoryNetwork:
             if ends == (one, other):
                 stream.cut()
 
+    def reset(self, host: str) -> None:
+        """Break all connections of a host, at once and at both ends; new ones are fine."""
+        for stream, (owner, _) in list(self._streams.items()):
+            if owner == host:
+                stream.cut()
+
+    # Silent faults.
+
+    def block(self, source: str, target: str) -> None:
+        """Let nothing arrive that `source` sends to `target` from now on; the way back is open.
+
+        Nobody is told, as where packets are dropped: connections stay, connects hang, the sender
+        waits once a stream is full. What was already under way arrives.
+        """
+        self._blocked.add((source, target))
+        self._apply_blocks()
+
+    def unblock(self, source: str, target: str) -> None:
+        """Let what was held back set off now, in order, as TCP sends it again."""
+        self._blocked.discard((source, target))
+        self._apply_blocks()
+
+    def isolate(self, host: str) -> None:
+        """Block both directions between a host and every other one, also those to come."""
+        self._isolated.add(host)
+        self._apply_blocks()
+
+    def rejoin_host(self, host: str) -> None:
+        """End the isolation of a host; what else was blocked stays so."""
+        self._isolated.discard(host)
+        self._apply_blocks()
+
     def rejoin(self) -> None:
-        """Let all hosts reach one another again."""
+        """Let all hosts reach one another again: nothing is separate, blocked or isolated.
+
+        Links keep their latency, which is how the network is and no fault: see `restore_links`.
+        """
         self._separated.clear()
+        self._blocked.clear()
+        self._isolated.clear()
+        self._apply_blocks()
+
+    def _apply_blocks(self) -> None:
+        for (source, target), link in self._links.items():
+            link.set_blocked(self._is_blocked(source, target))
+
+    def _is_blocked(self, source: str, target: str) -> bool:
+        isolated = source != target and not self._isolated.isdisjoint((source, target))
+        return isolated or (source, target) in self._blocked
+
+    # For the hosts.
+
+    def link(self, source: str, target: str) -> Link:
+        """Give one direction between two hosts."""
+        link = self._links.get((source, target))
+        if link is None:
+            link = self._links[source, target] = Link()
+            link.set_blocked(self._is_blocked(source, target))
+        return link
 
     def listen(self, host: str, port: int) -> MemoryListener:
         """Listen on a port of a host, on a free one for 0. Raises: OSError when it is taken."""
@@ -76,25 +164,30 @@ class MemoryNetwork:
         self._listeners[address] = listener
         return listener
 
-    def connect(self, source: str, host: str, port: int) -> MemoryStream:
-        """Connect `source` to a listener. Raises: ConnectionRefusedError, OSError (separated)."""
+    def demand_route(self, source: str, host: str) -> None:
+        """Raises: OSError where two hosts are separate."""
         if frozenset({source, host}) in self._separated:
             raise OSError(f"{host} cannot be reached from {source}")
+
+    def connect(self, source: str, host: str, port: int) -> MemoryStream:
+        """Connect `source` to a listener, in no time whatever the links' latency is.
+
+        Raises: ConnectionRefusedError, OSError (separated).
+        """
+        self.demand_route(source, host)
         listener = self._listeners.get((host, port))
         if listener is None:
             raise ConnectionRefusedError(f"nothing listens on {host}:{port}")
-        near, far = self._open_pair(source, host)
+        near, far = stream_pair(
+            self.link(source, host),
+            self.link(host, source),
+            pipe_bytes=self._pipe_bytes,
+            closed=self._forget,
+        )
         if not listener.offer(far):
-            near.cut()
             raise ConnectionRefusedError(f"{host}:{port} accepts no more connections")
-        return near
-
-    def _open_pair(self, source: str, host: str) -> tuple[MemoryStream, MemoryStream]:
-        forth, back = _Pipe(self._pipe_bytes), _Pipe(self._pipe_bytes)
-        near = MemoryStream(back, forth, closed=self._forget)
-        far = MemoryStream(forth, back, closed=self._forget)
         self._streams[near], self._streams[far] = (source, host), (host, source)
-        return near, far
+        return near
 
     def _forget(self, stream: MemoryStream) -> None:
         self._streams.pop(stream, None)
@@ -108,9 +201,27 @@ class MemoryHost:
         self.name = name
 
     async def connect(self, host: str, port: int) -> MemoryStream:
-        """Connect to a host by its name. Raises: OSError."""
+        """Connect to a host by its name, which takes a round trip. Raises: OSError.
+
+        The host need not do anything: it has the connection half a round trip earlier.
+        """
         await trio.lowlevel.checkpoint()
-        return self._network.connect(self.name, self.name if host in LOOPBACK else host, port)
+        if host in LOOPBACK:
+            host = self.name
+        self._network.demand_route(self.name, host)
+        await self._network.link(self.name, host).cross()
+        back = self._network.link(host, self.name)
+        try:
+            stream = self._network.connect(self.name, host, port)
+        except ConnectionRefusedError:
+            await back.cross()
+            raise
+        try:
+            await back.cross()
+        except trio.Cancelled:
+            stream.reset()
+            raise
+        return stream
 
     async def listen(self, host: str, port: int) -> MemoryListener:  # noqa: ARG002 (a host has one address)
         """Listen on this host, whatever address was named. Raises: OSError."""
@@ -159,140 +270,7 @@ class MemoryListener(NetworkListener):
         self._closed = None
         while True:
             try:
-                self._queue.receive_nowait().cut()
+                self._queue.receive_nowait().reset()
             except (trio.WouldBlock, trio.EndOfChannel):
                 break
         self._offered.close()
-
-
-class _Pipe:
-    """One direction of a stream: bytes in order, at most `size` of them waiting."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._ended = False
-        self._broken = False
-        self._readable = trio.lowlevel.ParkingLot()
-        self._writable = trio.lowlevel.ParkingLot()
-
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of `data`, waiting for room. Raises: trio.BrokenResourceError."""
-        rest = bytes(data)
-        while rest:
-            await self.wait_room()
-            part, rest = rest[: self._size - self._held], rest[self._size - self._held :]
-            self._chunks.append(part)
-            self._held += len(part)
-            self._readable.unpark_all()
-
-    async def wait_room(self) -> None:
-        """Wait for room. Raises: trio.BrokenResourceError when nobody will read any more."""
-        while self._held >= self._size and not self._ended:
-            await self._writable.park()
-        if self._ended:
-            raise trio.BrokenResourceError("connection reset by peer")
-
-    async def read(self, size: int | None) -> bytes:
-        """Read up to `size` bytes, b"" at the end. Raises: trio.BrokenResourceError."""
-        while not self._chunks and not self._ended:
-            await self._readable.park()
-        if self._broken:
-            raise trio.BrokenResourceError("connection reset by peer")
-        if not self._chunks:
-            return b""
-        chunk = self._chunks.popleft()
-        if size is not None and len(chunk) > size:
-            self._chunks.appendleft(chunk[size:])
-            chunk = chunk[:size]
-        self._held -= len(chunk)
-        self._writable.unpark_all()
-        return chunk
-
-    def end(self) -> None:
-        """Take no more bytes; those held can still be read."""
-        self._ended = True
-        self._readable.unpark_all()
-        self._writable.unpark_all()
-
-    def shatter(self) -> None:
-        """Break both ends and drop the bytes held."""
-        self._broken = True
-        self._chunks.clear()
-        self.end()
-
-
-@dataclass(slots=True)
-class _Turn:
-    taken: bool = False
-
-
-class MemoryStream(trio.abc.Stream):
-    """One end of a connection."""
-
-    def __init__(
-        self, incoming: _Pipe, outgoing: _Pipe, *, closed: Callable[[MemoryStream], None]
-    ) -> None:
-        self._incoming = incoming
-        self._outgoing = outgoing
-        self._on_closed = closed
-        self._closed = False
-        self._senders = _Turn()
-        self._receivers = _Turn()
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send all bytes, waiting while the peer does not read."""
-        with self._alone(self._senders):
-            await trio.lowlevel.checkpoint()
-            self._check_open()
-            await self._outgoing.write(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        """Wait until there is room for at least one byte."""
-        with self._alone(self._senders):
-            await trio.lowlevel.checkpoint()
-            self._check_open()
-            await self._outgoing.wait_room()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive at least one byte, b"" once the peer has closed."""
-        if max_bytes is not None and index(max_bytes) < 1:
-            raise ValueError("max_bytes must be at least 1")
-        with self._alone(self._receivers):
-            await trio.lowlevel.checkpoint()
-            self._check_open()
-            return await self._incoming.read(max_bytes)
-
-    async def aclose(self) -> None:
-        """Close both directions; the peer still receives what was sent."""
-        if not self._closed:
-            self._closed = True
-            self._outgoing.end()
-            self._incoming.shatter()
-            self._on_closed(self)
-        await trio.lowlevel.checkpoint()
-
-    def cut(self) -> None:
-        """Break both directions at once, as a reset does; bytes on their way are lost."""
-        self._outgoing.shatter()
-        self._incoming.shatter()
-        self._on_closed(self)
-
-    @contextmanager
-    def _alone(self, turn: _Turn) -> Iterator[None]:
-        """Admit one task to a direction; what breaks after our own close is called closed."""
-        if turn.taken:
-            raise trio.BusyResourceError("another task uses this direction of the stream")
-        turn.taken = True
-        try:
-            yield
-        except trio.BrokenResourceError:
-            self._check_open()
-            raise
-        finally:
-            turn.taken = False
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise trio.ClosedResourceError("this end of the connection was closed")

@@ -1,0 +1,90 @@
+"""The files and directories of a memory disk, and what a crash leaves of them.
+
+Must never know: paths, open files, planned faults.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random  # noqa: TID251 - the type of what is handed in
+
+_BLOCK_BYTES = 512
+
+
+class Content:
+    """A file's bytes: the first `durable_bytes` of them survive a crash."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.durable_bytes = 0
+        self.syncs: list[list[int]] = []  # sizes that syncs under way will make durable
+
+    def truncate(self, size: int) -> None:
+        """Cut to `size` bytes, durably."""
+        del self.data[size:]
+        self.durable_bytes = len(self.data)
+        for sync in self.syncs:
+            sync[0] = min(sync[0], size)
+
+    def replace(self, data: bytes) -> None:
+        """Hold other bytes, durably."""
+        self.truncate(0)
+        self.data += data
+        self.durable_bytes = len(data)
+
+    def tear(self, random: Random) -> None:
+        """Keep what was synced, and of the rest what the crash happened to leave."""
+        kept = random.randint(self.durable_bytes, len(self.data))
+        if kept > self.durable_bytes and random.random() < 0.5:
+            zeroed = random.randrange(self.durable_bytes, kept) // _BLOCK_BYTES * _BLOCK_BYTES
+            zeroed = max(zeroed, self.durable_bytes)
+            self.data[zeroed:kept] = bytes(kept - zeroed)
+        del self.data[kept:]
+        self.durable_bytes = kept
+        self.syncs = []
+
+
+class Directory:
+    """A directory's entries, and those that a crash would bring back."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Content | Directory] = {}
+        self.durable: dict[str, Content | Directory] = {}
+        self.pending: list[tuple[str, Content | Directory | None]] = []
+
+    def link(self, name: str, node: Content | Directory) -> None:
+        """Add or replace an entry."""
+        self.entries[name] = node
+        self.pending.append((name, node))
+
+    def unlink(self, name: str) -> None:
+        """Remove an entry, if there is one."""
+        if self.entries.pop(name, None) is not None:
+            self.pending.append((name, None))
+
+    def sync(self) -> None:
+        """Make the entries durable."""
+        self.durable = dict(self.entries)
+        self.pending = []
+
+    def tear(self, random: Random) -> None:
+        """Keep the synced entries and the first of the others; tear what they hold."""
+        survived = self.pending[: random.randint(0, len(self.pending))]
+        self.entries = dict(self.durable)
+        for name, node in survived:
+            if node is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = node
+        self.sync()
+        for _, node in sorted(self.entries.items()):
+            node.tear(random)
+
+
+def size_of(node: Content | Directory) -> int:
+    """Count the bytes of a file, or of all files in a directory."""
+    if isinstance(node, Content):
+        return len(node.data)
+    return sum(map(size_of, node.entries.values()))

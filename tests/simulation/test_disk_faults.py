@@ -1,0 +1,90 @@
+"""Laws of the faults that a memory disk can be given; its ordinary life is tested with the log."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from broker.log.errors import FileMissing
+from protocol.errors import StorageError
+from simulation.disk import MemoryDisk
+
+
+@pytest.fixture
+def disk():
+    disk = MemoryDisk(random.Random(1))
+    disk.make_directory("/d")
+    disk.write_file("/d/f", b"first")
+    return disk
+
+
+def append_durably(disk: MemoryDisk, data: bytes) -> None:
+    file = disk.open("/d/f")
+    file.append(data)
+    file.sync()
+    file.close()
+
+
+def test_a_truncated_file_stays_so_after_a_crash(disk):
+    disk.truncate_file("/d/f", 2)
+    disk.crash()
+
+    assert disk.read_file("/d/f") == b"fi"
+
+
+def test_a_rolled_back_file_is_what_it_durably_was_also_after_a_crash(disk):
+    disk.open("/d/f").append(b" not synced")
+    disk.remember("/d/f")
+    append_durably(disk, b" synced later")
+
+    disk.roll_back("/d/f")
+    disk.crash()
+
+    assert disk.read_file("/d/f") == b"first"
+
+
+def test_a_file_that_was_replaced_or_removed_is_rolled_back_too(disk):
+    disk.remember("/d/f")
+    disk.write_file("/d/f", b"second")
+    disk.roll_back("/d/f")
+    assert disk.read_file("/d/f") == b"first"
+
+    disk.remove("/d/f")
+    disk.sync_directory("/d")
+    disk.roll_back("/d/f")
+    disk.crash()
+
+    assert disk.read_file("/d/f") == b"first"
+
+
+def test_only_the_file_is_rolled_back_and_can_be_written_on(disk):
+    disk.write_file("/d/other", b"1")
+    disk.remember("/d/f")
+    disk.write_file("/d/other", b"2")
+    append_durably(disk, b"!")
+    disk.roll_back("/d/f")
+    append_durably(disk, b"?")
+    disk.crash()
+
+    assert disk.read_file("/d/other") == b"2"
+    assert disk.read_file("/d/f") == b"first?"
+
+
+def test_a_file_that_a_crash_could_lose_cannot_be_remembered(disk):
+    disk.open("/d/new", create=True)
+
+    with pytest.raises(FileMissing, match="a crash could lose it"):
+        disk.remember("/d/new")
+
+
+def test_planned_reads_fail_and_later_ones_do_not(disk):
+    file = disk.open("/d/f")
+    view = file.view()
+    disk.fail_next_read(3)
+
+    for read in (lambda: file.read(0, 5), lambda: view.read(0, 5), lambda: disk.read_file("/d/f")):
+        with pytest.raises(StorageError, match="planned fault"):
+            read()
+
+    assert file.read(0, 5) == view.read(0, 5) == disk.read_file("/d/f") == b"first"
