@@ -145,7 +145,10 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         properties={
             "log.segment.bytes": str(rng.choice([1 << 30, 4096, 1024])),
             "group.initial.rebalance.delay.ms": str(rng.choice([0, 100])),
+            # Followers that are merely slow leave the ISR, or stay for the whole run.
+            "replica.lag.time.max.ms": str(rng.choice([30_000, 2_000, 500])),
         },
+        settings={"min.insync.replicas": str(rng.choice([1, 2, 2]))},
         faults=_draw_faults(rng, brokers, sorted(KINDS if kinds is None else kinds)),
     )
 

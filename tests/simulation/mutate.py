@@ -1,0 +1,110 @@
+"""Proof that the simulator finds bugs: plants each deliberate one and runs seeds until it is found.
+
+`python -m tests.simulation.mutate [--runs N] [--only NAME]...` writes `docs/mutations.md`; with
+`--only` it just says what it found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.simulation.planted import ROOT, load_mutations, plant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.simulation.planted import Mutation
+
+TABLE = ROOT / "docs" / "mutations.md"
+HUNT = Path(__file__).parent / "hunt.py"
+BOUND_S = 900.0
+"""Of real time, for all runs with one bug: a bug may be a loop without an end."""
+SHOWN_OF_FACTS = 160
+
+
+class Hunt(NamedTuple):
+    """What came of looking for one bug: `runs` until it was found, or all that were made."""
+
+    mutation: Mutation
+    runs: int
+    anomaly: str | None
+    facts: str
+
+    def __str__(self) -> str:
+        found = f"{self.anomaly}: {self.facts}" if self.anomaly else "NOT FOUND"
+        return f"{self.mutation.name}: {self.runs} runs, {found}"
+
+
+def hunt(mutation: Mutation, *, runs: int) -> Hunt:
+    """Look for one bug. Raises: DoesNotApply, CalledProcessError."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = Path(directory).resolve()
+        plant(mutation, root)
+        command = [sys.executable, str(HUNT), str(root), str(runs)]
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, check=True, text=True, timeout=BOUND_S
+            )
+        except subprocess.TimeoutExpired as error:
+            begun = (error.stdout or b"").splitlines()
+            return Hunt(mutation, len(begun), "no-end", f"{BOUND_S:g} s were not enough")
+    *_, last = map(json.loads, done.stdout.splitlines())
+    facts = f"{last['place']}: {last['facts']}" if "name" in last else ""
+    return Hunt(mutation, last["seed"] + 1, last.get("name"), facts)
+
+
+def table(hunts: Iterable[Hunt], *, runs: int) -> str:
+    """Lay out what was found as a page."""
+    hunts = list(hunts)
+    found = sum(each.anomaly is not None for each in hunts)
+    lines = [
+        "# Deliberate bugs that the simulator finds",
+        "",
+        "A simulator that finds no planted bug proves nothing. Each of these small patches breaks"
+        " one rule;",
+        "seeds are run from 0 on until an anomaly is reported. The patches are in"
+        " `tests/simulation/mutations/`.",
+        "",
+        f"{found} of {len(hunts)} were found within {runs} runs each. Written by",
+        f"`python -m tests.simulation.mutate --runs {runs}`.",
+        "",
+        "| bug | what it breaks | runs to find | anomaly reported | its facts |",
+        "|---|---|---:|---|---|",
+    ]
+    for each in hunts:
+        count = str(each.runs) if each.anomaly else f"not in {each.runs}"
+        facts = each.facts if len(each.facts) <= SHOWN_OF_FACTS else f"{each.facts[:SHOWN_OF_FACTS]}…"
+        cells = (each.mutation.name, each.mutation.breaks, count, each.anomaly or "none", facts)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Look for all deliberate bugs, or for those that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=60, help="seeds to try for each bug")
+    parser.add_argument("--only", action="append", help="a bug's name; again for more")
+    parser.add_argument("--jobs", type=int, default=1, help="bugs to look for side by side")
+    options = parser.parse_args()
+    mutations = load_mutations()
+    if options.only:
+        mutations = [each for each in mutations if each.name in options.only]
+    hunts = []
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for found in pool.map(lambda each: hunt(each, runs=options.runs), mutations):
+            print(found, flush=True)
+            hunts.append(found)
+    if not options.only:
+        TABLE.write_text(table(hunts, runs=options.runs))
+    sys.exit(any(each.anomaly is None for each in hunts))
+
+
+if __name__ == "__main__":
+    main()

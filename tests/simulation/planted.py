@@ -1,0 +1,69 @@
+"""The deliberate bugs of `mutations/*.toml`: read, and planted into a copy of the packages.
+
+Must never know: how a bug is looked for, who looks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).parents[2]
+MUTATIONS = Path(__file__).parent / "mutations"
+PACKAGES = ("broker", "chaos", "client", "coordinator", "protocol", "simulation")
+
+
+class DoesNotApply(Exception):
+    """What a patch replaces is not in its file exactly once: the code has moved on."""
+
+
+class Edit(NamedTuple):
+    """A piece of a file's text, and what stands there once the bug is planted."""
+
+    file: str
+    before: str
+    after: str
+
+    def apply(self, root: Path) -> None:
+        """Change the file below `root`. Raises: DoesNotApply."""
+        path = root / self.file
+        text = path.read_text()
+        if (count := text.count(self.before)) != 1:
+            raise DoesNotApply(f"{self.file} holds {self.before!r} {count} times, 1 wanted")
+        path.write_text(text.replace(self.before, self.after))
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A deliberate bug: `breaks` says which rule is broken, `edits` how."""
+
+    name: str
+    breaks: str
+    edits: tuple[Edit, ...]
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> Mutation:
+        """Read one from its table."""
+        rows = [row, *row.get("also", [])]
+        edits = tuple(Edit(each["file"], each["before"], each["after"]) for each in rows)
+        return cls(row["name"], row["breaks"], edits)
+
+
+def load_mutations() -> list[Mutation]:
+    """Read all deliberate bugs, file by file."""
+    return [
+        Mutation.of(row)
+        for path in sorted(MUTATIONS.glob("*.toml"))
+        for row in tomllib.loads(path.read_text())["mutation"]
+    ]
+
+
+def plant(mutation: Mutation, root: Path) -> None:
+    """Copy the packages to `root`, with the bug in them. Raises: DoesNotApply."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, root / package)
+    for edit in mutation.edits:
+        edit.apply(root)
