@@ -15,6 +15,7 @@ import trio
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
+from broker.faults import Planted, parse_faults
 from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
 from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
@@ -59,6 +60,7 @@ log_events = structlog.get_logger()
 NEXT_SESSION_PAUSE_S = 0.2
 CHECKPOINT_INTERVAL_S = 5.0
 STOP_GRACE_S = 2.0
+FAULTS_HINT = "start this broker with ottla.fault.injection=true, for tests only"
 ALTER_PARTITION_VERSION = 3
 
 
@@ -101,7 +103,9 @@ class Broker:
         self.isr_keeper = self._make_isr_keeper()
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
-        self._server = Server(Dispatch(routes(self)), config.network)
+        self._dispatch = Dispatch(routes(self))
+        self._server = Server(self._dispatch, config.network)
+        self._planted = ""
 
     def stop(self) -> None:
         """Have `run` hand over what is led here and return."""
@@ -231,7 +235,20 @@ class Broker:
     def _adopt_settings(self, cluster: ClusterState) -> None:
         """Have what does not look for itself follow what we are given at run time."""
         self.partitions.set_topic_defaults(self.settings.topic_defaults(cluster))
-        self._server.limit_connections(self.settings.as_of(cluster).network.max_connections)
+        network = self.settings.as_of(cluster).network
+        self._server.limit_connections(network.max_connections)
+        self._plant(network.faults)
+
+    def _plant(self, faults: str) -> None:
+        """Have requests meet other faults than until now, if any may be planted here."""
+        if faults == self._planted:
+            return
+        self._planted = faults
+        if not self.config.network.fault_injection:
+            log_events.warning("faults_not_planted", faults=faults, hint=FAULTS_HINT)
+            return
+        log_events.warning("faults_planted", faults=faults)
+        self._dispatch.plant(Planted(parse_faults(faults)) if faults else None)
 
     def _adopt_cluster(self, cluster_id: str) -> None:
         """Note which cluster our data belongs to, and refuse to join another with it."""

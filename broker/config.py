@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from broker.errors import ConfigError
+from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from coordinator.cluster import Endpoint
@@ -70,6 +71,14 @@ class NetworkConfig:
         at_most=INT32_MAX,
         doc="Connections held at a time; the next one waits to be accepted.",
     )
+    fault_injection: bool = setting(
+        "ottla.fault.injection", False, doc="Whether ottla.faults is obeyed; for tests only."
+    )
+    faults: str = setting(
+        "ottla.faults",
+        "",
+        doc="Faults that requests shall meet, as in Produce=drop@1, separated by commas.",
+    )
     connections_max_idle_ms: int = setting(
         "connections.max.idle.ms", 600_000, at_least=1, doc="Silent connections are closed."
     )
@@ -86,6 +95,9 @@ class NetworkConfig:
         at_least=1,
         doc="Bytes of requests and answers that one connection holds; beyond it reading pauses.",
     )
+
+    def __post_init__(self) -> None:
+        parse_faults(self.faults)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ DYNAMIC_KEYS: Final = CLUSTER_KEYS | {
     "log.message.timestamp.after.max.ms",
     "producer.id.expiration.ms",
     "max.connections",
+    "ottla.faults",
     "leader.replication.throttled.rate",
     "follower.replication.throttled.rate",
 }

@@ -1,0 +1,178 @@
+"""Faults that a test plants in a broker: this API, this client, this call fails in this way.
+
+What proxies and mocks cannot do is done here: a produce is appended and its answer is lost, the
+third heartbeat is refused. A planted fault reads `API[:CLIENT_ID]=ACT[@FIRST[-LAST]]`:
+
+    Produce=drop@1                    the first produce is carried out, its connection then closed
+    Fetch:my-reader=delay/500         every fetch of client my-reader is answered 500 ms later
+    Produce=error/NOT_ENOUGH_REPLICAS@3-5
+    Heartbeat=close@2                 the connection is closed before anything is done
+
+Calls are counted from when the faults were planted; LAST left out after `-` means for ever.
+Must never know: connections, how faults come here, what APIs do.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from broker.errors import ConfigError
+from protocol.api import API
+from protocol.errors import ErrorCode, ProtocolError, RequestError
+
+if TYPE_CHECKING:
+    from broker.dispatch import Handler, RequestContext, Target
+
+DELAY_MS_MAX: Final = 3_600_000
+KEYS_BY_NAME: Final = {api.name.lower(): key for key, api in API.items()}
+
+_FAULT: Final = re.compile(
+    r"(?P<api>\w+)(:(?P<client_id>[^=,]+))?=(?P<act>\w+)(/(?P<detail>\w+))?"
+    r"(@(?P<first>\d+)(?P<more>-(?P<last>\d*))?)?"
+)
+_GRAMMAR: Final = "API[:CLIENT_ID]=ACT[@FIRST[-LAST]], for instance Produce=drop@1"
+
+
+class Act(Enum):
+    """What happens instead of, before or after the request."""
+
+    ERROR = "error"
+    DELAY = "delay"
+    DROP = "drop"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedFault:
+    """One fault. `first` and `last` count the API's calls by the client from 1; None: for ever."""
+
+    api_key: int
+    act: Act
+    client_id: str | None = None
+    first: int = 1
+    last: int | None = None
+    code: ErrorCode = ErrorCode.NONE
+    delay_s: float = 0.0
+
+
+def parse_faults(text: str) -> tuple[PlantedFault, ...]:
+    """Read planted faults, separated by commas. Raises: ConfigError, naming cause and grammar."""
+    return tuple(_parse(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _parse(text: str) -> PlantedFault:
+    match = _FAULT.fullmatch(text)
+    if match is None:
+        raise ConfigError(f"planted fault {text!r}: {_GRAMMAR} is expected")
+    api_key = KEYS_BY_NAME.get(match["api"].lower())
+    if api_key is None:
+        raise ConfigError(f"planted fault {text!r}: there is no API called {match['api']}")
+    try:
+        act = Act(match["act"].lower())
+    except ValueError:
+        acts = ", ".join(one.value for one in Act)
+        raise ConfigError(f"planted fault {text!r}: one of {acts} is expected") from None
+    first = int(match["first"] or 1)
+    last = first if match["first"] and not match["more"] else None
+    if match["last"]:
+        last = int(match["last"])
+    if first < 1 or (last is not None and last < first):
+        raise ConfigError(f"planted fault {text!r}: calls are counted from 1, FIRST to LAST")
+    return PlantedFault(
+        int(api_key),
+        act,
+        match["client_id"],
+        first,
+        last,
+        code=_code(text, act, match["detail"]),
+        delay_s=_delay_ms(text, act, match["detail"]) / 1000,
+    )
+
+
+def _code(text: str, act: Act, detail: str | None) -> ErrorCode:
+    if act is not Act.ERROR:
+        return ErrorCode.NONE
+    code = ErrorCode.__members__.get((detail or "").upper())
+    if code is None or code == ErrorCode.NONE:
+        raise ConfigError(f"planted fault {text!r}: error/NAME_OF_A_KAFKA_ERROR is expected")
+    return code
+
+
+def _delay_ms(text: str, act: Act, detail: str | None) -> int:
+    if act is not Act.DELAY:
+        if detail is not None and act is not Act.ERROR:
+            raise ConfigError(f"planted fault {text!r}: {act.value} takes nothing after a slash")
+        return 0
+    if detail is None or not detail.isdecimal() or int(detail) > DELAY_MS_MAX:
+        raise ConfigError(f"planted fault {text!r}: delay/MS is expected, at most {DELAY_MS_MAX}")
+    return int(detail)
+
+
+class Planted:
+    """The faults of one broker, and how often each has been met."""
+
+    def __init__(self, faults: tuple[PlantedFault, ...]) -> None:
+        self._calls = dict.fromkeys(faults, 0)
+        self._by_api: dict[int, list[PlantedFault]] = {}
+        for fault in faults:
+            self._by_api.setdefault(fault.api_key, []).append(fault)
+
+    def around(self, target: Target, api_key: int) -> Target:
+        """Give the target with its faults, the target itself where it has none."""
+        if api_key not in self._by_api:
+            return target
+        return replace(target, handler=self._faulty(target.handler, api_key))
+
+    def _faulty(self, handler: Handler, api_key: int) -> Handler:
+        def handle(request: Any, context: RequestContext, /) -> Any:
+            fault = self._meet(api_key, context.client_id)
+            return (
+                handler(request, context)
+                if fault is None
+                else _suffer(fault, handler, request, context)
+            )
+
+        return handle
+
+    def _meet(self, api_key: int, client_id: str | None) -> PlantedFault | None:
+        """Count a call. Returns: the fault whose turn it is."""
+        met = None
+        for fault in self._by_api[api_key]:
+            if fault.client_id in (None, client_id):
+                self._calls[fault] += 1
+                count = self._calls[fault]
+                if fault.first <= count and (fault.last is None or count <= fault.last):
+                    met = met or fault
+        return met
+
+
+def _suffer(fault: PlantedFault, handler: Handler, request: Any, context: RequestContext) -> Any:
+    """Handle a request as the fault has it. Raises: RequestError, ProtocolError."""
+    match fault.act:
+        case Act.ERROR:
+            raise RequestError.of(fault.code, "a planted fault")
+        case Act.CLOSE:
+            raise ProtocolError("a planted fault closes the connection")
+        case Act.DELAY:
+            return _later(fault.delay_s, handler, request, context)
+        case Act.DROP:
+            return _unanswered(handler(request, context))
+
+
+async def _later(delay_s: float, handler: Handler, request: Any, context: RequestContext) -> Any:
+    await trio.sleep(delay_s)
+    outcome = handler(request, context)
+    return await outcome if inspect.iscoroutine(outcome) else outcome
+
+
+async def _unanswered(outcome: Any) -> Any:
+    """Wait until all is done, then break the connection instead of answering."""
+    if inspect.iscoroutine(outcome):
+        await outcome
+    raise ProtocolError("a planted fault drops the answer and closes the connection")
