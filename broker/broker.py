@@ -247,7 +247,7 @@ class Broker:
         if not self.config.network.fault_injection:
             log_events.warning("faults_not_planted", faults=faults, hint=FAULTS_HINT)
             return
-        log_events.warning("faults_planted", faults=faults)
+        log_events.warning("faults_planted", faults=faults or "none")
         self._dispatch.plant(Planted(parse_faults(faults)) if faults else None)
 
     def _adopt_cluster(self, cluster_id: str) -> None:
