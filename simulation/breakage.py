@@ -7,6 +7,7 @@ Must never know: who writes and reads meanwhile, what is judged.
 
 from __future__ import annotations
 
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker, SimulatedCluster
     from simulation.plan import Fault, Plan
 
-QUIET_SYNC_S: Final = 0.0005
 ADMIN_PATIENCE_S: Final = 1.0
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 
@@ -48,6 +48,7 @@ class Breakage:
         self._plan = plan
         self._told = told
         self._damaged = False
+        self._rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
         self._acts: Mapping[str, Callable[[Fault], Awaitable[bool]]] = {
             "kill": partial(self._kill, power=False),
             "power": partial(self._kill, power=True),
@@ -65,6 +66,11 @@ class Breakage:
             "fill-disk": self._fill_disk,
             "elect": self._elect,
             "reassign": self._reassign,
+            "reset": self._reset,
+            "isolate": self._isolate,
+            "isolate-kill": partial(self._isolate_and_kill, power=False),
+            "isolate-power": partial(self._isolate_and_kill, power=True),
+            "power-two": self._power_two,
         }
 
     async def run(self) -> None:
@@ -79,13 +85,16 @@ class Breakage:
         if await self._acts[fault.kind](fault):
             self.injected[fault.kind] += 1
 
+    def _sync_s(self) -> float:
+        return self._rng.random() * self._plan.sync_s
+
     def heal(self) -> None:
         """Mend whatever may be broken, and start what does not run."""
         self._cluster.network.rejoin()
         for machine in self._machines():
             self._cluster.reconnect_to_store(machine.broker_id)
             machine.disk.capacity_bytes = None
-            machine.disk.sync_latency_s = lambda: QUIET_SYNC_S
+            machine.disk.sync_latency_s = self._sync_s
             machine.disk.fail_next_sync(0)
             self._start_soon(machine)
 
@@ -122,6 +131,21 @@ class Breakage:
         if not machine.is_running:
             self._told(f"start broker {machine.broker_id}")
             await machine.start(wait_registered=False)
+
+    async def _power_two(self, fault: Fault) -> bool:
+        """Have two machines lose power at once."""
+        machines = [self._cluster.brokers[b] for b in (fault.broker, fault.other)]
+        struck = [machine for machine in machines if machine.is_running]
+        if not struck:
+            return False
+        self._begin(fault)
+        for machine in struck:
+            await machine.kill()
+            machine.lose_power()
+        await trio.sleep(fault.lasts_s)
+        for machine in struck:
+            self._start_soon(machine)
+        return True
 
     async def _blackout(self, fault: Fault) -> bool:
         self._begin(fault)
@@ -190,7 +214,7 @@ class Breakage:
         self._begin(fault)
         disk.sync_latency_s = lambda: fault.amount
         await trio.sleep(fault.lasts_s)
-        disk.sync_latency_s = lambda: QUIET_SYNC_S
+        disk.sync_latency_s = self._sync_s
         return True
 
     async def _fail_sync(self, fault: Fault) -> bool:
@@ -223,6 +247,28 @@ class Breakage:
         self._told("links are mended")
         self._cluster.network.rejoin()
         return True
+
+    async def _reset(self, fault: Fault) -> bool:
+        """Break all connections of a broker: what was answered may be unknown to who asked."""
+        self._begin(fault)
+        self._cluster.network.reset(self._cluster.brokers[fault.broker].host)
+        return True
+
+    async def _isolate(self, fault: Fault) -> bool:
+        """Separate a broker from all others, not from clients and coordinator."""
+        self._begin(fault)
+        cut = self._cluster.brokers[fault.broker].host
+        for machine in self._machines():
+            if machine.host != cut:
+                self._cluster.network.separate(cut, machine.host)
+        await trio.sleep(fault.lasts_s)
+        self._cluster.network.rejoin()
+        return True
+
+    async def _isolate_and_kill(self, fault: Fault, *, power: bool) -> bool:
+        """Let a broker fall behind, or stand alone, before it ends."""
+        await self._isolate(fault)
+        return await self._kill(fault._replace(lasts_s=fault.lasts_s / 2), power=power)
 
     # The coordinator.
 

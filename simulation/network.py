@@ -2,6 +2,7 @@
 
 Everything happens in one trio run and in a fixed order, so a run can be repeated. `kill` takes one
 host off the network as a power cut would: its peers see broken connections, new ones are refused.
+What is sent arrives at once, or after the `latency_s` of its own; within a connection in order.
 Must never know: Kafka's protocol, brokers, clients.
 """
 
@@ -34,6 +35,8 @@ class MemoryNetwork:
     """All hosts and what listens on them; ask `host(name)` for one host's view of it."""
 
     def __init__(self, *, pipe_bytes: int = PIPE_BYTES) -> None:
+        self.latency_s: Callable[[], float] | None = None
+        """How long what is sent takes, asked for each piece (seconds); at once without it."""
         self._pipe_bytes = pipe_bytes
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
         self._streams: dict[MemoryStream, tuple[str, str]] = {}  # whose end it is, and its peer
@@ -49,6 +52,12 @@ class MemoryNetwork:
         for (owner, _), listener in list(self._listeners.items()):
             if owner == host:
                 listener.cut()
+        for stream, (owner, _) in list(self._streams.items()):
+            if owner == host:
+                stream.cut()
+
+    def reset(self, host: str) -> None:
+        """Break every connection of a host; it goes on listening."""
         for stream, (owner, _) in list(self._streams.items()):
             if owner == host:
                 stream.cut()
@@ -90,7 +99,7 @@ class MemoryNetwork:
         return near
 
     def _open_pair(self, source: str, host: str) -> tuple[MemoryStream, MemoryStream]:
-        forth, back = _Pipe(self._pipe_bytes), _Pipe(self._pipe_bytes)
+        forth, back = (_Pipe(self._pipe_bytes, latency_s=self.latency_s) for _ in range(2))
         near = MemoryStream(back, forth, closed=self._forget)
         far = MemoryStream(forth, back, closed=self._forget)
         self._streams[near], self._streams[far] = (source, host), (host, source)
@@ -168,9 +177,12 @@ class MemoryListener(NetworkListener):
 class _Pipe:
     """One direction of a stream: bytes in order, at most `size` of them waiting."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, latency_s: Callable[[], float] | None = None) -> None:
         self._size = size
+        self._latency_s = latency_s
         self._chunks: deque[bytes] = deque()
+        self._arrivals: deque[float] = deque()
+        """When each of the chunks can be read; with latency only."""
         self._held = 0
         self._ended = False
         self._broken = False
@@ -184,6 +196,9 @@ class _Pipe:
             await self.wait_room()
             part, rest = rest[: self._size - self._held], rest[self._size - self._held :]
             self._chunks.append(part)
+            if self._latency_s is not None:
+                arrival = trio.current_time() + self._latency_s()
+                self._arrivals.append(max([arrival, *list(self._arrivals)[-1:]]))
             self._held += len(part)
             self._readable.unpark_all()
 
@@ -198,6 +213,8 @@ class _Pipe:
         """Read up to `size` bytes, b"" at the end. Raises: trio.BrokenResourceError."""
         while not self._chunks and not self._ended:
             await self._readable.park()
+        if self._latency_s is not None:
+            await self._wait_arrived()
         if self._broken:
             raise trio.BrokenResourceError("connection reset by peer")
         if not self._chunks:
@@ -206,9 +223,16 @@ class _Pipe:
         if size is not None and len(chunk) > size:
             self._chunks.appendleft(chunk[size:])
             chunk = chunk[:size]
+        elif self._arrivals:
+            self._arrivals.popleft()
         self._held -= len(chunk)
         self._writable.unpark_all()
         return chunk
+
+    async def _wait_arrived(self) -> None:
+        while self._arrivals and self._arrivals[0] > trio.current_time():
+            with trio.move_on_at(self._arrivals[0]):
+                await self._readable.park()
 
     def end(self) -> None:
         """Take no more bytes; those held can still be read."""
@@ -220,6 +244,7 @@ class _Pipe:
         """Break both ends and drop the bytes held."""
         self._broken = True
         self._chunks.clear()
+        self._arrivals.clear()
         self.end()
 
 

@@ -7,6 +7,7 @@ Must never know: where plans come from, who is shown the verdict.
 
 from __future__ import annotations
 
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 from trio.testing import MockClock
 
-from chaos.checker import Anomaly, check
+from chaos.checker import Anomaly, Promises, check
 from chaos.history import Partition, Replica
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
 from simulation.invariants import Invariants, records_of, replicas
-from simulation.plan import TOPIC
+from simulation.plan import ACKS_ALL, TOPIC
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
 from simulation.workload import Workload
@@ -69,11 +70,21 @@ async def _run(verdict: Verdict) -> None:
         async with simulated_cluster(
             plan.brokers, seed=plan.seed, properties=plan.properties
         ) as cluster:
+            _slow_down(cluster, plan)
             await _live(cluster, verdict)
     verdict.virtual_s = trio.current_time()
     if bound.cancelled_caught:
         facts = f"the run did not end within {RUN_BOUND_S:g} s"
         verdict.anomalies.append(Anomaly("no-progress", "the cluster", facts))
+
+
+def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
+    """Have the network and the coordinator take their time."""
+    rng = random.Random(f"{plan.seed} latency")  # noqa: S311 - to be repeatable
+    if plan.latency_s:
+        cluster.network.latency_s = lambda: rng.random() * plan.latency_s
+    if plan.store_latency_s:
+        cluster.memory.latency = lambda: trio.sleep(rng.random() * plan.store_latency_s)
 
 
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
@@ -83,6 +94,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     trio.lowlevel.add_instrument(invariants)
     breakage = Breakage(cluster, plan, told=verdict.trace.tell)
     try:
+        breakage.heal()
         async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
             topic = NewTopic(
                 TOPIC,
@@ -102,7 +114,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
             verdict.anomalies.append(Anomaly(name, "the cluster", facts))
     history = work.history
     verdict.operations = len(history)
-    verdict.anomalies += check(history)
+    verdict.anomalies += check(history, Promises(idempotent=plan.acks == ACKS_ALL))
 
 
 async def _work(
