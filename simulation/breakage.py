@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from broker.log.directory import Checkpoint, DataDirectory
 from client.connection import open_connection
 from coordinator.reassign import is_under_way
 from coordinator.store import NoNode
@@ -24,18 +25,24 @@ from protocol.api.alter_partition_reassignments import (
     ReassignableTopic,
 )
 from protocol.api.elect_leaders import ElectLeadersRequest
+from protocol.batch import split_batches
 from protocol.errors import OttlaError
 from simulation.cluster import PORT
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
     from simulation.plan import Fault, Plan
 
+AT_LEAST_S: Final = 3.0
+"""How long a run goes on, however few its faults are."""
 ADMIN_PATIENCE_S: Final = 1.0
+OTHERS_DIE: Final = 1
+NO_COORDINATOR: Final = 2
+"""What comes with damage to a disk: the damaged broker is alone for a while, not heard of."""
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 
 
@@ -79,6 +86,7 @@ class Breakage:
         async with trio.open_nursery() as nursery:
             for fault in self._plan.faults:
                 nursery.start_soon(self._meet, fault, start + fault.at_s)
+            await trio.sleep(AT_LEAST_S)
 
     async def _meet(self, fault: Fault, at: float) -> None:
         await trio.sleep_until(at)
@@ -187,7 +195,18 @@ class Breakage:
         self._damaged = True
         await machine.kill()
         done = harm(machine)
-        await self._start_after(machine, fault)
+        others = [other for other in self._machines() if other.is_running]
+        if int(fault.amount) & OTHERS_DIE:
+            for other in others:
+                await other.kill()
+        if int(fault.amount) & NO_COORDINATOR:
+            self._cluster.cut_from_store(fault.broker)
+        self._start_soon(machine)
+        await trio.sleep(fault.lasts_s / 2)
+        self._cluster.reconnect_to_store(fault.broker)
+        await trio.sleep(fault.lasts_s / 2)
+        for other in others:
+            self._start_soon(other)
         return done
 
     async def _lose_disk(self, fault: Fault) -> bool:
@@ -198,12 +217,18 @@ class Breakage:
         return await self._damage(fault, harm)
 
     async def _damage_tail(self, fault: Fault) -> bool:
+        """Flip a bit of the last record that is noted as committed.
+
+        In what was written since it could not be told from what a crash tears.
+        """
+
         def harm(machine: SimulatedBroker) -> bool:
             disk, directory = machine.disk, f"data/{TOPIC}-0"
-            logs = [name for name in disk.list(directory) if name.endswith(".log")]
-            for name in reversed(logs):
-                if size := disk.file_size_bytes(f"{directory}/{name}"):
-                    disk.flip_bit(f"{directory}/{name}", size - 1)
+            noted = DataDirectory(disk, "data").read_checkpoints().get((TOPIC, 0), Checkpoint())
+            for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
+                ends = _batch_ends(disk.read_file(f"{directory}/{name}"))
+                if found := [end for end, offset in ends if offset <= noted.high_watermark]:
+                    disk.flip_bit(f"{directory}/{name}", found[-1] - 1)
                     return True
             return False
 
@@ -351,6 +376,14 @@ class Breakage:
                 network, host, PORT, client_id="operator", negotiate=False
             ) as connection:
                 await connection.call(request, version=version, timeout_s=ADMIN_PATIENCE_S)
+
+
+def _batch_ends(data: bytes) -> Iterator[tuple[int, int]]:
+    """Give where each batch of a segment ends: its position, and the offset that follows."""
+    position = 0
+    for header, _ in split_batches(data, allow_cut=True):
+        position += header.size_bytes
+        yield position, header.next_offset
 
 
 def is_in_sync(partition: Partition) -> bool:

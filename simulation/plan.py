@@ -49,7 +49,7 @@ class Plan:
 
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). With `acks` 1 nothing is
-    broken, and leaders move by plan.
+    broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
     """
 
     seed: int
@@ -60,6 +60,7 @@ class Plan:
     readers: int
     members: int
     acks: int = ACKS_ALL
+    passing: bool = False
     latency_s: float = 0.0
     store_latency_s: float = 0.0
     sync_s: float = 0.0
@@ -73,7 +74,8 @@ class Plan:
             [
                 f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
                 f" {self.replicas} replicas each; {self.producers} producers,"
-                f" {self.readers} readers, a group of {self.members}",
+                f" {self.readers} readers, a group of {self.members}"
+                + (", topics that come and go" if self.passing else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel, {self.store_latency_s:g} s"
                 f" to the coordinator, {self.sync_s:g} s to sync",
                 *([f"settings: {options}"] if options else []),
@@ -109,6 +111,11 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
     return _one((1.0, 5.0))(rng, brokers)._replace(amount=rng.choice([0.0005, 0.05, 0.5]))
 
 
+def _damage(rng: random.Random, brokers: int) -> Fault:
+    """Number what comes with it: 1 the others die as well, 2 no coordinator at first, 3 both."""
+    return _one(LONG)(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
+
+
 def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
     return Fault(0.0, "", lasts_s=round(rng.random(), 3))
 
@@ -127,8 +134,8 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "power": (3, _one(LONG)),
     "blackout": (1, _everywhere),
     "stop": (2, _one(LONG)),
-    "lose-disk": (1, _one(SHORT)),
-    "damage-tail": (1, _one(SHORT)),
+    "lose-disk": (2, _damage),
+    "damage-tail": (2, _damage),
     "cut-store": (2, _one(LONG)),
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
@@ -168,6 +175,7 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         readers=rng.randint(1, 2),
         members=rng.randint(1, 3),
         acks=acks,
+        passing=rng.random() < 0.3,
         latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
         store_latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
         sync_s=rng.choice([0.0, 0.001, 0.01, 0.1]),

@@ -22,12 +22,14 @@ from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
 from simulation.invariants import Invariants, records_of, replicas
+from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
 from simulation.workload import Workload
 
 if TYPE_CHECKING:
+    from broker.partition import Partition as BrokerPartition
     from simulation.cluster import SimulatedCluster
     from simulation.plan import Plan
 
@@ -127,6 +129,9 @@ async def _work(
         for number in range(plan.members):
             readers.start_soon(work.share, f"member-{number}")
         readers.start_soon(work.ask, "asker")
+        passing = Passing(cluster, work)
+        if plan.passing:
+            readers.start_soon(passing.run)
         async with trio.open_nursery() as producers:
             for number in range(plan.producers):
                 producers.start_soon(partial(work.write, f"producer-{number}", until=done))
@@ -142,19 +147,21 @@ async def _work(
     async with Admin(cluster.bootstrap, environment=cluster.environment("last")) as admin:
         await work.ask_once("last", admin)
     _note_replicas(cluster, work)
+    if plan.passing and not await passing.end():
+        verdict.anomalies.append(Anomaly("no-progress", PASSING, "a deleted topic did not go"))
 
 
 async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verdict) -> None:
     """Wait until every replica is in sync, at one end, and knows that all is committed."""
     with trio.move_on_after(HEALING_BOUND_S):
         while not all(
-            in_sync_everywhere(p for _, p in replicas(cluster) if p.index == number)
+            in_sync_everywhere(p for _, p in _replicas(cluster) if p.index == number)
             for number in range(verdict.plan.partitions)
         ):
             await trio.sleep(0.1)
             breakage.heal()
         return
-    for broker_id, p in replicas(cluster):
+    for broker_id, p in _replicas(cluster):
         facts = (
             f"not healed in {HEALING_BOUND_S:g} s: broker {broker_id}, {p.name}, {p.state},"
             f" end {p.log.log_end_offset}, high watermark {p.high_watermark.value},"
@@ -164,11 +171,15 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
 
 
 def _end(cluster: SimulatedCluster, number: int) -> int:
-    return max((p.log.log_end_offset for _, p in replicas(cluster) if p.index == number), default=0)
+    return max((p.log.log_end_offset for _, p in _replicas(cluster) if p.index == number), default=0)
+
+
+def _replicas(cluster: SimulatedCluster) -> list[tuple[int, BrokerPartition]]:
+    return [(broker_id, p) for broker_id, p in replicas(cluster) if p.topic == TOPIC]
 
 
 def _note_replicas(cluster: SimulatedCluster, work: Workload) -> None:
-    for broker_id, partition in replicas(cluster):
+    for broker_id, partition in _replicas(cluster):
         place = Partition(partition.topic, partition.index)
         start, mark = partition.log.log_start_offset, partition.high_watermark.value
         work.note(Replica(place, broker_id, start, mark, tuple(records_of(partition).items())))
