@@ -97,7 +97,9 @@ class Invariants(trio.abc.Instrument):
         """Compare what replicas hold of what both know to be committed. Raises: Broken."""
         found: dict[tuple[bytes, int], list[tuple[int, Partition]]] = {}
         for broker_id, partition in replicas(self._cluster):
-            found.setdefault((partition.topic_id, partition.index), []).append((broker_id, partition))
+            found.setdefault((partition.topic_id, partition.index), []).append(
+                (broker_id, partition)
+            )
         for held in found.values():
             contents = [(b, p.high_watermark.value, records_of(p)) for b, p in held]
             for (one, mark, ours), (other, limit, theirs) in pairwise(contents):

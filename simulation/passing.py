@@ -58,9 +58,7 @@ class Passing:
     async def _pass(self, number: int) -> None:
         await self.delete(f"passing-{number}")
         environment = self._cluster.environment(f"maker-{number}")
-        async with Admin(
-            self._cluster.bootstrap, self._config, environment=environment
-        ) as admin:
+        async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
             await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
         place = Partition(f"{PASSING}-{number}", 0)
         await self._write(place)
@@ -70,9 +68,7 @@ class Passing:
     async def delete(self, name: str) -> None:
         """Delete the topic that there is, if there is one. Raises: OttlaError."""
         environment = self._cluster.environment(name)
-        async with Admin(
-            self._cluster.bootstrap, self._config, environment=environment
-        ) as admin:
+        async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
             try:
                 await admin.delete_topic(PASSING)
             except RequestError as error:
@@ -83,9 +79,7 @@ class Passing:
         """Write some records; whether they stay is not known: an old deletion may come late."""
         config = ProducerConfig(delivery_timeout_s=PATIENCE_S, metadata_timeout_s=PATIENCE_S)
         environment = self._cluster.environment(f"writer-of-{place}")
-        async with Producer(
-            self._cluster.bootstrap, config, environment=environment
-        ) as producer:
+        async with Producer(self._cluster.bootstrap, config, environment=environment) as producer:
             for number in range(RECORDS):
                 value, now = b"%s-%d" % (place.topic.encode(), number), trio.current_time()
                 sent = Sent(f"writer-of-{place}", place, value, now, now, Outcome.UNKNOWN)
@@ -97,9 +91,7 @@ class Passing:
         config = ConsumerConfig(auto_offset_reset="earliest")
         environment = self._cluster.environment(name)
         here = TopicPartition(PASSING, 0)
-        async with Consumer(
-            self._cluster.bootstrap, config, environment=environment
-        ) as consumer:
+        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
             self._work.note(Positioned(name, place, None, trio.current_time()))
             await consumer.assign({here: 0})
             while (consumer.position(here) or 0) < RECORDS:
@@ -110,17 +102,14 @@ class Passing:
                     self._work.note(Polled(name, place, records, began_at, trio.current_time()))
 
     async def end(self) -> bool:
-        """Delete the last one, and say whether brokers and coordinator forget it within a bound."""
+        """Delete the last one, and say whether all brokers are rid of it within a bound."""
         with trio.move_on_after(GONE_BOUND_S):
-            while True:
+            while self._is_held():
                 try:
                     await self.delete("passing-last")
+                    await trio.sleep(REST_S)
                 except* OttlaError:
                     await trio.sleep(REST_S)
-                else:
-                    break
-            while self._is_held():
-                await trio.sleep(REST_S)
             return True
         return False
 

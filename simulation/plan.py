@@ -76,8 +76,8 @@ class Plan:
                 f" {self.replicas} replicas each; {self.producers} producers,"
                 f" {self.readers} readers, a group of {self.members}"
                 + (", topics that come and go" if self.passing else ""),
-                f"acks: {self.acks}; up to {self.latency_s:g} s to travel, {self.store_latency_s:g} s"
-                f" to the coordinator, {self.sync_s:g} s to sync",
+                f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
+                f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
                 *([f"settings: {options}"] if options else []),
                 *map(str, self.faults),
             ]

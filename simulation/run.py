@@ -85,8 +85,12 @@ def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
     rng = random.Random(f"{plan.seed} latency")  # noqa: S311 - to be repeatable
     if plan.latency_s:
         cluster.network.latency_s = lambda: rng.random() * plan.latency_s
+
+    async def travel() -> None:
+        await trio.sleep(rng.random() * plan.store_latency_s)
+
     if plan.store_latency_s:
-        cluster.memory.latency = lambda: trio.sleep(rng.random() * plan.store_latency_s)
+        cluster.memory.latency = travel
 
 
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
@@ -171,7 +175,8 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
 
 
 def _end(cluster: SimulatedCluster, number: int) -> int:
-    return max((p.log.log_end_offset for _, p in _replicas(cluster) if p.index == number), default=0)
+    found = (p.log.log_end_offset for _, p in _replicas(cluster) if p.index == number)
+    return max(found, default=0)
 
 
 def _replicas(cluster: SimulatedCluster) -> list[tuple[int, BrokerPartition]]:
