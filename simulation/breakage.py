@@ -7,6 +7,7 @@ Must never know: who writes and reads meanwhile, what is judged.
 
 from __future__ import annotations
 
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from broker.log.directory import Checkpoint, DataDirectory
 from client.connection import open_connection
 from coordinator.reassign import is_under_way
 from coordinator.store import NoNode
@@ -23,19 +25,24 @@ from protocol.api.alter_partition_reassignments import (
     ReassignableTopic,
 )
 from protocol.api.elect_leaders import ElectLeadersRequest
+from protocol.batch import split_batches
 from protocol.errors import OttlaError
 from simulation.cluster import PORT
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
     from simulation.plan import Fault, Plan
 
-QUIET_SYNC_S: Final = 0.0005
+AT_LEAST_S: Final = 3.0
+"""How long a run goes on, however few its faults are."""
 ADMIN_PATIENCE_S: Final = 1.0
+OTHERS_DIE: Final = 1
+NO_COORDINATOR: Final = 2
+"""What comes with damage to a disk: the damaged broker is alone for a while, not heard of."""
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 
 
@@ -48,6 +55,7 @@ class Breakage:
         self._plan = plan
         self._told = told
         self._damaged = False
+        self._rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
         self._acts: Mapping[str, Callable[[Fault], Awaitable[bool]]] = {
             "kill": partial(self._kill, power=False),
             "power": partial(self._kill, power=True),
@@ -65,6 +73,11 @@ class Breakage:
             "fill-disk": self._fill_disk,
             "elect": self._elect,
             "reassign": self._reassign,
+            "reset": self._reset,
+            "isolate": self._isolate,
+            "isolate-kill": partial(self._isolate_and_kill, power=False),
+            "isolate-power": partial(self._isolate_and_kill, power=True),
+            "power-two": self._power_two,
         }
 
     async def run(self) -> None:
@@ -73,11 +86,15 @@ class Breakage:
         async with trio.open_nursery() as nursery:
             for fault in self._plan.faults:
                 nursery.start_soon(self._meet, fault, start + fault.at_s)
+            await trio.sleep(AT_LEAST_S)
 
     async def _meet(self, fault: Fault, at: float) -> None:
         await trio.sleep_until(at)
         if await self._acts[fault.kind](fault):
             self.injected[fault.kind] += 1
+
+    def _sync_s(self) -> float:
+        return self._rng.random() * self._plan.sync_s
 
     def heal(self) -> None:
         """Mend whatever may be broken, and start what does not run."""
@@ -85,7 +102,7 @@ class Breakage:
         for machine in self._machines():
             self._cluster.reconnect_to_store(machine.broker_id)
             machine.disk.capacity_bytes = None
-            machine.disk.sync_latency_s = lambda: QUIET_SYNC_S
+            machine.disk.sync_latency_s = self._sync_s
             machine.disk.fail_next_sync(0)
             self._start_soon(machine)
 
@@ -122,6 +139,21 @@ class Breakage:
         if not machine.is_running:
             self._told(f"start broker {machine.broker_id}")
             await machine.start(wait_registered=False)
+
+    async def _power_two(self, fault: Fault) -> bool:
+        """Have two machines lose power at once."""
+        machines = [self._cluster.brokers[b] for b in (fault.broker, fault.other)]
+        struck = [machine for machine in machines if machine.is_running]
+        if not struck:
+            return False
+        self._begin(fault)
+        for machine in struck:
+            await machine.kill()
+            machine.lose_power()
+        await trio.sleep(fault.lasts_s)
+        for machine in struck:
+            self._start_soon(machine)
+        return True
 
     async def _blackout(self, fault: Fault) -> bool:
         self._begin(fault)
@@ -163,7 +195,18 @@ class Breakage:
         self._damaged = True
         await machine.kill()
         done = harm(machine)
-        await self._start_after(machine, fault)
+        others = [other for other in self._machines() if other.is_running]
+        if int(fault.amount) & OTHERS_DIE:
+            for other in others:
+                await other.kill()
+        if int(fault.amount) & NO_COORDINATOR:
+            self._cluster.cut_from_store(fault.broker)
+        self._start_soon(machine)
+        await trio.sleep(fault.lasts_s / 2)
+        self._cluster.reconnect_to_store(fault.broker)
+        await trio.sleep(fault.lasts_s / 2)
+        for other in others:
+            self._start_soon(other)
         return done
 
     async def _lose_disk(self, fault: Fault) -> bool:
@@ -174,12 +217,18 @@ class Breakage:
         return await self._damage(fault, harm)
 
     async def _damage_tail(self, fault: Fault) -> bool:
+        """Flip a bit of the last record that is noted as committed.
+
+        In what was written since it could not be told from what a crash tears.
+        """
+
         def harm(machine: SimulatedBroker) -> bool:
             disk, directory = machine.disk, f"data/{TOPIC}-0"
-            logs = [name for name in disk.list(directory) if name.endswith(".log")]
-            for name in reversed(logs):
-                if size := disk.file_size_bytes(f"{directory}/{name}"):
-                    disk.flip_bit(f"{directory}/{name}", size - 1)
+            noted = DataDirectory(disk, "data").read_checkpoints().get((TOPIC, 0), Checkpoint())
+            for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
+                ends = _batch_ends(disk.read_file(f"{directory}/{name}"))
+                if found := [end for end, offset in ends if offset <= noted.high_watermark]:
+                    disk.flip_bit(f"{directory}/{name}", found[-1] - 1)
                     return True
             return False
 
@@ -190,7 +239,7 @@ class Breakage:
         self._begin(fault)
         disk.sync_latency_s = lambda: fault.amount
         await trio.sleep(fault.lasts_s)
-        disk.sync_latency_s = lambda: QUIET_SYNC_S
+        disk.sync_latency_s = self._sync_s
         return True
 
     async def _fail_sync(self, fault: Fault) -> bool:
@@ -223,6 +272,28 @@ class Breakage:
         self._told("links are mended")
         self._cluster.network.rejoin()
         return True
+
+    async def _reset(self, fault: Fault) -> bool:
+        """Break all connections of a broker: what was answered may be unknown to who asked."""
+        self._begin(fault)
+        self._cluster.network.reset(self._cluster.brokers[fault.broker].host)
+        return True
+
+    async def _isolate(self, fault: Fault) -> bool:
+        """Separate a broker from all others, not from clients and coordinator."""
+        self._begin(fault)
+        cut = self._cluster.brokers[fault.broker].host
+        for machine in self._machines():
+            if machine.host != cut:
+                self._cluster.network.separate(cut, machine.host)
+        await trio.sleep(fault.lasts_s)
+        self._cluster.network.rejoin()
+        return True
+
+    async def _isolate_and_kill(self, fault: Fault, *, power: bool) -> bool:
+        """Let a broker fall behind, or stand alone, before it ends."""
+        await self._isolate(fault)
+        return await self._kill(fault._replace(lasts_s=fault.lasts_s / 2), power=power)
 
     # The coordinator.
 
@@ -305,6 +376,14 @@ class Breakage:
                 network, host, PORT, client_id="operator", negotiate=False
             ) as connection:
                 await connection.call(request, version=version, timeout_s=ADMIN_PATIENCE_S)
+
+
+def _batch_ends(data: bytes) -> Iterator[tuple[int, int]]:
+    """Give where each batch of a segment ends: its position, and the offset that follows."""
+    position = 0
+    for header, _ in split_batches(data, allow_cut=True):
+        position += header.size_bytes
+        yield position, header.next_offset
 
 
 def is_in_sync(partition: Partition) -> bool:

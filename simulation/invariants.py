@@ -18,6 +18,7 @@ import trio
 
 from protocol.batch import split_batches
 from protocol.records import decode_batch
+from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,8 +42,8 @@ class Invariants(trio.abc.Instrument):
         self.broken: Broken | None = None
         self._cluster = cluster
         self._acknowledged = acknowledged
-        self._leaders: dict[tuple[str, int, int], int] = {}
-        self._watermarks: dict[tuple[int, int, int, int], int] = {}
+        self._leaders: dict[tuple[bytes, int, int], int] = {}
+        self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
         """Look at everything, unless something is wrong already."""
@@ -63,7 +64,7 @@ class Invariants(trio.abc.Instrument):
 
     def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
         epoch, name = partition.leader_epoch, partition.name
-        key = partition.topic, partition.index, epoch
+        key = partition.topic_id, partition.index, epoch
         first = self._leaders.get(key)
         if first is None:
             self._leaders[key] = broker_id
@@ -73,7 +74,7 @@ class Invariants(trio.abc.Instrument):
         state = partition.state
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
-        mark = broker_id, partition.index, epoch, id(partition)
+        mark = broker_id, *key
         watermark = partition.high_watermark.value
         before = self._watermarks.get(mark, 0)
         if watermark < before:
@@ -84,7 +85,7 @@ class Invariants(trio.abc.Instrument):
         self._watermarks[mark] = watermark
 
     def _look_at_new_leader(self, broker_id: int, partition: Partition) -> None:
-        last = self._acknowledged.get(partition.index, -1)
+        last = self._acknowledged.get(partition.index, -1) if partition.topic == TOPIC else -1
         end = partition.log.log_end_offset
         if end <= last:
             raise Broken(
@@ -94,9 +95,11 @@ class Invariants(trio.abc.Instrument):
 
     def compare(self) -> None:
         """Compare what replicas hold of what both know to be committed. Raises: Broken."""
-        found: dict[int, list[tuple[int, Partition]]] = {}
+        found: dict[tuple[bytes, int], list[tuple[int, Partition]]] = {}
         for broker_id, partition in replicas(self._cluster):
-            found.setdefault(partition.index, []).append((broker_id, partition))
+            found.setdefault((partition.topic_id, partition.index), []).append(
+                (broker_id, partition)
+            )
         for held in found.values():
             contents = [(b, p.high_watermark.value, records_of(p)) for b, p in held]
             for (one, mark, ours), (other, limit, theirs) in pairwise(contents):

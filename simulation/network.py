@@ -44,6 +44,7 @@ class MemoryNetwork:
         self._blocked: set[tuple[str, str]] = set()
         self._isolated: set[str] = set()
         self._next_port = FIRST_FREE_PORT
+        self._latency_s: Callable[[], float] = at_once
 
     def host(self, name: str) -> MemoryHost:
         """Return the network as the host `name` sees it; loopback names mean that host."""
@@ -64,10 +65,15 @@ class MemoryNetwork:
         assert bytes_per_s is None or bytes_per_s > 0, "block a link that lets nothing through"
         self.link(source, target).shape(latency_s, bytes_per_s)
 
+    def set_latency(self, latency_s: Callable[[], float]) -> None:
+        """Say how long every link takes from now on, those of hosts that appear later as well."""
+        self._latency_s = latency_s
+        self.restore_links()
+
     def restore_links(self) -> None:
-        """Let all links be quick again, for what is sent from now on."""
+        """Let all links be as `set_latency` says, else quick, for what is sent from now on."""
         for link in self._links.values():
-            link.shape(at_once, None)
+            link.shape(self._latency_s, None)
 
     # Loud faults.
 
@@ -149,6 +155,7 @@ class MemoryNetwork:
         link = self._links.get((source, target))
         if link is None:
             link = self._links[source, target] = Link()
+            link.shape(self._latency_s, None)
             link.set_blocked(self._is_blocked(source, target))
         return link
 

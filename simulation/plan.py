@@ -18,6 +18,8 @@ FAULTS_S: Final = 12.0
 """How long things are broken, in virtual seconds."""
 
 TOPIC: Final = "orders"
+ACKS_ALL: Final = -1
+ACKS_LEADER: Final = 1
 
 
 class Fault(NamedTuple):
@@ -43,7 +45,12 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `properties` are every broker's; `settings` the topic's."""
+    """One run. `properties` are every broker's; `settings` the topic's.
+
+    What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
+    `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). With `acks` 1 nothing is
+    broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
+    """
 
     seed: int
     brokers: int
@@ -52,6 +59,11 @@ class Plan:
     producers: int
     readers: int
     members: int
+    acks: int = ACKS_ALL
+    passing: bool = False
+    latency_s: float = 0.0
+    store_latency_s: float = 0.0
+    sync_s: float = 0.0
     properties: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
@@ -62,7 +74,10 @@ class Plan:
             [
                 f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
                 f" {self.replicas} replicas each; {self.producers} producers,"
-                f" {self.readers} readers, a group of {self.members}",
+                f" {self.readers} readers, a group of {self.members}"
+                + (", topics that come and go" if self.passing else ""),
+                f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
+                f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
                 *([f"settings: {options}"] if options else []),
                 *map(str, self.faults),
             ]
@@ -96,6 +111,11 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
     return _one((1.0, 5.0))(rng, brokers)._replace(amount=rng.choice([0.0005, 0.05, 0.5]))
 
 
+def _damage(rng: random.Random, brokers: int) -> Fault:
+    """Number what comes with it: 1 the others die as well, 2 no coordinator at first, 3 both."""
+    return _one(LONG)(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
+
+
 def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
     return Fault(0.0, "", lasts_s=round(rng.random(), 3))
 
@@ -114,8 +134,8 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "power": (3, _one(LONG)),
     "blackout": (1, _everywhere),
     "stop": (2, _one(LONG)),
-    "lose-disk": (1, _one(SHORT)),
-    "damage-tail": (1, _one(SHORT)),
+    "lose-disk": (2, _damage),
+    "damage-tail": (2, _damage),
     "cut-store": (2, _one(LONG)),
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
@@ -126,14 +146,26 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "fill-disk": (1, _one(LONG)),
     "elect": (1, _one((0.0,))),
     "reassign": (1, _reassign),
+    "reset": (2, _one((0.0,))),
+    "isolate": (3, _one(LONG)),
+    "isolate-kill": (3, _one(LONG)),
+    "isolate-power": (2, _one(LONG)),
+    "power-two": (2, _pair(LONG)),
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
+
+PLANNED: Final = ("elect", "reassign", "slow-disk")
+"""Faults at which not even what the leader alone has acknowledged may be lost."""
 
 
 def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
     """Draw a run from its seed, with faults of these kinds only. Raises: KeyError."""
     rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
     brokers = rng.choice([3, 3, 3, 4, 5])
+    acks = ACKS_ALL if rng.random() < 0.9 else ACKS_LEADER
+    allowed = KINDS if kinds is None else kinds
+    if acks == ACKS_LEADER:
+        allowed = [kind for kind in allowed if kind in PLANNED]
     return Plan(
         seed=seed,
         brokers=brokers,
@@ -142,6 +174,11 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         producers=rng.randint(1, 3),
         readers=rng.randint(1, 2),
         members=rng.randint(1, 3),
+        acks=acks,
+        passing=rng.random() < 0.3,
+        latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
+        store_latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
+        sync_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
         properties={
             "log.segment.bytes": str(rng.choice([1 << 30, 4096, 1024])),
             "group.initial.rebalance.delay.ms": str(rng.choice([0, 100])),
@@ -149,7 +186,7 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
             "replica.lag.time.max.ms": str(rng.choice([30_000, 2_000, 500])),
         },
         settings={"min.insync.replicas": str(rng.choice([1, 2, 2]))},
-        faults=_draw_faults(rng, brokers, sorted(KINDS if kinds is None else kinds)),
+        faults=_draw_faults(rng, brokers, sorted(allowed)),
     )
 
 
@@ -159,11 +196,16 @@ def _draw_faults(rng: random.Random, brokers: int, kinds: list[str]) -> tuple[Fa
     mean_s = rng.choice([3.0, 0.8, 0.4, 0.2])
     weights = [KINDS[kind][0] for kind in kinds]
     favoured = rng.choices(kinds, weights, k=rng.randint(1, len(kinds)))
+    # Trouble comes twice to the same broker more often than chance would have it.
+    loyalty = rng.choice([0.0, 0.3, 0.7])
     faults: list[Fault] = []
     at_s = rng.expovariate(1 / mean_s)
     while at_s < FAULTS_S:
         kind = rng.choice(favoured)
-        faults.append(KINDS[kind][1](rng, brokers)._replace(at_s=round(at_s, 3), kind=kind))
+        fault = KINDS[kind][1](rng, brokers)._replace(at_s=round(at_s, 3), kind=kind)
+        if faults and rng.random() < loyalty and 0 < faults[-1].broker != fault.other:
+            fault = fault._replace(broker=faults[-1].broker if fault.broker else 0)
+        faults.append(fault)
         # Things that fail together, or one right after the other, are worth as much as calm.
         at_s += rng.expovariate(1 / mean_s) if rng.random() < 0.8 else 0.001
     return tuple(faults)

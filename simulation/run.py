@@ -7,6 +7,7 @@ Must never know: where plans come from, who is shown the verdict.
 
 from __future__ import annotations
 
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,18 +16,20 @@ from typing import TYPE_CHECKING, Final
 import trio
 from trio.testing import MockClock
 
-from chaos.checker import Anomaly, check
+from chaos.checker import Anomaly, Promises, check
 from chaos.history import Partition, Replica
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
 from simulation.invariants import Invariants, records_of, replicas
-from simulation.plan import TOPIC
+from simulation.passing import PASSING, Passing
+from simulation.plan import ACKS_ALL, TOPIC
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
 from simulation.workload import Workload
 
 if TYPE_CHECKING:
+    from broker.partition import Partition as BrokerPartition
     from simulation.cluster import SimulatedCluster
     from simulation.plan import Plan
 
@@ -69,11 +72,25 @@ async def _run(verdict: Verdict) -> None:
         async with simulated_cluster(
             plan.brokers, seed=plan.seed, properties=plan.properties
         ) as cluster:
+            _slow_down(cluster, plan)
             await _live(cluster, verdict)
     verdict.virtual_s = trio.current_time()
     if bound.cancelled_caught:
         facts = f"the run did not end within {RUN_BOUND_S:g} s"
         verdict.anomalies.append(Anomaly("no-progress", "the cluster", facts))
+
+
+def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
+    """Have the network and the coordinator take their time."""
+    rng = random.Random(f"{plan.seed} latency")  # noqa: S311 - to be repeatable
+    if plan.latency_s:
+        cluster.network.set_latency(lambda: rng.random() * plan.latency_s)
+
+    async def travel() -> None:
+        await trio.sleep(rng.random() * plan.store_latency_s)
+
+    if plan.store_latency_s:
+        cluster.memory.latency = travel
 
 
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
@@ -83,6 +100,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     trio.lowlevel.add_instrument(invariants)
     breakage = Breakage(cluster, plan, told=verdict.trace.tell)
     try:
+        breakage.heal()
         async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
             topic = NewTopic(
                 TOPIC,
@@ -102,7 +120,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
             verdict.anomalies.append(Anomaly(name, "the cluster", facts))
     history = work.history
     verdict.operations = len(history)
-    verdict.anomalies += check(history)
+    verdict.anomalies += check(history, Promises(idempotent=plan.acks == ACKS_ALL))
 
 
 async def _work(
@@ -115,6 +133,9 @@ async def _work(
         for number in range(plan.members):
             readers.start_soon(work.share, f"member-{number}")
         readers.start_soon(work.ask, "asker")
+        passing = Passing(cluster, work)
+        if plan.passing:
+            readers.start_soon(passing.run)
         async with trio.open_nursery() as producers:
             for number in range(plan.producers):
                 producers.start_soon(partial(work.write, f"producer-{number}", until=done))
@@ -130,19 +151,21 @@ async def _work(
     async with Admin(cluster.bootstrap, environment=cluster.environment("last")) as admin:
         await work.ask_once("last", admin)
     _note_replicas(cluster, work)
+    if plan.passing and not await passing.end():
+        verdict.anomalies.append(Anomaly("no-progress", PASSING, "a deleted topic did not go"))
 
 
 async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verdict) -> None:
     """Wait until every replica is in sync, at one end, and knows that all is committed."""
     with trio.move_on_after(HEALING_BOUND_S):
         while not all(
-            in_sync_everywhere(p for _, p in replicas(cluster) if p.index == number)
+            in_sync_everywhere(p for _, p in _replicas(cluster) if p.index == number)
             for number in range(verdict.plan.partitions)
         ):
             await trio.sleep(0.1)
             breakage.heal()
         return
-    for broker_id, p in replicas(cluster):
+    for broker_id, p in _replicas(cluster):
         facts = (
             f"not healed in {HEALING_BOUND_S:g} s: broker {broker_id}, {p.name}, {p.state},"
             f" end {p.log.log_end_offset}, high watermark {p.high_watermark.value},"
@@ -152,11 +175,16 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
 
 
 def _end(cluster: SimulatedCluster, number: int) -> int:
-    return max((p.log.log_end_offset for _, p in replicas(cluster) if p.index == number), default=0)
+    found = (p.log.log_end_offset for _, p in _replicas(cluster) if p.index == number)
+    return max(found, default=0)
+
+
+def _replicas(cluster: SimulatedCluster) -> list[tuple[int, BrokerPartition]]:
+    return [(broker_id, p) for broker_id, p in replicas(cluster) if p.topic == TOPIC]
 
 
 def _note_replicas(cluster: SimulatedCluster, work: Workload) -> None:
-    for broker_id, partition in replicas(cluster):
+    for broker_id, partition in _replicas(cluster):
         place = Partition(partition.topic, partition.index)
         start, mark = partition.log.log_start_offset, partition.high_watermark.value
         work.note(Replica(place, broker_id, start, mark, tuple(records_of(partition).items())))

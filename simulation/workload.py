@@ -24,7 +24,7 @@ from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, To
 from client.admin import AdminConfig
 from client.errors import DeliveryFailed
 from protocol.errors import OttlaError, RequestError
-from simulation.plan import TOPIC
+from simulation.plan import ACKS_ALL, TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -75,7 +75,11 @@ class Workload:
     async def write(self, name: str, *, until: trio.Event) -> None:
         """Produce numbered values, some in flight at once, until told to stop."""
         rng = self._random(name)
-        config = ProducerConfig(linger_ms=rng.choice([0, 1, 5]), delivery_timeout_s=60)
+        config = ProducerConfig(
+            acks="all" if self._plan.acks == ACKS_ALL else 1,
+            linger_ms=rng.choice([0, 1, 5]),
+            delivery_timeout_s=60,
+        )
         environment = self._cluster.environment(name)
         count = 0
         async with (

@@ -80,9 +80,7 @@ def table(hunts: Iterable[Hunt], *, runs: int) -> str:
     ]
     for each in hunts:
         count = str(each.runs) if each.anomaly else f"not in {each.runs}"
-        facts = (
-            each.facts if len(each.facts) <= SHOWN_OF_FACTS else f"{each.facts[:SHOWN_OF_FACTS]}…"
-        )
+        facts = each.facts[:SHOWN_OF_FACTS] + ("…" if len(each.facts) > SHOWN_OF_FACTS else "")
         cells = (each.mutation.name, each.mutation.breaks, count, each.anomaly or "none", facts)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, ""])

@@ -1,0 +1,122 @@
+"""A topic that is made, written, read and deleted, over and over, under one name.
+
+What was written to one of these topics must not be read from a later one, and of a deleted one
+nothing may be left in the end. In the history each has a name of its own.
+Must never know: faults, what is judged.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from chaos.history import Outcome, Partition, Polled, Positioned, Sent
+from client import (
+    Admin,
+    Consumer,
+    ConsumerConfig,
+    NewTopic,
+    Producer,
+    ProducerConfig,
+    TopicPartition,
+)
+from client.admin import AdminConfig
+from protocol.errors import ErrorCode, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from simulation.cluster import SimulatedCluster
+    from simulation.workload import Workload
+
+PASSING: Final = "passing"
+RECORDS: Final = 10
+PATIENCE_S: Final = 3.0
+REST_S: Final = 0.3
+GONE_BOUND_S: Final = 30.0
+STRAGGLERS_S: Final = 1.0
+"""After this nothing arrives any more of what a client has sent before it gave up."""
+
+
+class Passing:
+    """Makes the topics, one after the other; `work` keeps the history."""
+
+    def __init__(self, cluster: SimulatedCluster, work: Workload) -> None:
+        self._cluster = cluster
+        self._work = work
+        self._config = AdminConfig(timeout_s=PATIENCE_S)
+
+    async def run(self) -> None:
+        """Make topics and delete them, for ever."""
+        for number in count():
+            try:
+                await self._pass(number)
+            except* OttlaError:
+                await trio.sleep(STRAGGLERS_S)
+            await trio.sleep(REST_S)
+
+    async def _pass(self, number: int) -> None:
+        await self.delete(f"passing-{number}")
+        environment = self._cluster.environment(f"maker-{number}")
+        async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
+            await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
+        place = Partition(f"{PASSING}-{number}", 0)
+        await self._write(place)
+        with trio.move_on_after(PATIENCE_S):
+            await self._read(place)
+
+    async def delete(self, name: str) -> None:
+        """Delete the topic that there is, if there is one. Raises: OttlaError."""
+        environment = self._cluster.environment(name)
+        async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
+            try:
+                await admin.delete_topic(PASSING)
+            except RequestError as error:
+                if error.code is not ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
+                    raise
+
+    async def _write(self, place: Partition) -> None:
+        """Write some records; whether they stay is not known: an old deletion may come late."""
+        config = ProducerConfig(delivery_timeout_s=PATIENCE_S, metadata_timeout_s=PATIENCE_S)
+        environment = self._cluster.environment(f"writer-of-{place}")
+        async with Producer(self._cluster.bootstrap, config, environment=environment) as producer:
+            for number in range(RECORDS):
+                value, now = b"%s-%d" % (place.topic.encode(), number), trio.current_time()
+                sent = Sent(f"writer-of-{place}", place, value, now, now, Outcome.UNKNOWN)
+                self._work.note(sent)
+                await producer.send(PASSING, value, partition=0)
+
+    async def _read(self, place: Partition) -> None:
+        name = f"reader-of-{place}"
+        config = ConsumerConfig(auto_offset_reset="earliest")
+        environment = self._cluster.environment(name)
+        here = TopicPartition(PASSING, 0)
+        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+            self._work.note(Positioned(name, place, None, trio.current_time()))
+            await consumer.assign({here: 0})
+            while (consumer.position(here) or 0) < RECORDS:
+                began_at = trio.current_time()
+                found = await consumer.poll(timeout_s=REST_S)
+                records = tuple((record.offset, record.value or b"") for record in found)
+                if records:
+                    self._work.note(Polled(name, place, records, began_at, trio.current_time()))
+
+    async def end(self) -> bool:
+        """Delete the last one, and say whether all brokers are rid of it within a bound."""
+        with trio.move_on_after(GONE_BOUND_S):
+            while self._is_held():
+                try:
+                    await self.delete("passing-last")
+                    await trio.sleep(REST_S)
+                except* OttlaError:
+                    await trio.sleep(REST_S)
+            return True
+        return False
+
+    def _is_held(self) -> bool:
+        return any(
+            partition.topic == PASSING
+            for machine in self._cluster.brokers.values()
+            if machine.is_running and machine.broker is not None
+            for partition in machine.broker.partitions
+        )

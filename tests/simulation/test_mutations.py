@@ -1,0 +1,37 @@
+"""The simulator finds deliberate bugs: `docs/mutations.md` says how soon each of them."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.simulation.mutate import hunt
+from tests.simulation.planted import PACKAGES, load_mutations, plant
+
+MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
+FOUND_SOON = {}
+"""Some of each kind, and within how many runs they must be found."""
+
+
+def test_there_are_enough_deliberate_bugs_and_each_has_a_name():
+    assert len(MUTATIONS) == len(load_mutations()) >= 25
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_deliberate_bug_still_applies(name, tmp_path):
+    mutation = MUTATIONS[name]
+
+    plant(mutation, tmp_path)
+
+    assert {edit.file.split("/")[0] for edit in mutation.edits} <= {*PACKAGES} - {"simulation"}
+    for edit in mutation.edits:
+        ast.parse((tmp_path / edit.file).read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FOUND_SOON)
+def test_a_deliberate_bug_is_found(name):
+    found = hunt(MUTATIONS[name], runs=FOUND_SOON[name])
+
+    assert found.anomaly is not None, str(found)
