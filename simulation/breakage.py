@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker, SimulatedCluster
     from simulation.plan import Fault, Plan
 
+SLOW_LINK_S: Final = 0.4
 AT_LEAST_S: Final = 3.0
 """How long a run goes on, however few its faults are."""
 ADMIN_PATIENCE_S: Final = 1.0
@@ -55,6 +56,7 @@ class Breakage:
         self._plan = plan
         self._told = told
         self._damaged = False
+        self._under_way = 0
         self._rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
         self._acts: Mapping[str, Callable[[Fault], Awaitable[bool]]] = {
             "kill": partial(self._kill, power=False),
@@ -78,6 +80,12 @@ class Breakage:
             "isolate-kill": partial(self._isolate_and_kill, power=False),
             "isolate-power": partial(self._isolate_and_kill, power=True),
             "power-two": self._power_two,
+            "pause": self._pause,
+            "mute": self._mute,
+            "block": self._block,
+            "slow-link": self._slow_link,
+            "jump-clock": self._jump_clock,
+            "cut-file": self._cut_file,
         }
 
     async def run(self) -> None:
@@ -90,8 +98,10 @@ class Breakage:
 
     async def _meet(self, fault: Fault, at: float) -> None:
         await trio.sleep_until(at)
+        self._under_way += 1
         if await self._acts[fault.kind](fault):
             self.injected[fault.kind] += 1
+        self._under_way -= 1
 
     def _sync_s(self) -> float:
         return self._rng.random() * self._plan.sync_s
@@ -99,12 +109,21 @@ class Breakage:
     def heal(self) -> None:
         """Mend whatever may be broken, and start what does not run."""
         self._cluster.network.rejoin()
+        self._cluster.network.restore_links()
         for machine in self._machines():
+            machine.resume()
             self._cluster.reconnect_to_store(machine.broker_id)
             machine.disk.capacity_bytes = None
             machine.disk.sync_latency_s = self._sync_s
             machine.disk.fail_next_sync(0)
             self._start_soon(machine)
+
+    async def repair(self) -> None:
+        """Do what an operator does: mend all, restart what has a replica that it cannot open."""
+        for machine in self._machines():
+            if machine.is_running and machine.broker and any(machine.broker.partitions.offline()):
+                await machine.kill()
+        self.heal()
 
     # Processes and machines.
 
@@ -139,6 +158,24 @@ class Breakage:
         if not machine.is_running:
             self._told(f"start broker {machine.broker_id}")
             await machine.start(wait_registered=False)
+
+    async def _pause(self, fault: Fault) -> bool:
+        """SIGSTOP and SIGCONT; whoever kills it meanwhile ends it."""
+        machine = self._machine(fault)
+        if machine is None or machine.broker is None:
+            return False
+        self._begin(fault)
+        broker = machine.broker
+        machine.pause()
+        await trio.sleep(fault.lasts_s)
+        if machine.broker is broker and machine.is_running:
+            machine.resume()
+        return True
+
+    async def _jump_clock(self, fault: Fault) -> bool:
+        self._begin(fault)
+        self._cluster.jump_clock(self._cluster.brokers[fault.broker].host, fault.amount)
+        return True
 
     async def _power_two(self, fault: Fault) -> bool:
         """Have two machines lose power at once."""
@@ -181,7 +218,10 @@ class Breakage:
         machines = self._machines()
         found = [p for m in machines if m.is_running and m.broker for p in m.broker.partitions]
         return (
-            not self._damaged
+            self._plan.settings.get("min.insync.replicas") != "1"  # else one copy was enough
+            and not self._damaged
+            and self._under_way
+            == 1  # else the ISR may be about to shrink to the one that is struck
             and all(machine.is_running for machine in machines)
             and bool(found)
             and all(is_in_sync(partition) for partition in found)
@@ -223,14 +263,21 @@ class Breakage:
         """
 
         def harm(machine: SimulatedBroker) -> bool:
-            disk, directory = machine.disk, f"data/{TOPIC}-0"
-            noted = DataDirectory(disk, "data").read_checkpoints().get((TOPIC, 0), Checkpoint())
-            for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
-                ends = _batch_ends(disk.read_file(f"{directory}/{name}"))
-                if found := [end for end, offset in ends if offset <= noted.high_watermark]:
-                    disk.flip_bit(f"{directory}/{name}", found[-1] - 1)
-                    return True
-            return False
+            found = _last_committed(machine)
+            if found is not None:
+                machine.disk.flip_bit(*found)
+            return found is not None
+
+        return await self._damage(fault, harm)
+
+    async def _cut_file(self, fault: Fault) -> bool:
+        """Cut a log file within that record, as a file system that repairs itself may."""
+
+        def harm(machine: SimulatedBroker) -> bool:
+            found = _last_committed(machine)
+            if found is not None:
+                machine.disk.truncate_file(*found)
+            return found is not None
 
         return await self._damage(fault, harm)
 
@@ -271,6 +318,33 @@ class Breakage:
         await trio.sleep(fault.lasts_s)
         self._told("links are mended")
         self._cluster.network.rejoin()
+        return True
+
+    async def _mute(self, fault: Fault) -> bool:
+        """Let nobody hear of a broker, nor it of anybody; no connection breaks."""
+        host = self._cluster.brokers[fault.broker].host
+        self._begin(fault)
+        self._cluster.network.isolate(host)
+        await trio.sleep(fault.lasts_s)
+        self._cluster.network.rejoin_host(host)
+        return True
+
+    async def _block(self, fault: Fault) -> bool:
+        """Let what one broker sends to another not arrive; what comes back does."""
+        one, other = (self._cluster.brokers[b].host for b in (fault.broker, fault.other))
+        self._begin(fault)
+        self._cluster.network.block(one, other)
+        await trio.sleep(fault.lasts_s)
+        self._cluster.network.unblock(one, other)
+        return True
+
+    async def _slow_link(self, fault: Fault) -> bool:
+        one, other = (self._cluster.brokers[b].host for b in (fault.broker, fault.other))
+        self._begin(fault)
+        for source, target in ((one, other), (other, one)):
+            self._cluster.network.set_link(source, target, lambda: self._rng.random() * SLOW_LINK_S)
+        await trio.sleep(fault.lasts_s)
+        self._cluster.network.restore_links()
         return True
 
     async def _reset(self, fault: Fault) -> bool:
@@ -376,6 +450,17 @@ class Breakage:
                 network, host, PORT, client_id="operator", negotiate=False
             ) as connection:
                 await connection.call(request, version=version, timeout_s=ADMIN_PATIENCE_S)
+
+
+def _last_committed(machine: SimulatedBroker) -> tuple[str, int] | None:
+    """Find the last byte of what a broker has noted as committed: a file, and where in it."""
+    disk, directory = machine.disk, f"data/{TOPIC}-0"
+    noted = DataDirectory(disk, "data").read_checkpoints().get((TOPIC, 0), Checkpoint())
+    for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
+        ends = _batch_ends(disk.read_file(f"{directory}/{name}"))
+        if found := [end for end, offset in ends if offset <= noted.high_watermark]:
+            return f"{directory}/{name}", found[-1] - 1
+    return None
 
 
 def _batch_ends(data: bytes) -> Iterator[tuple[int, int]]:

@@ -126,6 +126,11 @@ def _reassign(rng: random.Random, brokers: int) -> Fault:
     return Fault(0.0, "", other=rng.randint(0, 7), amount=sum(1 << broker for broker in chosen))
 
 
+def _jump(rng: random.Random, brokers: int) -> Fault:
+    jump_s = rng.choice([-3600.0, -2.0, 2.0, 3600.0])
+    return Fault(0.0, "", broker=rng.randint(1, brokers), amount=jump_s)
+
+
 SHORT: Final = (0.0, 0.05, 1.0)
 LONG: Final = (0.5, 3.0, 9.0)
 
@@ -151,6 +156,12 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "isolate-kill": (3, _one(LONG)),
     "isolate-power": (2, _one(LONG)),
     "power-two": (2, _pair(LONG)),
+    "pause": (3, _one(LONG)),
+    "mute": (2, _one(LONG)),
+    "block": (2, _pair(LONG)),
+    "slow-link": (1, _pair(LONG)),
+    "jump-clock": (1, _jump),
+    "cut-file": (2, _damage),
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 HEALING_BOUND_S: Final = 120.0
 RUN_BOUND_S: Final = 600.0
 CALM_S: Final = 1.0
+LOOK_EVERY_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -162,8 +163,8 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
             in_sync_everywhere(p for _, p in _replicas(cluster) if p.index == number)
             for number in range(verdict.plan.partitions)
         ):
-            await trio.sleep(0.1)
-            breakage.heal()
+            await trio.sleep(LOOK_EVERY_S)
+            await breakage.repair()
         return
     for broker_id, p in _replicas(cluster):
         facts = (

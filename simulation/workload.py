@@ -6,6 +6,7 @@ Must never know: faults, what is judged.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -27,7 +28,7 @@ from protocol.errors import OttlaError, RequestError
 from simulation.plan import ACKS_ALL, TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from client.delivery import Delivery
     from client.records import ConsumerRecord
@@ -73,15 +74,24 @@ class Workload:
     # Writing.
 
     async def write(self, name: str, *, until: trio.Event) -> None:
-        """Produce numbered values, some in flight at once, until told to stop."""
-        rng = self._random(name)
+        """Produce numbered values until told to stop; begin anew after an error."""
+        rng, numbers = self._random(name), count()
+        while not until.is_set():
+            try:
+                await self._write_once(name, rng, numbers, until=until)
+            except* OttlaError:
+                await trio.sleep(AGAIN_S)
+
+    async def _write_once(
+        self, name: str, rng: random.Random, numbers: Iterator[int], *, until: trio.Event
+    ) -> None:
+        """Produce, some in flight at once."""
         config = ProducerConfig(
             acks="all" if self._plan.acks == ACKS_ALL else 1,
             linger_ms=rng.choice([0, 1, 5]),
             delivery_timeout_s=60,
         )
         environment = self._cluster.environment(name)
-        count = 0
         async with (
             Producer(self._cluster.bootstrap, config, environment=environment) as producer,
             trio.open_nursery() as nursery,
@@ -89,8 +99,7 @@ class Workload:
             while not until.is_set():
                 for _ in range(rng.randint(1, 20)):
                     number = rng.randrange(self._plan.partitions)
-                    value = b"%s-%d" % (name.encode(), count)
-                    count += 1
+                    value = b"%s-%d" % (name.encode(), next(numbers))
                     slot = self._begin_send(name, number, value)
                     delivery = await producer.enqueue(TOPIC, value, partition=number)
                     nursery.start_soon(self._settle, slot, delivery)
