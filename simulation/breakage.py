@@ -41,6 +41,8 @@ SLOW_LINK_S: Final = 0.4
 AT_LEAST_S: Final = 3.0
 """How long a run goes on, however few its faults are."""
 ADMIN_PATIENCE_S: Final = 1.0
+SOUND_WITHIN_S: Final = 3.0
+"""How long damage waits for all replicas to be in sync."""
 OTHERS_DIE: Final = 1
 NO_COORDINATOR: Final = 2
 """What comes with damage to a disk: the damaged broker is alone for a while, not heard of."""
@@ -212,16 +214,16 @@ class Breakage:
         await self._start_after(machine, fault)
         return True
 
-    # Storage: what one replica loses another one must have, so it happens once, and to one.
+    # Storage: what one replica loses another one must have, so it happens once, and to one; and not
+    # where an ISR of one is enough: that one may be it, after the others have restarted.
 
     def _may_damage(self) -> bool:
         machines = self._machines()
         found = [p for m in machines if m.is_running and m.broker for p in m.broker.partitions]
         return (
-            self._plan.settings.get("min.insync.replicas") != "1"  # else one copy was enough
+            self._plan.settings.get("min.insync.replicas") == "2"
             and not self._damaged
-            and self._under_way
-            == 1  # else the ISR may be about to shrink to the one that is struck
+            and self._under_way == 1  # else an ISR may be about to shrink to the one that is struck
             and all(machine.is_running for machine in machines)
             and bool(found)
             and all(is_in_sync(partition) for partition in found)
@@ -229,6 +231,10 @@ class Breakage:
 
     async def _damage(self, fault: Fault, harm: Callable[[SimulatedBroker], bool]) -> bool:
         machine = self._machine(fault)
+        with trio.move_on_after(SOUND_WITHIN_S):
+            while not self._may_damage():
+                await trio.sleep(0.05)
+                machine = self._machine(fault)
         if machine is None or not self._may_damage():
             return False
         self._begin(fault)
@@ -456,10 +462,13 @@ def _last_committed(machine: SimulatedBroker) -> tuple[str, int] | None:
     """Find the last byte of what a broker has noted as committed: a file, and where in it."""
     disk, directory = machine.disk, f"data/{TOPIC}-0"
     noted = DataDirectory(disk, "data").read_checkpoints().get((TOPIC, 0), Checkpoint())
+    # Recovery reads the segment with the recovery point, and what comes after it.
     for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
-        ends = _batch_ends(disk.read_file(f"{directory}/{name}"))
+        ends = list(_batch_ends(disk.read_file(f"{directory}/{name}")))
         if found := [end for end, offset in ends if offset <= noted.high_watermark]:
             return f"{directory}/{name}", found[-1] - 1
+        if ends and int(name.removesuffix(".log")) <= noted.recovery_point:
+            break
     return None
 
 

@@ -113,7 +113,7 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
 
 def _damage(rng: random.Random, brokers: int) -> Fault:
     """Number what comes with it: 1 the others die as well, 2 no coordinator at first, 3 both."""
-    return _one(LONG)(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
+    return _one((1.0, 10.0, 20.0))(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
 
 
 def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
@@ -165,7 +165,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
 
-PLANNED: Final = ("elect", "reassign", "slow-disk")
+PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
 """Faults at which not even what the leader alone has acknowledged may be lost."""
 
 
