@@ -173,10 +173,10 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
     """Draw a run from its seed, with faults of these kinds only. Raises: KeyError."""
     rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
     brokers = rng.choice([3, 3, 3, 4, 5])
-    acks = ACKS_ALL if rng.random() < 0.9 else ACKS_LEADER
-    allowed = KINDS if kinds is None else kinds
-    if acks == ACKS_LEADER:
-        allowed = [kind for kind in allowed if kind in PLANNED]
+    acks = ACKS_ALL if rng.random() < 0.9 or kinds is not None else ACKS_LEADER
+    allowed = kinds
+    if allowed is None:
+        allowed = KINDS if acks == ACKS_ALL else PLANNED
     return Plan(
         seed=seed,
         brokers=brokers,

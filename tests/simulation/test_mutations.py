@@ -10,7 +10,17 @@ from tests.simulation.mutate import hunt
 from tests.simulation.planted import PACKAGES, load_mutations, plant
 
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
-FOUND_SOON = {}
+FOUND_SOON = {
+    "acknowledged-before-fsync": 3,
+    "acknowledged-by-the-leader-alone": 1,
+    "commit-acknowledged-before-stored": 3,
+    "followers-forget-producers": 1,
+    "same-leader-epoch-elected": 1,
+    "sequence-gaps-accepted": 1,
+    "uncommitted-records-shown": 1,
+    "unflushed-follower-counted": 3,
+    "waiters-outlive-their-epoch": 1,
+}
 """Some of each kind, and within how many runs they must be found."""
 
 
