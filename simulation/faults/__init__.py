@@ -1,0 +1,1 @@
+"""What a plan can break, one file for each subject."""

@@ -1,0 +1,108 @@
+"""The network: connections that break, hosts that hear nothing, links that are slow.
+
+Must never know: disks, the coordinator.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from simulation.faults.stage import Act, Stage
+    from simulation.plan import Fault
+
+
+SLOW_LINK_S: Final = 0.4
+
+
+class Kill(Protocol):
+    """Ends the process that a fault meets."""
+
+    async def __call__(self, fault: Fault, *, power: bool) -> bool:
+        """End it, by a power failure perhaps."""
+
+
+class LinkFaults:
+    """Faults of the network between brokers."""
+
+    def __init__(self, stage: Stage, kill: Kill) -> None:
+        self._stage = stage
+        self._kill = kill
+
+    @property
+    def acts(self) -> dict[str, Act]:
+        """Name what can be carried out."""
+        return {
+            "separate": self._separate,
+            "mute": self._mute,
+            "block": self._block,
+            "slow-link": self._slow_link,
+            "reset": self._reset,
+            "isolate": self._isolate,
+            "isolate-kill": partial(self._isolate_and_kill, power=False),
+            "isolate-power": partial(self._isolate_and_kill, power=True),
+        }
+
+    async def _separate(self, fault: Fault) -> bool:
+        one, other = (self._stage.cluster.brokers[b].host for b in (fault.broker, fault.other))
+        self._stage.begin(fault)
+        self._stage.cluster.network.separate(one, other)
+        await trio.sleep(fault.lasts_s)
+        self._stage.told("links are mended")
+        self._stage.cluster.network.rejoin()
+        return True
+
+    async def _mute(self, fault: Fault) -> bool:
+        """Let nobody hear of a broker, nor it of anybody; no connection breaks."""
+        host = self._stage.cluster.brokers[fault.broker].host
+        self._stage.begin(fault)
+        self._stage.cluster.network.isolate(host)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.network.rejoin_host(host)
+        return True
+
+    async def _block(self, fault: Fault) -> bool:
+        """Let what one broker sends to another not arrive; what comes back does."""
+        one, other = (self._stage.cluster.brokers[b].host for b in (fault.broker, fault.other))
+        self._stage.begin(fault)
+        self._stage.cluster.network.block(one, other)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.network.unblock(one, other)
+        return True
+
+    async def _slow_link(self, fault: Fault) -> bool:
+        one, other = (self._stage.cluster.brokers[b].host for b in (fault.broker, fault.other))
+        self._stage.begin(fault)
+        for source, target in ((one, other), (other, one)):
+            self._stage.cluster.network.set_link(source, target, self._slow)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.network.restore_links()
+        return True
+
+    def _slow(self) -> float:
+        return self._stage.rng.random() * SLOW_LINK_S
+
+    async def _reset(self, fault: Fault) -> bool:
+        """Break all connections of a broker: what was answered may be unknown to who asked."""
+        self._stage.begin(fault)
+        self._stage.cluster.network.reset(self._stage.cluster.brokers[fault.broker].host)
+        return True
+
+    async def _isolate(self, fault: Fault) -> bool:
+        """Separate a broker from all others, not from clients and coordinator."""
+        self._stage.begin(fault)
+        cut = self._stage.cluster.brokers[fault.broker].host
+        for machine in self._stage.machines():
+            if machine.host != cut:
+                self._stage.cluster.network.separate(cut, machine.host)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.network.rejoin()
+        return True
+
+    async def _isolate_and_kill(self, fault: Fault, *, power: bool) -> bool:
+        """Let a broker fall behind, or stand alone, before it ends."""
+        await self._isolate(fault)
+        return await self._kill(fault._replace(lasts_s=fault.lasts_s / 2), power=power)

@@ -1,0 +1,99 @@
+"""Processes and machines: killed, stopped, paused, without power, with another time.
+
+Must never know: networks, disks, the coordinator.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from simulation.faults.stage import Act, Stage
+    from simulation.plan import Fault
+
+
+class MachineFaults:
+    """Faults of processes."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    @property
+    def acts(self) -> dict[str, Act]:
+        """Name what can be carried out."""
+        return {
+            "kill": partial(self.kill, power=False),
+            "power": partial(self.kill, power=True),
+            "blackout": self._blackout,
+            "stop": self._stop,
+            "power-two": self._power_two,
+            "pause": self._pause,
+            "jump-clock": self._jump_clock,
+        }
+
+    async def kill(self, fault: Fault, *, power: bool) -> bool:
+        """End a process, by a power failure perhaps, and start it again later."""
+        if (machine := self._stage.machine(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        await machine.kill()
+        if power:
+            machine.lose_power()
+        await self._stage.start_after(machine, fault)
+        return True
+
+    async def _pause(self, fault: Fault) -> bool:
+        """SIGSTOP and SIGCONT; whoever kills it meanwhile ends it."""
+        machine = self._stage.machine(fault)
+        if machine is None or machine.broker is None:
+            return False
+        self._stage.begin(fault)
+        broker = machine.broker
+        machine.pause()
+        await trio.sleep(fault.lasts_s)
+        if machine.broker is broker and machine.is_running:
+            machine.resume()
+        return True
+
+    async def _jump_clock(self, fault: Fault) -> bool:
+        self._stage.begin(fault)
+        self._stage.cluster.jump_clock(self._stage.cluster.brokers[fault.broker].host, fault.amount)
+        return True
+
+    async def _power_two(self, fault: Fault) -> bool:
+        """Have two machines lose power at once."""
+        machines = [self._stage.cluster.brokers[b] for b in (fault.broker, fault.other)]
+        struck = [machine for machine in machines if machine.is_running]
+        if not struck:
+            return False
+        self._stage.begin(fault)
+        for machine in struck:
+            await machine.kill()
+            machine.lose_power()
+        await trio.sleep(fault.lasts_s)
+        for machine in struck:
+            self._stage.start_soon(machine)
+        return True
+
+    async def _blackout(self, fault: Fault) -> bool:
+        self._stage.begin(fault)
+        for machine in self._stage.machines():
+            if machine.is_running:
+                await machine.kill()
+                machine.lose_power()
+        await trio.sleep(fault.lasts_s)
+        for machine in self._stage.machines():
+            self._stage.start_soon(machine)
+        return True
+
+    async def _stop(self, fault: Fault) -> bool:
+        machine = self._stage.machine(fault)
+        if machine is None or machine.broker is None:
+            return False
+        self._stage.begin(fault)
+        machine.broker.stop()
+        await self._stage.start_after(machine, fault)
+        return True

@@ -1,0 +1,87 @@
+"""The coordinator: sessions cut off, silent, expired, registrations removed.
+
+Must never know: networks, disks.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import trio
+
+from coordinator.store import NoNode
+
+if TYPE_CHECKING:
+    from simulation.faults.stage import Act, Stage
+    from simulation.plan import Fault
+
+
+class SessionFaults:
+    """Faults between brokers and the coordinator."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    @property
+    def acts(self) -> dict[str, Act]:
+        """Name what can be carried out."""
+        return {
+            "cut-store": self._cut_store,
+            "pause-session": self._pause_session,
+            "expire-session": self._expire_session,
+            "deregister": self._deregister,
+        }
+
+    def _session(self, fault: Fault) -> int | None:
+        machine = self._stage.machine(fault)
+        store = machine.store if machine is not None else None
+        if store is None or store.session_id not in self._stage.cluster.memory.session_ids:
+            return None
+        return store.session_id
+
+    async def _cut_store(self, fault: Fault) -> bool:
+        machine = self._stage.machine(fault)
+        if machine is None or machine.store is None:
+            return False
+        self._stage.begin(fault)
+        self._stage.cluster.cut_from_store(fault.broker)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.reconnect_to_store(fault.broker)
+        return True
+
+    async def _pause_session(self, fault: Fault) -> bool:
+        """Have a session be silent for a while; its writes come through when it is back."""
+        if (session_id := self._session(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        self._stage.cluster.memory.disconnect(session_id)
+        await trio.sleep(fault.lasts_s)
+        self._reconnect(fault, session_id)
+        return True
+
+    def _reconnect(self, fault: Fault, session_id: int) -> None:
+        """Let a session be heard again, if the process that had it lives."""
+        if self._session(fault) == session_id:
+            self._stage.cluster.memory.reconnect(session_id)
+
+    async def _expire_session(self, fault: Fault) -> bool:
+        if (session_id := self._session(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        self._stage.cluster.memory.expire(session_id)
+        return True
+
+    async def _deregister(self, fault: Fault) -> bool:
+        """Take a broker for dead that is not, while it does not hear of it."""
+        if (session_id := self._session(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        self._stage.cluster.memory.disconnect(session_id)
+        async with self._stage.cluster.connect_store() as hand:
+            for path in self._stage.cluster.memory.tree.ephemerals(session_id):
+                with suppress(NoNode):
+                    await hand.delete(path)
+        await trio.sleep(fault.lasts_s)
+        self._reconnect(fault, session_id)
+        return True

@@ -1,0 +1,73 @@
+"""What every fault of a run has in common: the cluster that it meets, and how it is told.
+
+Must never know: any particular fault.
+"""
+
+from __future__ import annotations
+
+import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
+
+from coordinator.reassign import is_under_way
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from broker.partition import Partition
+    from simulation.cluster import SimulatedBroker, SimulatedCluster
+    from simulation.plan import Fault, Plan
+
+Act: TypeAlias = "Callable[[Fault], Awaitable[bool]]"
+"""Carries a fault out, and mends what it broke. Returns: whether it did anything."""
+
+
+class Stage:
+    """A cluster, and the plan by which it is broken; `under_way` counts faults that last."""
+
+    def __init__(self, cluster: SimulatedCluster, plan: Plan, *, told: Callable[[str], None]):
+        self.cluster = cluster
+        self.plan = plan
+        self.told = told
+        self.under_way = 0
+        self.rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
+
+    def sync_s(self) -> float:
+        """Draw how long a disk takes to sync while nothing is wrong with it."""
+        return self.rng.random() * self.plan.sync_s
+
+    def machines(self) -> list[SimulatedBroker]:
+        """Give all machines."""
+        return list(self.cluster.brokers.values())
+
+    def machine(self, fault: Fault) -> SimulatedBroker | None:
+        """Give the machine that a fault meets, if its process runs."""
+        machine = self.cluster.brokers[fault.broker]
+        return machine if machine.is_running else None
+
+    def begin(self, fault: Fault) -> None:
+        """Tell that a fault is carried out."""
+        self.told(f"fault {fault}")
+
+    async def start_after(self, machine: SimulatedBroker, fault: Fault) -> None:
+        """Start a process once its fault has lasted."""
+        await trio.sleep(fault.lasts_s)
+        self.start_soon(machine)
+
+    def start_soon(self, machine: SimulatedBroker) -> None:
+        """Start a process, if it does not run."""
+        self.cluster.nursery.start_soon(self._start, machine)
+
+    async def _start(self, machine: SimulatedBroker) -> None:
+        if not machine.is_running:
+            self.told(f"start broker {machine.broker_id}")
+            await machine.start(wait_registered=False)
+
+
+def is_in_sync(partition: Partition) -> bool:
+    """Say whether a partition's broker knows all its replicas to be in sync, and none to move."""
+    state = partition.state
+    if state is None:
+        return False  # It was opened, and has not been told anything yet.
+    return {*state.isr} == {*state.replicas} and not is_under_way(state)
