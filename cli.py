@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "group": "Describe, reset and delete groups; see why they rebalanced.",
     "produce": "Write lines from stdin or files to a topic.",
     "consume": "Read records of a topic.",
-    "simulate": "Break clusters in memory, from a seed, and judge what clients were told.",
+    "simulate": "Break whole clusters in memory, and judge them.",
     "log": "Look into the segments of a partition.",
     "broker": "Run one broker in the foreground.",
     "zookeeper": "Run the embedded coordinator in the foreground.",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
+import trio
 
 from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
@@ -208,19 +209,20 @@ class _Member:
             auto_offset_reset=self._reset,
             metadata_timeout_s=_lookup_s(stop),
         )
-        async with (
-            background_tasks() as nursery,
-            patience.bounding(),
-            Consumer(bootstrap, config) as consumer,
-        ):
-            nursery.start_soon(interrupt_when_told, signal.SIGTERM)
-            patience.lacking = f"no broker says which partitions {self._topic} has"
-            places = await consumer.partitions_of(self._topic)
-            patience.lacking = _no_leader_tells(places)
-            ends = await consumer.end_offsets(*places)
-            patience.lacking = f"group {self._group_id!r} has not said yet who reads what"
-            consumer.subscribe([self._topic], on_assigned=lambda _: patience.begin())
-            await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
+        with trio.open_signal_receiver(signal.SIGTERM) as signals:
+            async with (
+                background_tasks() as nursery,
+                patience.bounding(),
+                Consumer(bootstrap, config) as consumer,
+            ):
+                nursery.start_soon(interrupt_when_told, signals)
+                patience.lacking = f"no broker says which partitions {self._topic} has"
+                places = await consumer.partitions_of(self._topic)
+                patience.lacking = _no_leader_tells(places)
+                ends = await consumer.end_offsets(*places)
+                patience.lacking = f"group {self._group_id!r} has not said yet who reads what"
+                consumer.subscribe([self._topic], on_assigned=lambda _: patience.begin())
+                await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
 
 
 def _lookup_s(stop: Stop) -> float:

@@ -6,7 +6,6 @@ stopped the whole cluster. Must never know: how the facts are found out.
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -16,17 +15,19 @@ import trio
 from client.environment import Environment
 from commands.cluster_view import ClusterView, observe
 from commands.columns import mebibytes
+from commands.end_signals import END_SIGNALS
 from commands.launch import stop
 from commands.status import role_of, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from rich.console import Group
     from rich.live import Live
 
     from commands.cluster_directory import ClusterDirectory
     from commands.cluster_view import NodeView, Partition
+    from commands.end_signals import EndSignals
     from commands.launch import Launcher
 
 INTERVAL_S: Final = 1.0
@@ -57,24 +58,24 @@ class RateMeter:
         return rates
 
 
-def watch(directory: ClusterDirectory, launcher: Launcher) -> None:
+def watch(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> None:
     """Show the cluster until it is told to stop, then stop it cleanly."""
     show = _show_live if sys.stdout.isatty() else _show_lines
-    if trio.run(show, directory, launcher):
+    if trio.run(show, directory, launcher, ends):
         click.echo("stopping ...", err=True)
         with directory.changing(wait=True):
             stop(directory, directory.load().nodes)
 
 
-async def _show_live(directory: ClusterDirectory, launcher: Launcher) -> bool:
+async def _show_live(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
     from rich.live import Live
 
     with Live(auto_refresh=False, transient=False) as live:
-        return await _until_told(_LiveScreen(live), directory, launcher)
+        return await _until_told(_LiveScreen(live), directory, launcher, ends)
 
 
-async def _show_lines(directory: ClusterDirectory, launcher: Launcher) -> bool:
-    return await _until_told(_Lines(), directory, launcher)
+async def _show_lines(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
+    return await _until_told(_Lines(), directory, launcher, ends)
 
 
 class _LiveScreen:
@@ -104,22 +105,27 @@ class _Lines:
 
 
 async def _until_told(
-    screen: _LiveScreen | _Lines, directory: ClusterDirectory, launcher: Launcher
+    screen: _LiveScreen | _Lines,
+    directory: ClusterDirectory,
+    launcher: Launcher,
+    ends: EndSignals,
 ) -> bool:
     """Renew the screen. Returns: whether the user asked for the end (and not `ottla down`)."""
     asked = False
 
-    async def listen(scope: trio.CancelScope) -> None:
+    async def listen(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
         nonlocal asked
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-            async for _ in signals:
-                asked = True
-                scope.cancel()
+        async for _ in signals:
+            asked = True
+            scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen, nursery.cancel_scope)
-        await _renew(screen, directory, launcher)
-        nursery.cancel_scope.cancel()
+    with trio.open_signal_receiver(*END_SIGNALS) as signals:
+        if ends.told:
+            return True
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, signals, nursery.cancel_scope)
+            await _renew(screen, directory, launcher)
+            nursery.cancel_scope.cancel()
     return asked
 
 

@@ -13,8 +13,7 @@ from client.errors import ConnectionBroken, NoBrokerReachable, WaitTimedOut
 from commands.failure import CommandFailed, ExitStatus
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 T = TypeVar("T")
 
@@ -39,12 +38,12 @@ def run_client(main: Callable[[], Awaitable[T]]) -> T:
         ) from error
 
 
-async def interrupt_when_told(*signums: signal.Signals) -> None:
-    """Wait for one of the signals, then end everything around as Ctrl-C does.
+async def interrupt_when_told(signals: AsyncIterator[int]) -> None:
+    """Wait for a signal, then end everything around as Ctrl-C does.
 
-    A handler that raised it in the midst of trio would break the event loop.
+    Whoever runs this opens `trio.open_signal_receiver` first, before anything else is begun: what
+    arrives earlier is raised wherever the event loop happens to be, and may be lost there.
     Raises: KeyboardInterrupt.
     """
-    with trio.open_signal_receiver(*signums) as signals:
-        async for _ in signals:
-            raise KeyboardInterrupt
+    async for _ in signals:
+        raise KeyboardInterrupt

@@ -15,6 +15,7 @@ import click
 
 from commands.cluster_directory import HOST, Cluster, ClusterDirectory
 from commands.columns import count_of
+from commands.end_signals import END_SIGNALS, EndSignals
 from commands.failure import CommandFailed, ExitStatus
 from commands.launch import Launcher, stop
 from commands.options import PORT_MAX, Pair, directory_option, json_option
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 BROKERS_MAX: Final = COORDINATOR_PORT_DISTANCE
 READY_TIMEOUT_S: Final = 60.0
-END_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 OWN_SETTINGS: Final = {
@@ -110,7 +110,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
       $ ottla up --brokers 1 --port 19092 --data scratch --detach
     """
     for signum in END_SIGNALS:
-        signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: stop what was started
+        signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: nothing is started yet
     launcher = Launcher(directory)
     directory.path.mkdir(parents=True, exist_ok=True)
     with directory.changing():
@@ -121,9 +121,10 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
         require_free(HOST, [node.port for node in missing])
         if cluster.zookeeper is not None:
             require_any_listens(cluster.zookeeper)
+        ends = EndSignals()
         try:
             cluster = launcher.start(cluster, missing)
-            _wait_ready(cluster, launcher)
+            _wait_ready(cluster, launcher, ends)
         except BaseException:
             stop(directory, [directory.load().node(node.name) for node in missing])
             directory.save(replace(directory.load(), settings=settings_before))
@@ -132,7 +133,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
     if not detach:
         from commands.live_table import watch
 
-        watch(directory, launcher)
+        watch(directory, launcher, ends)
 
 
 def _plan(known: Cluster | None, wishes: Wishes) -> Cluster:
@@ -152,7 +153,7 @@ def _missing(cluster: Cluster, directory: ClusterDirectory) -> list[Node]:
     return missing
 
 
-def _wait_ready(cluster: Cluster, launcher: Launcher) -> None:
+def _wait_ready(cluster: Cluster, launcher: Launcher, ends: EndSignals) -> None:
     import trio
 
     from client.environment import Environment
@@ -162,12 +163,14 @@ def _wait_ready(cluster: Cluster, launcher: Launcher) -> None:
     async def wait() -> None:
         addresses = {node.broker_id: (HOST, node.port) for node in cluster.brokers}
         readiness = Readiness(Environment.real().network, addresses)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(interrupt_when_told, *END_SIGNALS)
-            await readiness.wait(
-                check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
-            )
-            nursery.cancel_scope.cancel()
+        with trio.open_signal_receiver(*END_SIGNALS) as signals:
+            ends.raise_if_told()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(interrupt_when_told, signals)
+                await readiness.wait(
+                    check_alive=lambda: launcher.require_alive(cluster), timeout_s=READY_TIMEOUT_S
+                )
+                nursery.cancel_scope.cancel()
 
     trio.run(wait)
 

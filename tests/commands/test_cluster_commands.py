@@ -188,7 +188,11 @@ def test_a_topic_is_described_altered_and_deleted(ottla):
         (("topic", "delete", "nowhere"), "nowhere"),
         (("topic", "alter", "nowhere", "--partitions", "3"), "nowhere"),
         (("consume", "nowhere", "--exit-at-end"), "no topic 'nowhere': create it first"),
-        (("consume", "nowhere", "--group", "g"), "no topic 'nowhere': create it first"),
+        pytest.param(
+            ("consume", "nowhere", "--group", "g"),
+            "no topic 'nowhere': create it first",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=lambda part: part if isinstance(part, str) else " ".join(part),
 )
@@ -238,6 +242,7 @@ def test_a_node_is_paused_resumed_and_stopped(tmp_path):
         ottla.run("node", "start", "coordinator")
 
 
+@pytest.mark.slow
 def test_a_cluster_carries_on_with_its_data(tmp_path):
     with running_cluster(tmp_path, "--brokers", "1", "--set", "num.partitions=4") as ottla:
         ottla.run("produce", "kept", stdin=b"before\n")

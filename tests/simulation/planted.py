@@ -27,13 +27,11 @@ class Edit(NamedTuple):
     before: str
     after: str
 
-    def apply(self, root: Path) -> None:
-        """Change the file below `root`. Raises: DoesNotApply."""
-        path = root / self.file
-        text = path.read_text()
+    def apply(self, text: str) -> str:
+        """Change the file's text. Raises: DoesNotApply."""
         if (count := text.count(self.before)) != 1:
             raise DoesNotApply(f"{self.file} holds {self.before!r} {count} times, 1 wanted")
-        path.write_text(text.replace(self.before, self.after))
+        return text.replace(self.before, self.after)
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,14 @@ class Mutation:
     name: str
     breaks: str
     edits: tuple[Edit, ...]
+
+    def files(self) -> dict[str, str]:
+        """Give the files that it changes, as they are then. Raises: DoesNotApply."""
+        texts: dict[str, str] = {}
+        for edit in self.edits:
+            text = texts.get(edit.file) or (ROOT / edit.file).read_text()
+            texts[edit.file] = edit.apply(text)
+        return texts
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> Mutation:
@@ -65,5 +71,5 @@ def plant(mutation: Mutation, root: Path) -> None:
     """Copy the packages to `root`, with the bug in them. Raises: DoesNotApply."""
     for package in PACKAGES:
         shutil.copytree(ROOT / package, root / package)
-    for edit in mutation.edits:
-        edit.apply(root)
+    for file, text in mutation.files().items():
+        (root / file).write_text(text)

@@ -49,11 +49,8 @@ def test_a_run_repeats_in_every_process_to_the_byte():
     ]
 
     assert len(here.lines) > 20
+    assert here.digest != simulate(draw_plan(9)).trace.digest
     assert there == [here.digest] * 2
-
-
-def test_another_seed_is_another_run():
-    assert simulate(draw_plan(9)).trace.digest != simulate(draw_plan(SHORT)).trace.digest
 
 
 def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):

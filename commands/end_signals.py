@@ -1,0 +1,33 @@
+"""The signals that ask a command for its end, noted and obeyed where that is safe.
+
+Raised in the midst of an import or of the event loop, KeyboardInterrupt gets lost now and then:
+modules written in C clear errors that they do not expect.
+Must never know: what is to be ended.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class EndSignals:
+    """Whether the end was asked for; from now on nothing is raised for that by itself."""
+
+    def __init__(self) -> None:
+        self.told = False
+        for signum in END_SIGNALS:
+            signal.signal(signum, self._note)
+
+    def _note(self, _signum: int, _frame: FrameType | None) -> None:
+        self.told = True
+
+    def raise_if_told(self) -> None:
+        """End, where that was asked for. Raises: KeyboardInterrupt."""
+        if self.told:
+            raise KeyboardInterrupt
