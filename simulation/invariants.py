@@ -4,14 +4,12 @@
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
-- Replicas hold the same below what both know to be committed (looked at when asked).
 
 Must never know: faults, clients.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import trio
@@ -92,24 +90,6 @@ class Invariants(trio.abc.Instrument):
                 f"lost-write: broker {broker_id} leads {partition.name} from epoch"
                 f" {partition.leader_epoch} and ends at {end}; {last} was acknowledged"
             )
-
-    def compare(self) -> None:
-        """Compare what replicas hold of what both know to be committed. Raises: Broken."""
-        found: dict[tuple[bytes, int], list[tuple[int, Partition]]] = {}
-        for broker_id, partition in replicas(self._cluster):
-            found.setdefault((partition.topic_id, partition.index), []).append(
-                (broker_id, partition)
-            )
-        for held in found.values():
-            contents = [(b, p.high_watermark.value, records_of(p)) for b, p in held]
-            for (one, mark, ours), (other, limit, theirs) in pairwise(contents):
-                end = min(mark, limit)
-                for offset in sorted(ours.keys() & theirs.keys()):
-                    if offset < end and ours[offset] != theirs[offset]:
-                        raise Broken(
-                            f"replicas-differ: at {offset} broker {one} holds {ours[offset]!r},"
-                            f" broker {other} {theirs[offset]!r}, committed up to {end}"
-                        )
 
 
 def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:
