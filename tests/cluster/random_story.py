@@ -18,7 +18,6 @@ from broker.partition import Partition
 from client import Admin, NewTopic, Producer, ProducerConfig, ResourceType
 from client.connection import open_connection
 from client.errors import DeliveryFailed
-from coordinator.reassign import is_under_way
 from protocol.api.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     ReassignablePartition,
@@ -28,7 +27,9 @@ from protocol.api.elect_leaders import ElectLeadersRequest
 from protocol.batch import split_batches
 from protocol.errors import OttlaError
 from protocol.records import decode_batch
+from simulation.breakage import in_sync_everywhere
 from simulation.cluster import PORT, SimulatedBroker, SimulatedCluster, simulated_cluster
+from simulation.faults.stage import is_in_sync
 from simulation.scheduling import deterministic_scheduling
 from tests.cluster.machine_faults import MachineFaults
 
@@ -214,13 +215,6 @@ class Operator:
                 await connection.call(request, version=version, timeout_s=1)
 
 
-def is_in_sync(partition: Partition) -> bool:
-    state = partition.state
-    if state is None:  # It was opened, and has not been told anything yet.
-        return False
-    return {*state.isr} == {*state.replicas} and not is_under_way(state)
-
-
 def replicas(cluster: SimulatedCluster, index: int) -> list[Partition]:
     return [
         partition
@@ -234,7 +228,7 @@ def replicas(cluster: SimulatedCluster, index: int) -> list[Partition]:
 async def converge(cluster: SimulatedCluster) -> None:
     """Return once every replica is in sync, at one end, and knows that all is committed."""
     with trio.move_on_after(HEALING_BOUND_S):
-        while not all(is_settled(replicas(cluster, index)) for index in range(PARTITIONS)):
+        while not all(in_sync_everywhere(replicas(cluster, index)) for index in range(PARTITIONS)):
             for machine in cluster.brokers.values():
                 await repair(machine)
             await trio.sleep(0.1)
@@ -254,16 +248,6 @@ async def repair(machine: SimulatedBroker) -> None:
     if not machine.is_running:
         with suppress(RuntimeError):  # its disk failed once more, before it was registered
             await machine.start()
-
-
-def is_settled(found: list[Partition]) -> bool:
-    ends = {p.log.log_end_offset for p in found}
-    return (
-        bool(found)
-        and all(is_in_sync(p) and len(p.isr) == len(found) for p in found)
-        and len(ends) == 1
-        and {p.high_watermark.value for p in found} == ends
-    )
 
 
 def bytes_of(partition: Partition) -> bytes:
