@@ -94,6 +94,10 @@ class SimulatedBroker:
         """End the process cleanly, with leadership handed over; waits for `resume` if paused."""
         assert self.broker is not None, f"{self.host} was never started"
         self.broker.stop()
+        await self.wait_ended()
+
+    async def wait_ended(self) -> None:
+        """Wait until the process that was started last has ended."""
         await self._ended.wait()
 
     async def kill(self) -> None:

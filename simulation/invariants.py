@@ -19,9 +19,10 @@ from protocol.records import decode_batch
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from broker.partition import Partition
+    from coordinator.records import PartitionState
     from simulation.cluster import SimulatedCluster
 
 
@@ -32,14 +33,24 @@ class Broken(Exception):
 class Invariants(trio.abc.Instrument):
     """Looks at every replica after each step; the first thing that is wrong ends the run.
 
-    `acknowledged` gives the highest acknowledged offset of each partition of the topic.
+    `acknowledged` gives the highest acknowledged offset of each partition of the topic. `told`
+    hears of each state that a leader comes to lead in.
     """
 
-    def __init__(self, cluster: SimulatedCluster, acknowledged: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        cluster: SimulatedCluster,
+        acknowledged: Mapping[int, int],
+        *,
+        told: Callable[[str], None],
+    ) -> None:
         self.steps = 0
         self.broken: Broken | None = None
         self._cluster = cluster
         self._acknowledged = acknowledged
+        self._told = told
+        self._states: dict[tuple[bytes, int], PartitionState] = {}
+        self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
 
@@ -70,6 +81,9 @@ class Invariants(trio.abc.Instrument):
         elif first != broker_id:
             raise Broken(f"two-leaders: brokers {first} and {broker_id} lead {name} in {epoch}")
         state = partition.state
+        if state is not None and state is not self._states.get(key[:2]):
+            self._states[key[:2]] = state
+            self._tell(broker_id, partition, state)
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
         mark = broker_id, *key
@@ -82,14 +96,32 @@ class Invariants(trio.abc.Instrument):
             )
         self._watermarks[mark] = watermark
 
+    def _tell(self, broker_id: int, partition: Partition, state: PartitionState) -> None:
+        acknowledged = self._acknowledged.get(partition.index, -1)
+        known = f"; {acknowledged} is acknowledged" if partition.topic == TOPIC else ""
+        self._told(
+            f"broker {broker_id} leads {partition.name} in epoch {state.leader_epoch},"
+            f" ISR {_listed(state.isr)}, ELR {_listed(state.elr)},"
+            f" high watermark {partition.high_watermark.value},"
+            f" durable to {partition.durable.value}, end {partition.log.log_end_offset}{known}"
+        )
+
     def _look_at_new_leader(self, broker_id: int, partition: Partition) -> None:
+        epoch, place = partition.leader_epoch, (partition.topic_id, partition.index)
+        if epoch < self._newest.get(place, -1):
+            return  # It was told late, and somebody has led after it already.
+        self._newest[place] = epoch
         last = self._acknowledged.get(partition.index, -1) if partition.topic == TOPIC else -1
         end = partition.log.log_end_offset
         if end <= last:
             raise Broken(
-                f"lost-write: broker {broker_id} leads {partition.name} from epoch"
-                f" {partition.leader_epoch} and ends at {end}; {last} was acknowledged"
+                f"lost-write: broker {broker_id} leads {partition.name} from epoch {epoch}"
+                f" and ends at {end}; {last} was acknowledged"
             )
+
+
+def _listed(brokers: tuple[int, ...]) -> str:
+    return ",".join(map(str, brokers)) or "-"
 
 
 def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:

@@ -97,7 +97,7 @@ def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     plan = verdict.plan
     work = Workload(cluster, plan)
-    invariants = Invariants(cluster, work.acknowledged)
+    invariants = Invariants(cluster, work.acknowledged, told=verdict.trace.tell)
     trio.lowlevel.add_instrument(invariants)
     breakage = Breakage(cluster, plan, told=verdict.trace.tell)
     try:

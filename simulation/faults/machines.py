@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from simulation.plan import ACKS_ALL
+
 if TYPE_CHECKING:
+    from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
 
@@ -20,6 +23,7 @@ class MachineFaults:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._stopping: set[int] = set()
 
     @property
     def acts(self) -> dict[str, Act]:
@@ -91,9 +95,29 @@ class MachineFaults:
 
     async def _stop(self, fault: Fault) -> bool:
         machine = self._stage.machine(fault)
-        if machine is None or machine.broker is None:
+        if machine is None or machine.broker is None or not self._may_stop(machine):
             return False
         self._stage.begin(fault)
+        self._stopping.add(machine.broker_id)
+        self._stage.cluster.nursery.start_soon(self._note_stop, machine)
         machine.broker.stop()
         await self._stage.start_after(machine, fault)
         return True
+
+    async def _note_stop(self, machine: SimulatedBroker) -> None:
+        await machine.wait_ended()
+        self._stopping.discard(machine.broker_id)
+
+    def _may_stop(self, machine: SimulatedBroker) -> bool:
+        """Say whether a stop costs no record of acks=1, where records are written with that.
+
+        It does when nobody in sync is left to lead on: they go with their leader then, until it
+        comes back, or somebody without them takes over.
+        """
+        if self._stage.plan.acks == ACKS_ALL or machine.broker is None:
+            return True
+        stay = {m.broker_id for m in self._stage.machines() if m.is_running} - self._stopping
+        return all(
+            partition.pending_isr is None and stay.intersection(partition.isr) - {machine.broker_id}
+            for partition in machine.broker.partitions.led()
+        )

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.support.groups.checker import Run, check
 from tests.support.groups.events import Committed, Consumed, Event, Partition
-from tests.support.groups.member import ROOT, Member, start_member
+from tests.support.groups.member import ROOT, Member, now_ms, start_member
 from tests.support.groups.observer import Observer
 from tests.support.groups.program import MemberSpec
 from tests.support.load import Load
@@ -75,6 +75,7 @@ class GroupRun:
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic once all its records are processed; it is judged no further."""
+        self._wait_settled()
         ends: dict[Partition, int] = {}
         for load in [load for load in self._loads if load.topic == name]:
             ends |= self._end(load)
@@ -131,6 +132,7 @@ class GroupRun:
 
     def finish(self, *, exactly_once: bool = False, evictions: bool = False) -> None:
         """Stop the load, let the members come to its end and leave, and judge the run."""
+        self._wait_settled()
         ends: dict[Partition, int] = {}
         for load in self._loads:
             ends |= self._end(load)
@@ -200,6 +202,21 @@ class GroupRun:
         load.stop()
         return {Partition(load.topic, index): end for index, end in load.ends().items()}
 
+    def _wait_settled(self) -> None:
+        """Wait until each running member that owns something has committed once more.
+
+        Java's VerifiableConsumer commits with a batch and never tries again: what it is refused
+        during a rebalance, after which no record comes, stays uncommitted.
+        """
+        since = now_ms()
+        owners = [m for m in self.members.values() if m.is_running and m.owned]
+
+        def settled() -> bool:
+            return all(any(is_commit(e) and e.at_ms >= since for e in m.events) for m in owners)
+
+        names = ", ".join(member.spec.name for member in owners)
+        self.wait(settled, f"not all of {names} have committed since {since}")
+
     def _wait_ends(self, ends: dict[Partition, int]) -> None:
         """Wait until partitions have been processed, and committed, up to these ends."""
         self.wait(lambda: ends.items() <= self._ends(Consumed).items(), f"not processed: {ends}")
@@ -226,10 +243,15 @@ def _ends_of(
     for event in history:
         if isinstance(event, Consumed) and kind is Consumed:
             yield event.partition, event.last + 1
-        elif isinstance(event, Committed) and kind is Committed and event.error is None:
+        elif kind is Committed and isinstance(event, Committed) and event.error is None:
             yield from event.offsets
+
+
+def is_commit(event: Event) -> bool:
+    """Say whether an event is a commit that succeeded."""
+    return isinstance(event, Committed) and event.error is None
 
 
 def is_routine(event: Event) -> bool:
     """Say whether an event is one of the thousands that a run has."""
-    return isinstance(event, Consumed) or (isinstance(event, Committed) and event.error is None)
+    return isinstance(event, Consumed) or is_commit(event)
