@@ -22,7 +22,7 @@ from coordinator.memory import MemoryCluster
 from protocol.errors import CoordinationError, StorageError
 from simulation.disk import MemoryDisk
 from simulation.network import MemoryNetwork
-from simulation.process import Process
+from simulation.process import Process, process_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -56,6 +56,10 @@ class SimulatedBroker:
     def is_running(self) -> bool:
         """Whether its process runs or is paused."""
         return not self._ended.is_set()
+
+    def owns(self, task: trio.lowlevel.Task) -> bool:
+        """Say whether a task belongs to the process that was started last."""
+        return process_of(task) is self._process
 
     async def start(self, *, wait_registered: bool = True) -> None:
         """Run the process; returns once the broker is registered, if that is asked for."""

@@ -4,6 +4,7 @@
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
+- Replicas are alike below their high watermarks, and committed offsets never fall (committed.py).
 
 Must never know: faults, clients.
 """
@@ -16,6 +17,7 @@ import trio
 
 from protocol.batch import split_batches
 from protocol.records import decode_batch
+from simulation.committed import Broken, CommittedOffsets, CommittedRecords
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
@@ -23,15 +25,11 @@ if TYPE_CHECKING:
 
     from broker.partition import Partition
     from coordinator.cluster import PartitionState
-    from simulation.cluster import SimulatedCluster
-
-
-class Broken(Exception):
-    """Something that must always hold does not."""
+    from simulation.cluster import SimulatedBroker, SimulatedCluster
 
 
 class Invariants(trio.abc.Instrument):
-    """Looks at every replica after each step; the first thing that is wrong ends the run.
+    """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
     `acknowledged` gives the highest acknowledged offset of each partition of the topic. `told`
     hears of each state that a leader comes to lead in.
@@ -42,6 +40,7 @@ class Invariants(trio.abc.Instrument):
         cluster: SimulatedCluster,
         acknowledged: Mapping[int, int],
         *,
+        group: str,
         told: Callable[[str], None],
     ) -> None:
         self.steps = 0
@@ -49,27 +48,35 @@ class Invariants(trio.abc.Instrument):
         self._cluster = cluster
         self._acknowledged = acknowledged
         self._told = told
+        self._records = CommittedRecords()
+        self._offsets = CommittedOffsets(cluster.memory.tree, group=group, topic=TOPIC)
         self._states: dict[tuple[bytes, int], PartitionState] = {}
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:  # noqa: ARG002
-        """Look at everything, unless something is wrong already."""
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Look at the replicas of the task's broker, unless something is wrong already."""
         self.steps += 1
         if self.broken is not None:
             return
         try:
-            self.look()
+            self._offsets.look()
+            for machine in self._cluster.brokers.values():
+                if machine.owns(task):
+                    self._look_at(machine)
         except Broken as error:
             self.broken = error
             self._cluster.nursery.cancel_scope.cancel()
 
-    def look(self) -> None:
-        """Look at every replica once. Raises: Broken."""
-        for broker_id, partition in replicas(self._cluster):
+    def _look_at(self, machine: SimulatedBroker) -> None:
+        """Look at a broker's replicas once. Raises: Broken."""
+        if machine.broker is None or not machine.is_running:
+            return
+        for partition in machine.broker.partitions:
             if partition.is_leader:
-                self._look_at_leader(broker_id, partition)
+                self._look_at_leader(machine.broker_id, partition)
+            self._records.look(machine.broker_id, partition)
 
     def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
         epoch, name = partition.leader_epoch, partition.name

@@ -57,11 +57,16 @@ class Process:
 _OWNER: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
+def process_of(task: trio.lowlevel.Task) -> Process | None:
+    """Give the process that a task belongs to; None for one of nobody's."""
+    return task.context.get(_OWNER)
+
+
 class _Adoption(trio.abc.Instrument):
     """Wraps the tasks of processes as they are spawned."""
 
     def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        process = task.context.get(_OWNER)
+        process = process_of(task)
         if process is not None:
             task.coro = _Steps(task, process)  # type: ignore[assignment] # a coroutine, if not a native one
 

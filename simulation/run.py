@@ -26,7 +26,7 @@ from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
-from simulation.workload import Workload
+from simulation.workload import GROUP, Workload
 
 if TYPE_CHECKING:
     from broker.partition import Partition as BrokerPartition
@@ -97,7 +97,7 @@ def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     plan = verdict.plan
     work = Workload(cluster, plan)
-    invariants = Invariants(cluster, work.acknowledged, told=verdict.trace.tell)
+    invariants = Invariants(cluster, work.acknowledged, group=GROUP, told=verdict.trace.tell)
     trio.lowlevel.add_instrument(invariants)
     breakage = Breakage(cluster, plan, told=verdict.trace.tell)
     try:
