@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from broker.partition import Partition
-    from coordinator.records import PartitionState
+    from coordinator.cluster import PartitionState
     from simulation.cluster import SimulatedCluster
 
 
