@@ -1,7 +1,7 @@
 """What is committed, followed from step to step: the records of all replicas, a group's offsets.
 
 - What two replicas know to be committed is the same on both, batch by batch.
-- A group's committed offset never falls.
+- A group's committed offset never falls, and is never below one that was acknowledged.
 
 Must never know: faults, clients, who leads.
 """
@@ -101,18 +101,34 @@ def _shown(offset: int, batch: _Batch) -> str:
 
 
 class CommittedOffsets(Generic[W]):
-    """A group's offsets in a topic, as the coordinator holds them."""
+    """A group's offsets in a topic, as the coordinator holds them.
 
-    def __init__(self, tree: Tree[W], *, group: str, topic: str) -> None:
+    `acknowledged` gives for each partition the highest that a member was told is committed.
+    """
+
+    def __init__(
+        self, tree: Tree[W], *, group: str, topic: str, acknowledged: Mapping[int, int]
+    ) -> None:
         self._tree = tree
         self._group = group
         self._topic = topic
         self._zxid = -1
         self._modified = -1
         self._offsets: dict[int, int] = {}
+        self._acknowledged = acknowledged
 
     def look(self) -> None:
-        """Look at them where anything was written. Raises: Broken."""
+        """Look at them. Raises: Broken."""
+        self._look_at_store()
+        for number, offset in self._acknowledged.items():
+            held = self._offsets.get(number, -1)
+            if held < offset:
+                raise Broken(
+                    f"lost-commit: {offset} was acknowledged to group {self._group!r} in"
+                    f" {self._topic}-{number}, and {held} is committed"
+                )
+
+    def _look_at_store(self) -> None:
         if self._tree.zxid == self._zxid:
             return
         self._zxid = self._tree.zxid

@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from chaos.workload import GROUP
 from protocol.batch import split_batches
 from protocol.records import decode_batch
 from simulation.committed import Broken, CommittedOffsets, CommittedRecords
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from broker.partition import Partition
+    from chaos.workload import Workload
     from coordinator.cluster import PartitionState
     from simulation.cluster import SimulatedBroker, SimulatedCluster
 
@@ -31,25 +33,26 @@ if TYPE_CHECKING:
 class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
-    `acknowledged` gives the highest acknowledged offset of each partition of the topic. `told`
-    hears of each state that a leader comes to lead in.
+    `work` knows what clients were promised. `told` hears of each state that a leader comes to lead
+    in.
     """
 
     def __init__(
         self,
         cluster: SimulatedCluster,
-        acknowledged: Mapping[int, int],
+        work: Workload,
         *,
-        group: str,
         told: Callable[[str], None],
     ) -> None:
         self.steps = 0
         self.broken: Broken | None = None
         self._cluster = cluster
-        self._acknowledged = acknowledged
+        self._acknowledged = work.acknowledged
         self._told = told
         self._records = CommittedRecords()
-        self._offsets = CommittedOffsets(cluster.memory.tree, group=group, topic=TOPIC)
+        self._offsets = CommittedOffsets(
+            cluster.memory.tree, group=GROUP, topic=TOPIC, acknowledged=work.committed
+        )
         self._states: dict[tuple[bytes, int], PartitionState] = {}
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}

@@ -26,8 +26,8 @@ from client.admin import AdminConfig
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
+    from chaos.workload import Workload
     from simulation.cluster import SimulatedCluster
-    from simulation.workload import Workload
 
 PASSING: Final = "passing"
 RECORDS: Final = 10

@@ -18,6 +18,7 @@ from trio.testing import MockClock
 
 from chaos.checker import Anomaly, Promises, check
 from chaos.history import Partition, Replica
+from chaos.workload import Load, Workload
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
@@ -26,7 +27,6 @@ from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
-from simulation.workload import GROUP, Workload
 
 if TYPE_CHECKING:
     from broker.partition import Partition as BrokerPartition
@@ -96,8 +96,9 @@ def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
 
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     plan = verdict.plan
-    work = Workload(cluster, plan)
-    invariants = Invariants(cluster, work.acknowledged, group=GROUP, told=verdict.trace.tell)
+    load = Load(TOPIC, plan.partitions, plan.seed, acks="all" if plan.acks == ACKS_ALL else 1)
+    work = Workload(cluster.bootstrap, load, environment=cluster.environment)
+    invariants = Invariants(cluster, work, told=verdict.trace.tell)
     trio.lowlevel.add_instrument(invariants)
     breakage = Breakage(cluster, plan, told=verdict.trace.tell)
     try:

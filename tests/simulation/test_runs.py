@@ -60,7 +60,7 @@ def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
     async def fail(*_: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr("simulation.workload.Workload.read_to", fail)
+    monkeypatch.setattr("chaos.workload.Workload.read_to", fail)
     verdict = simulate(draw_plan(SHORT))
 
     assert [anomaly.name for anomaly in verdict.anomalies] == ["crash"]

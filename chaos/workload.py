@@ -1,13 +1,15 @@
-"""Clients of a simulated run: they write, read and share partitions, and write down what they did.
+"""Clients that write, read and share partitions, and write down what they did.
 
-Must never know: faults, what is judged.
+The same clients work in simulated runs and on real clusters: what they take from the outside world
+is handed in. Must never know: faults, what is judged, whether the cluster is real.
 """
 
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import trio
 
@@ -25,15 +27,13 @@ from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, To
 from client.admin import AdminConfig
 from client.errors import DeliveryFailed
 from protocol.errors import OttlaError, RequestError
-from simulation.plan import ACKS_ALL, TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from client.delivery import Delivery
+    from client.environment import Environment
     from client.records import ConsumerRecord
-    from simulation.cluster import SimulatedCluster
-    from simulation.plan import Plan
 
 GROUP: Final = "readers"
 POLL_S: Final = 1.0
@@ -41,16 +41,52 @@ AGAIN_S: Final = 0.1
 """Before a client that has failed is made anew."""
 
 
-class Workload:
-    """All clients of a run; `history` is what they did, each client's own in its order."""
+@dataclass(slots=True)
+class Counts:
+    """How many records were handed to producers, acknowledged, and handed out by consumers."""
 
-    def __init__(self, cluster: SimulatedCluster, plan: Plan) -> None:
-        self._cluster = cluster
-        self._plan = plan
+    sent: int = 0
+    acknowledged: int = 0
+    read: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What clients do to one topic, each drawing from a generator of its own made of `seed`.
+
+    A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
+    seconds. Whoever reads, and whoever asks, rests for `rest_s` each time.
+    """
+
+    topic: str
+    partitions: int
+    seed: int
+    acks: Literal["all", -1, 0, 1] = "all"
+    burst_max: int = 20
+    pauses_s: tuple[float, ...] = (0.0, 0.001, 0.01, 0.3)
+    rest_s: float = 0.0
+
+
+class Workload:
+    """All clients of a run; `history` is what they did, each client's own in its order.
+
+    `environment` makes what the client of that name takes from the outside world.
+    """
+
+    def __init__(
+        self, bootstrap: str, load: Load, *, environment: Callable[[str], Environment]
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._load = load
+        self._environment = environment
         self._slots: list[Operation | None] = []
         self._unsettled: dict[int, Sent] = {}
+        self._pairs: dict[Partition, dict[int, tuple[int, bytes]]] = {}
         self.acknowledged: dict[int, int] = {}
         """By partition: the highest offset that was acknowledged."""
+        self.committed: dict[int, int] = {}
+        """By partition: the highest offset of the group that was acknowledged as committed."""
+        self.counts = Counts()
 
     @property
     def history(self) -> list[Operation]:
@@ -62,14 +98,14 @@ class Workload:
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
         """All partitions of the topic."""
-        return tuple(TopicPartition(TOPIC, n) for n in range(self._plan.partitions))
+        return tuple(TopicPartition(self._load.topic, n) for n in range(self._load.partitions))
 
     def note(self, operation: Operation) -> None:
         """Write down what somebody else has seen."""
         self._slots.append(operation)
 
     def _random(self, name: str) -> random.Random:
-        return random.Random(f"{self._plan.seed} {name}")  # noqa: S311 - to be repeatable
+        return random.Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
 
     # Writing.
 
@@ -87,29 +123,30 @@ class Workload:
     ) -> None:
         """Produce, some in flight at once."""
         config = ProducerConfig(
-            acks="all" if self._plan.acks == ACKS_ALL else 1,
+            acks=self._load.acks,
             linger_ms=rng.choice([0, 1, 5]),
             delivery_timeout_s=60,
         )
-        environment = self._cluster.environment(name)
+        environment = self._environment(name)
         async with (
-            Producer(self._cluster.bootstrap, config, environment=environment) as producer,
+            Producer(self._bootstrap, config, environment=environment) as producer,
             trio.open_nursery() as nursery,
         ):
             while not until.is_set():
-                for _ in range(rng.randint(1, 20)):
-                    number = rng.randrange(self._plan.partitions)
+                for _ in range(rng.randint(1, self._load.burst_max)):
+                    number = rng.randrange(self._load.partitions)
                     value = b"%s-%d" % (name.encode(), next(numbers))
                     slot = self._begin_send(name, number, value)
-                    delivery = await producer.enqueue(TOPIC, value, partition=number)
+                    delivery = await producer.enqueue(self._load.topic, value, partition=number)
                     nursery.start_soon(self._settle, slot, delivery)
-                await trio.sleep(rng.choice([0.0, 0.001, 0.01, 0.3]))
+                await trio.sleep(rng.choice(self._load.pauses_s))
 
     def _begin_send(self, name: str, number: int, value: bytes) -> int:
         now, slot = trio.current_time(), len(self._slots)
         self._slots.append(None)
-        place = Partition(TOPIC, number)
+        place = Partition(self._load.topic, number)
         self._unsettled[slot] = Sent(name, place, value, now, now, Outcome.UNKNOWN)
+        self.counts.sent += 1
         return slot
 
     async def _settle(self, slot: int, delivery: Delivery) -> None:
@@ -119,11 +156,19 @@ class Workload:
             return  # it may be there all the same
         sent = self._unsettled.pop(slot)
         number, offset = sent.partition.number, written.offset
+        self.counts.acknowledged += 1
         self._slots[slot] = sent._replace(
             ended_at=trio.current_time(), outcome=Outcome.OK, offset=offset
         )
         if offset is not None:
             self.acknowledged[number] = max(self.acknowledged.get(number, -1), offset)
+            self._pair(sent.partition, offset, sent.value)
+
+    def _pair(self, place: Partition, offset: int, value: bytes) -> tuple[int, bytes]:
+        """Give (offset, value), the same object to all who have seen it: histories are long."""
+        pair = offset, value
+        known = self._pairs.setdefault(place, {}).setdefault(offset, pair)
+        return known if known == pair else pair
 
     # Reading.
 
@@ -137,19 +182,20 @@ class Workload:
 
     async def _read_once(self, name: str) -> None:
         config = ConsumerConfig(auto_offset_reset="earliest")
-        environment = self._cluster.environment(name)
-        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+        environment = self._environment(name)
+        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
             self._position(name, self.partitions)
             await consumer.assign(dict.fromkeys(self.partitions, 0))
             while True:
                 began_at = trio.current_time()
                 self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
+                await self._rest()
 
     async def read_to(self, name: str, ends: Mapping[int, int]) -> None:
         """Read every partition from its start up to these ends. Raises: OttlaError."""
-        environment = self._cluster.environment(name)
+        environment = self._environment(name)
         config = ConsumerConfig(auto_offset_reset="earliest")
-        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
+        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
             places = [place for place in self.partitions if ends.get(place.partition, 0)]
             if not places:
                 return
@@ -168,10 +214,16 @@ class Workload:
         by_place: dict[Partition, list[tuple[int, bytes]]] = {}
         for record in records:
             place = Partition(record.topic, record.partition)
-            by_place.setdefault(place, []).append((record.offset, record.value or b""))
+            pair = self._pair(place, record.offset, record.value or b"")
+            by_place.setdefault(place, []).append(pair)
+            self.counts.read += 1
         now = trio.current_time()
         for place, found in by_place.items():
             self.note(Polled(name, place, tuple(found), began_at, now))
+
+    async def _rest(self) -> None:
+        if self._load.rest_s:
+            await trio.sleep(self._load.rest_s)
 
     # Sharing.
 
@@ -191,9 +243,10 @@ class Workload:
             enable_auto_commit=False,
             session_timeout_s=6,
         )
-        environment = self._cluster.environment(name)
-        async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
-            consumer.subscribe([TOPIC], on_assigned=lambda places: self._position(name, places))
+        environment = self._environment(name)
+        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
+            topics = [self._load.topic]
+            consumer.subscribe(topics, on_assigned=lambda places: self._position(name, places))
             stays = rng.randint(5, 200)
             for _ in range(stays):
                 began_at = trio.current_time()
@@ -201,6 +254,7 @@ class Workload:
                 self._hand_out(name, records, began_at)
                 if records:
                     await self._commit(name, consumer)
+                await self._rest()
 
     async def _commit(self, name: str, consumer: Consumer) -> None:
         began_at = trio.current_time()
@@ -216,19 +270,22 @@ class Workload:
         finally:
             now = trio.current_time()
             for place, offset in offsets.items():
+                if outcome is Outcome.OK:
+                    number = place.partition
+                    self.committed[number] = max(self.committed.get(number, -1), offset)
                 at = Partition(*place)
                 self.note(Committed(name, GROUP, at, offset, began_at, now, outcome))
 
     async def ask(self, name: str) -> None:
         """Ask for the group's committed offsets again and again."""
-        environment = self._cluster.environment(name)
+        environment = self._environment(name)
         config = AdminConfig(timeout_s=10)
         while True:
             try:
-                async with Admin(self._cluster.bootstrap, config, environment=environment) as admin:
+                async with Admin(self._bootstrap, config, environment=environment) as admin:
                     while True:
                         await self.ask_once(name, admin)
-                        await trio.sleep(AGAIN_S)
+                        await trio.sleep(AGAIN_S + self._load.rest_s)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
