@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from simulation.faults.clients import ClientFaults
 from simulation.faults.disks import DiskFaults
 from simulation.faults.links import LinkFaults
 from simulation.faults.machines import MachineFaults
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from simulation.cluster import SimulatedCluster
     from simulation.faults.stage import Act
     from simulation.plan import Fault, Plan
+    from simulation.process import Process
 
 AT_LEAST_S: Final = 3.0
 """How long a run goes on, however few its faults are."""
@@ -34,11 +36,18 @@ AT_LEAST_S: Final = 3.0
 class Breakage:
     """The faults of one run; `injected` counts those that did something."""
 
-    def __init__(self, cluster: SimulatedCluster, plan: Plan, *, told: Callable[[str], None]):
+    def __init__(
+        self,
+        cluster: SimulatedCluster,
+        plan: Plan,
+        *,
+        clients: Mapping[str, Process],
+        told: Callable[[str], None],
+    ) -> None:
         self.injected: Counter[str] = Counter()
         self._cluster = cluster
         self._plan = plan
-        self._stage = stage = Stage(cluster, plan, told=told)
+        self._stage = stage = Stage(cluster, plan, clients=clients, told=told)
         machines = MachineFaults(stage)
         self._acts: Mapping[str, Act] = {
             **machines.acts,
@@ -46,6 +55,7 @@ class Breakage:
             **LinkFaults(stage, machines.kill).acts,
             **SessionFaults(stage).acts,
             **OperatorActs(stage).acts,
+            **ClientFaults(stage).acts,
         }
 
     async def run(self) -> None:
@@ -67,6 +77,8 @@ class Breakage:
         """Mend whatever may be broken, and start what does not run."""
         self._cluster.network.rejoin()
         self._cluster.network.restore_links()
+        for process in self._stage.clients.values():
+            process.go_on()
         for machine in self._stage.machines():
             machine.resume()
             self._cluster.reconnect_to_store(machine.broker_id)

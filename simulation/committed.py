@@ -101,54 +101,54 @@ def _shown(offset: int, batch: _Batch) -> str:
 
 
 class CommittedOffsets(Generic[W]):
-    """A group's offsets in a topic, as the coordinator holds them.
+    """The offsets of all groups in a topic, as the coordinator holds them.
 
-    `acknowledged` gives for each partition the highest that a member was told is committed.
+    `acknowledged` gives, by group and partition, the highest that a member was told is committed.
     """
 
     def __init__(
-        self, tree: Tree[W], *, group: str, topic: str, acknowledged: Mapping[int, int]
+        self, tree: Tree[W], *, topic: str, acknowledged: Mapping[tuple[str, int], int]
     ) -> None:
         self._tree = tree
-        self._group = group
         self._topic = topic
-        self._zxid = -1
-        self._modified = -1
-        self._offsets: dict[int, int] = {}
         self._acknowledged = acknowledged
+        self._zxid = -1
+        self._modified: dict[str, int] = {}
+        self._offsets: dict[tuple[str, int], int] = {}
 
     def look(self) -> None:
         """Look at them. Raises: Broken."""
-        self._look_at_store()
-        for number, offset in self._acknowledged.items():
-            held = self._offsets.get(number, -1)
+        if self._tree.zxid != self._zxid:
+            self._zxid = self._tree.zxid
+            for name in self._children(paths.GROUPS):
+                self._look_at_group(paths.group_id(name))
+        for (group, number), offset in self._acknowledged.items():
+            held = self._offsets.get((group, number), -1)
             if held < offset:
                 raise Broken(
-                    f"lost-commit: {offset} was acknowledged to group {self._group!r} in"
+                    f"lost-commit: {offset} was acknowledged to group {group!r} in"
                     f" {self._topic}-{number}, and {held} is committed"
                 )
 
-    def _look_at_store(self) -> None:
-        if self._tree.zxid == self._zxid:
-            return
-        self._zxid = self._tree.zxid
-        group = self._tree.nodes.get(paths.group(self._group))
-        for incarnation in () if group is None else sorted(group.children):
-            header = paths.group_header(self._group, incarnation)
-            path = paths.group_offsets(header, self._topic)
-            node = self._tree.nodes.get(path)
-            if node is None or node.value is None or node.mzxid == self._modified:
-                continue
-            self._modified = node.mzxid
-            self._compare(decode_offsets(path, node.value).partitions)
+    def _children(self, path: str) -> list[str]:
+        node = self._tree.nodes.get(path)
+        return [] if node is None else sorted(node.children)
 
-    def _compare(self, offsets: Mapping[int, CommittedOffset]) -> None:
-        for number, before in self._offsets.items():
-            now = offsets.get(number)
-            if now is None or now.offset < before:
-                told = "is gone" if now is None else f"fell to {now.offset}"
+    def _look_at_group(self, group: str) -> None:
+        for incarnation in self._children(paths.group(group)):
+            path = paths.group_offsets(paths.group_header(group, incarnation), self._topic)
+            node = self._tree.nodes.get(path)
+            if node is None or node.value is None or node.mzxid == self._modified.get(path):
+                continue
+            self._modified[path] = node.mzxid
+            self._compare(group, decode_offsets(path, node.value).partitions)
+
+    def _compare(self, group: str, offsets: Mapping[int, CommittedOffset]) -> None:
+        for number, found in offsets.items():
+            before = self._offsets.get((group, number), -1)
+            if found.offset < before:
                 raise Broken(
-                    f"committed-offset-fell: that of group {self._group!r} in"
-                    f" {self._topic}-{number} was {before} and {told}"
+                    f"committed-offset-fell: that of group {group!r} in {self._topic}-{number}"
+                    f" fell from {before} to {found.offset}"
                 )
-        self._offsets = {number: found.offset for number, found in offsets.items()}
+            self._offsets[group, number] = found.offset

@@ -14,7 +14,7 @@ import trio
 
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
 from protocol.errors import StorageError
-from simulation.disk_tree import Content, Directory, size_of
+from simulation.disk_tree import Content, Directory, durable_files, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -161,13 +161,18 @@ class MemoryDisk:
         """Lose what a file holds after `size` bytes, durably; nobody may have it open."""
         self._content(path).truncate(size)
 
-    def remember(self, path: str) -> None:
+    def durable_files(self) -> list[str]:
+        """Name the files of which a crash leaves something for certain."""
+        return sorted(durable_files(self._root))
+
+    def remember(self, path: str) -> bytes:
         """Note what a crash would leave of a file for certain. Raises: FileMissing if nothing."""
         directory, name = self._parent(path)
         content = directory.durable.get(name)
         if not isinstance(content, Content):
             raise FileMissing(f"cannot remember {path}: a crash could lose it")
-        self._remembered[path] = bytes(content.data[: content.durable_bytes])
+        kept = self._remembered[path] = bytes(content.data[: content.durable_bytes])
+        return kept
 
     def roll_back(self, path: str) -> None:
         """Give a file the bytes last remembered, durably, as a disk does that lost its writes.

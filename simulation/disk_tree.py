@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from random import Random  # noqa: TID251 - the type of what is handed in
 
 _BLOCK_BYTES = 512
@@ -88,3 +89,12 @@ def size_of(node: Content | Directory) -> int:
     if isinstance(node, Content):
         return len(node.data)
     return sum(map(size_of, node.entries.values()))
+
+
+def durable_files(directory: Directory, above: str = "") -> Iterator[str]:
+    """Name the files below a directory that a crash would bring back, by their whole paths."""
+    for name, node in directory.durable.items():
+        if isinstance(node, Content):
+            yield above + name
+        else:
+            yield from durable_files(node, f"{above}{name}/")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from chaos.workload import GROUP
 from protocol.batch import split_batches
 from protocol.records import decode_batch
 from simulation.committed import Broken, CommittedOffsets, CommittedRecords
@@ -51,7 +50,7 @@ class Invariants(trio.abc.Instrument):
         self._told = told
         self._records = CommittedRecords()
         self._offsets = CommittedOffsets(
-            cluster.memory.tree, group=GROUP, topic=TOPIC, acknowledged=work.committed
+            cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
         self._states: dict[tuple[bytes, int], PartitionState] = {}
         self._newest: dict[tuple[bytes, int], int] = {}

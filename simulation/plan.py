@@ -36,6 +36,8 @@ class Fault(NamedTuple):
         said = [f"{self.at_s:7.3f} s  {self.kind}"]
         if self.broker:
             said.append(f"broker {self.broker}" + (f" and {self.other}" if self.other else ""))
+        elif self.other:
+            said.append(f"number {self.other}")
         if self.amount:
             said.append(f"({self.amount:g})")
         if self.lasts_s:
@@ -59,6 +61,7 @@ class Plan:
     producers: int
     readers: int
     members: int
+    groups: int = 1
     acks: int = ACKS_ALL
     passing: bool = False
     latency_s: float = 0.0
@@ -74,7 +77,7 @@ class Plan:
             [
                 f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
                 f" {self.replicas} replicas each; {self.producers} producers,"
-                f" {self.readers} readers, a group of {self.members}"
+                f" {self.readers} readers, {self.members} members in {self.groups} groups"
                 + (", topics that come and go" if self.passing else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
                 f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
@@ -116,6 +119,23 @@ def _damage(rng: random.Random, brokers: int) -> Fault:
     return _one((1.0, 10.0, 20.0))(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
 
 
+def _roll_back(rng: random.Random, brokers: int) -> Fault:
+    """Number one of the files, too."""
+    return _damage(rng, brokers)._replace(other=rng.randint(0, 63))
+
+
+def _fail_sync(rng: random.Random, brokers: int) -> Fault:
+    return _one((0.0,))(rng, brokers)._replace(amount=rng.choice([0, 0, 0.1, 1.0]))
+
+
+def _strand(rng: random.Random, brokers: int) -> Fault:
+    return _one((0.3, 1.0))(rng, brokers)._replace(amount=rng.choice([1, 2, 3]))
+
+
+def _client(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
+    return Fault(0.0, "", other=rng.randint(0, 7), lasts_s=_some(rng, LONG))
+
+
 def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
     return Fault(0.0, "", lasts_s=round(rng.random(), 3))
 
@@ -147,7 +167,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "deregister": (1, _one(SHORT)),
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
-    "fail-sync": (1, _one((0.0,))),
+    "fail-sync": (1, _fail_sync),
     "fill-disk": (1, _one(LONG)),
     "elect": (1, _one((0.0,))),
     "reassign": (1, _reassign),
@@ -156,14 +176,22 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "isolate-kill": (3, _one(LONG)),
     "isolate-power": (2, _one(LONG)),
     "power-two": (2, _pair(LONG)),
+    "strand": (2, _strand),
+    "pause-client": (2, _client),
+    "isolate-client": (1, _client),
     "pause": (3, _one(LONG)),
     "mute": (2, _one(LONG)),
     "block": (2, _pair(LONG)),
     "slow-link": (1, _pair(LONG)),
     "jump-clock": (1, _jump),
     "cut-file": (2, _damage),
+    "roll-back": (2, _roll_back),
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
+
+DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
+DAMAGE_ALONE: Final = 0.15
+"""Part of the plans in which little else is broken than a disk."""
 
 PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
 """Faults at which not even what the leader alone has acknowledged may be lost."""
@@ -184,7 +212,8 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         replicas=3,
         producers=rng.randint(1, 3),
         readers=rng.randint(1, 2),
-        members=rng.randint(1, 3),
+        members=rng.randint(1, 4),
+        groups=rng.choice([1, 1, 2, 3]),
         acks=acks,
         passing=rng.random() < 0.3,
         latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),
@@ -207,6 +236,9 @@ def _draw_faults(rng: random.Random, brokers: int, kinds: list[str]) -> tuple[Fa
     mean_s = rng.choice([3.0, 0.8, 0.4, 0.2])
     weights = [KINDS[kind][0] for kind in kinds]
     favoured = rng.choices(kinds, weights, k=rng.randint(1, len(kinds)))
+    if rng.random() < DAMAGE_ALONE and (damage := sorted(DAMAGE.intersection(kinds))):
+        # It waits until all is well, which is rare where much is broken.
+        favoured, mean_s = [rng.choice(damage), *favoured[:2]], 2.0
     # Trouble comes twice to the same broker more often than chance would have it.
     loyalty = rng.choice([0.0, 0.3, 0.7])
     faults: list[Fault] = []

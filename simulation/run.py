@@ -25,10 +25,13 @@ from simulation.cluster import simulated_cluster
 from simulation.invariants import Invariants, records_of, replicas
 from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
+from simulation.process import Process
 from simulation.scheduling import deterministic_scheduling
 from simulation.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from broker.partition import Partition as BrokerPartition
     from simulation.cluster import SimulatedCluster
     from simulation.plan import Plan
@@ -96,11 +99,19 @@ def _slow_down(cluster: SimulatedCluster, plan: Plan) -> None:
 
 async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     plan = verdict.plan
-    load = Load(TOPIC, plan.partitions, plan.seed, acks="all" if plan.acks == ACKS_ALL else 1)
+    load = Load(
+        TOPIC,
+        plan.partitions,
+        plan.seed,
+        acks="all" if plan.acks == ACKS_ALL else 1,
+        groups=tuple(f"readers-{number}" for number in range(plan.groups)),
+    )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
     invariants = Invariants(cluster, work, told=verdict.trace.tell)
     trio.lowlevel.add_instrument(invariants)
-    breakage = Breakage(cluster, plan, told=verdict.trace.tell)
+    clients = {f"producer-{number}": Process() for number in range(plan.producers)}
+    clients |= {f"member-{number}": Process() for number in range(plan.members)}
+    breakage = Breakage(cluster, plan, clients=clients, told=verdict.trace.tell)
     try:
         breakage.heal()
         async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
@@ -111,7 +122,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
                 configs=dict(plan.settings),
             )
             await admin.create_topic(topic)
-        await _work(cluster, work, breakage, verdict)
+        await _work(cluster, work, breakage, clients, verdict)
     finally:
         trio.lowlevel.remove_instrument(invariants)
         verdict.injected = breakage.injected
@@ -126,26 +137,38 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
 
 
 async def _work(
-    cluster: SimulatedCluster, work: Workload, breakage: Breakage, verdict: Verdict
+    cluster: SimulatedCluster,
+    work: Workload,
+    breakage: Breakage,
+    clients: Mapping[str, Process],
+    verdict: Verdict,
 ) -> None:
     plan, done = verdict.plan, trio.Event()
     async with trio.open_nursery() as readers:
         for number in range(plan.readers):
             readers.start_soon(work.read, f"reader-{number}")
         for number in range(plan.members):
-            readers.start_soon(work.share, f"member-{number}")
+            name = f"member-{number}"
+            with clients[name].started_here():
+                readers.start_soon(work.share, name, work.groups[number % plan.groups])
         readers.start_soon(work.ask, "asker")
         passing = Passing(cluster, work)
         if plan.passing:
             readers.start_soon(passing.run)
-        async with trio.open_nursery() as producers:
-            for number in range(plan.producers):
-                producers.start_soon(partial(work.write, f"producer-{number}", until=done))
-            await breakage.run()
-            verdict.trace.tell("all is mended")
-            breakage.heal()
-            await trio.sleep(CALM_S)
-            done.set()
+        try:
+            async with trio.open_nursery() as producers:
+                for number in range(plan.producers):
+                    name = f"producer-{number}"
+                    with clients[name].started_here():
+                        producers.start_soon(partial(work.write, name, until=done))
+                await breakage.run()
+                verdict.trace.tell("all is mended")
+                breakage.heal()
+                await trio.sleep(CALM_S)
+                done.set()
+        finally:
+            for process in clients.values():
+                process.go_on()  # or it could not be cancelled
         await _converge(cluster, breakage, verdict)
         ends = {n: _end(cluster, n) for n in range(plan.partitions)}
         await work.read_to("last", ends)

@@ -7,7 +7,7 @@ Must never know: networks, sessions.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
 
+
+Harm: TypeAlias = "Callable[[SimulatedBroker], bool]"
+"""Damages the disk of a process that has ended. Returns: whether there was anything to damage."""
 
 SOUND_WITHIN_S: Final = 3.0
 """How long damage waits for all replicas to be in sync."""
@@ -49,6 +52,7 @@ class DiskFaults:
             "lose-disk": self._lose_disk,
             "damage-tail": self._damage_tail,
             "cut-file": self._cut_file,
+            "roll-back": self._roll_back,
             "slow-disk": self._slow_disk,
             "fail-sync": self._fail_sync,
             "fill-disk": self._fill_disk,
@@ -67,7 +71,7 @@ class DiskFaults:
             and all(is_in_sync(partition) for partition in found)
         )
 
-    async def _damage(self, fault: Fault, harm: Callable[[SimulatedBroker], bool]) -> bool:
+    async def _damage(self, fault: Fault, harm: Harm) -> bool:
         machine = self._stage.machine(fault)
         with trio.move_on_after(SOUND_WITHIN_S):
             while not self._may_damage():
@@ -125,6 +129,30 @@ class DiskFaults:
 
         return await self._damage(fault, harm)
 
+    async def _roll_back(self, fault: Fault) -> bool:
+        """Give a file what it held some time ago, as a disk does that lost its writes.
+
+        Not where that leaves of a log all that is noted as committed: see `_damage_tail`.
+        """
+        disk = self._stage.cluster.brokers[fault.broker].disk
+        if not (files := disk.durable_files()):
+            return False
+        path = files[fault.other % len(files)]
+        remembered = disk.remember(path)
+        await trio.sleep(fault.lasts_s / 2)
+
+        def harm(machine: SimulatedBroker) -> bool:
+            if path.endswith(".log"):
+                found = _last_committed(machine)
+                if found is None or found[0] != path or found[1] < len(remembered):
+                    return False
+            if path not in machine.disk.durable_files():
+                return False
+            machine.disk.roll_back(path)
+            return True
+
+        return await self._damage(fault, harm)
+
     async def _slow_disk(self, fault: Fault) -> bool:
         disk = self._stage.cluster.brokers[fault.broker].disk
         self._stage.begin(fault)
@@ -134,11 +162,17 @@ class DiskFaults:
         return True
 
     async def _fail_sync(self, fault: Fault) -> bool:
+        """Refuse a sync; with an `amount`, power fails everywhere so many seconds later."""
         if (machine := self._stage.machine(fault)) is None:
             return False
         self._stage.begin(fault)
         machine.disk.fail_next_sync()
-        await trio.sleep(STARTED_AGAIN_AFTER_S)
+        await trio.sleep(fault.amount or STARTED_AGAIN_AFTER_S)
+        for other in self._stage.machines() if fault.amount else ():
+            if other.is_running:
+                await other.kill()
+                other.lose_power()
+            self._stage.start_soon(other)
         self._stage.start_soon(machine)
         return True
 

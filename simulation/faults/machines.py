@@ -6,7 +6,7 @@ Must never know: networks, disks, the coordinator.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
+
+
+BEHIND_S: Final = 0.5
+OTHERS_DIE: Final = 1
+EVERYBODY_LOSES_POWER: Final = 3
 
 
 class MachineFaults:
@@ -34,6 +39,7 @@ class MachineFaults:
             "blackout": self._blackout,
             "stop": self._stop,
             "power-two": self._power_two,
+            "strand": self._strand,
             "pause": self._pause,
             "jump-clock": self._jump_clock,
         }
@@ -77,6 +83,30 @@ class MachineFaults:
         for machine in struck:
             await machine.kill()
             machine.lose_power()
+        await trio.sleep(fault.lasts_s)
+        for machine in struck:
+            self._stage.start_soon(machine)
+        return True
+
+    async def _strand(self, fault: Fault) -> bool:
+        """Have one machine fall behind with its syncs, and others end before it has caught up.
+
+        `amount` says who ends: 1 all others, 2 all others for want of power, 3 all for that.
+        """
+        behind = self._stage.machine(fault)
+        if behind is None:
+            return False
+        self._stage.begin(fault)
+        behind.disk.sync_latency_s = lambda: BEHIND_S
+        await trio.sleep(fault.lasts_s)
+        struck = [m for m in self._stage.machines() if m.is_running]
+        if fault.amount != EVERYBODY_LOSES_POWER:
+            struck = [machine for machine in struck if machine is not behind]
+        for machine in struck:
+            await machine.kill()
+            if fault.amount != OTHERS_DIE:
+                machine.lose_power()
+        behind.disk.sync_latency_s = self._stage.sync_s
         await trio.sleep(fault.lasts_s)
         for machine in struck:
             self._stage.start_soon(machine)

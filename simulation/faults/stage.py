@@ -13,22 +13,34 @@ import trio
 from coordinator.reassign import is_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
     from simulation.plan import Fault, Plan
+    from simulation.process import Process
 
 Act: TypeAlias = "Callable[[Fault], Awaitable[bool]]"
 """Carries a fault out, and mends what it broke. Returns: whether it did anything."""
 
 
 class Stage:
-    """A cluster, and the plan by which it is broken; `under_way` counts faults that last."""
+    """A cluster, and the plan by which it is broken; `under_way` counts faults that last.
 
-    def __init__(self, cluster: SimulatedCluster, plan: Plan, *, told: Callable[[str], None]):
+    `clients` are the processes of those that may be stood still, by the names of their hosts.
+    """
+
+    def __init__(
+        self,
+        cluster: SimulatedCluster,
+        plan: Plan,
+        *,
+        clients: Mapping[str, Process],
+        told: Callable[[str], None],
+    ) -> None:
         self.cluster = cluster
         self.plan = plan
+        self.clients = clients
         self.told = told
         self.under_way = 0
         self.rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
@@ -46,9 +58,9 @@ class Stage:
         machine = self.cluster.brokers[fault.broker]
         return machine if machine.is_running else None
 
-    def begin(self, fault: Fault) -> None:
+    def begin(self, fault: Fault, *, whom: str = "") -> None:
         """Tell that a fault is carried out."""
-        self.told(f"fault {fault}")
+        self.told(f"fault {fault} {whom}".rstrip())
 
     async def start_after(self, machine: SimulatedBroker, fault: Fault) -> None:
         """Start a process once its fault has lasted."""
