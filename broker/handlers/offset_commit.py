@@ -76,6 +76,8 @@ class OffsetCommitHandler:
         generation_id = request.generation_id_or_member_epoch
         changes = self._read(request, response)
         if hosted is None and generation_id < 0:
+            # It would have been made had a topic been known then; one may be by now.
+            _keep_nothing(response)
             return None
         if hosted is None and version >= GROUP_UNKNOWN_SINCE:
             raise GroupUnknown(f"there is no group {request.group_id!r}: join it again")
@@ -125,6 +127,14 @@ class OffsetCommitHandler:
         if asked.committed_offset < 0:
             return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         return ErrorCode.NONE
+
+
+def _keep_nothing(response: OffsetCommitResponse) -> None:
+    """Have whoever asked ask again for what could be kept in a group, but is not."""
+    for topic in response.topics:
+        for told in topic.partitions:
+            if told.error_code == ErrorCode.NONE:
+                told.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
 async def _finish(

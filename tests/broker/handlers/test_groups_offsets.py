@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -194,6 +196,26 @@ async def test_a_commit_of_nothing_that_can_be_kept_makes_no_group(topics, ask, 
 
     assert empty.topics == []
     assert await delete(ask, t=[0]) == (ErrorCode.GROUP_ID_NOT_FOUND, {})
+
+
+async def test_a_topic_that_becomes_known_during_a_commit_costs_no_acknowledged_offset(
+    ask, autojump_clock
+):
+    async def commit(group_id: str) -> None:
+        codes[group_id] = await GroupClient(ask, group_id=group_id).commit(p0=5)
+
+    codes: dict[str, list[int]] = {}
+    ask.cluster.memory.latency = partial(trio.sleep, 0.1)  # so claims take their time
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(create_topics, ask, "t")
+        for number in range(40):
+            nursery.start_soon(commit, f"group-{number}")
+            await trio.sleep(0.05)
+
+    kept = [group_id for group_id, answer in codes.items() if answer == [ErrorCode.NONE]]
+    assert 0 < len(kept) < 40
+    for group_id in kept:
+        assert await fetch(ask, group_id, t=[0]) == {("t", 0): 5}
 
 
 async def test_a_topic_named_twice_has_all_its_offsets_kept(topics, ask, autojump_clock):
