@@ -54,7 +54,8 @@ class Load:
     """What clients do to one topic, each drawing from a generator of its own made of `seed`.
 
     A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
-    seconds. Whoever reads, and whoever asks, rests for `rest_s` each time.
+    seconds. Whoever reads, and whoever asks, rests for `rest_s` each time. Members share partitions
+    in `groups`; `lonely_groups` have none, and somebody who commits.
     """
 
     topic: str
@@ -65,6 +66,7 @@ class Load:
     pauses_s: tuple[float, ...] = (0.0, 0.001, 0.01, 0.3)
     rest_s: float = 0.0
     groups: tuple[str, ...] = ("readers",)
+    lonely_groups: tuple[str, ...] = ()
 
 
 class Workload:
@@ -99,6 +101,11 @@ class Workload:
     def groups(self) -> tuple[str, ...]:
         """The groups that members share partitions in."""
         return self._load.groups
+
+    @property
+    def lonely_groups(self) -> tuple[str, ...]:
+        """The groups without members."""
+        return self._load.lonely_groups
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
@@ -258,16 +265,13 @@ class Workload:
                 records = await consumer.poll(timeout_s=POLL_S)
                 self._hand_out(name, records, began_at)
                 if records:
-                    await self._commit(name, group, consumer)
+                    await self._commit(name, group, consumer, _positions(consumer))
                 await self._rest()
 
-    async def _commit(self, name: str, group: str, consumer: Consumer) -> None:
+    async def _commit(
+        self, name: str, group: str, consumer: Consumer, offsets: Mapping[TopicPartition, int]
+    ) -> None:
         began_at = trio.current_time()
-        offsets = {
-            place: offset
-            for place in consumer.assignment
-            if (offset := consumer.position(place)) is not None
-        }
         outcome = Outcome.UNKNOWN
         try:
             await consumer.commit(offsets)
@@ -280,6 +284,27 @@ class Workload:
                     self.committed[of] = max(self.committed.get(of, -1), offset)
                 at = Partition(*place)
                 self.note(Committed(name, group, at, offset, began_at, now, outcome))
+
+    async def commit_alone(self, name: str, group: str) -> None:
+        """Commit ever higher offsets in a group without members, for ever; anew after an error."""
+        rng, offsets = self._random(name), count(1)
+        while True:
+            try:
+                await self._commit_alone_once(name, group, rng, offsets)
+            except* OttlaError:
+                await trio.sleep(AGAIN_S)
+
+    async def _commit_alone_once(
+        self, name: str, group: str, rng: random.Random, offsets: Iterator[int]
+    ) -> None:
+        config = ConsumerConfig(group_id=group, enable_auto_commit=False)
+        environment = self._environment(name)
+        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
+            while True:
+                offset = next(offsets)
+                places = rng.sample(self.partitions, rng.randint(1, len(self.partitions)))
+                await self._commit(name, group, consumer, dict.fromkeys(places, offset))
+                await trio.sleep(rng.choice(self._load.pauses_s))
 
     async def ask(self, name: str) -> None:
         """Ask for the groups' committed offsets again and again."""
@@ -297,7 +322,7 @@ class Workload:
     async def ask_once(self, name: str, admin: Admin) -> None:
         """Ask once. Raises: OttlaError."""
         began_at = trio.current_time()
-        answers = await admin.list_consumer_group_offsets(self._load.groups)
+        answers = await admin.list_consumer_group_offsets([*self.groups, *self.lonely_groups])
         now = trio.current_time()
         for group, found in answers.items():
             if isinstance(found, RequestError):
@@ -306,3 +331,9 @@ class Workload:
                 told = found.get(place)
                 offset = None if told is None else told.offset
                 self.note(Told(name, group, Partition(*place), offset, began_at, now))
+
+
+def _positions(consumer: Consumer) -> dict[TopicPartition, int]:
+    """Give what a consumer would read next of what it is assigned, where that is known."""
+    found = ((place, consumer.position(place)) for place in consumer.assignment)
+    return {place: offset for place, offset in found if offset is not None}

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -236,12 +237,21 @@ def _show_failure(verdict: Verdict, kinds: frozenset[str] | None, *, shrink: boo
         "",
         str(verdict.plan),
         "",
-        *_last(verdict.trace.lines, TIMELINE_LINES),
+        *_last(_folded(verdict.trace.lines), TIMELINE_LINES),
         "",
         *map(str, verdict.anomalies[:ANOMALIES_SHOWN]),
         f"again: {again}",
     ]
     click.echo("\n".join(shown), err=True)
+
+
+def _folded(lines: list[str]) -> list[str]:
+    """Say once what is said again and again, with the first of the times."""
+    shown = []
+    for _, again in groupby(lines, key=lambda line: line.lstrip().partition(" ")[2]):
+        line, *others = again
+        shown.append(f"{line} (and {count_of(len(others), 'time')} more)" if others else line)
+    return shown
 
 
 def _last(lines: list[str], count: int) -> Iterable[str]:

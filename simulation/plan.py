@@ -62,6 +62,7 @@ class Plan:
     readers: int
     members: int
     groups: int = 1
+    lonely: int = 0
     acks: int = ACKS_ALL
     passing: bool = False
     latency_s: float = 0.0
@@ -77,7 +78,8 @@ class Plan:
             [
                 f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
                 f" {self.replicas} replicas each; {self.producers} producers,"
-                f" {self.readers} readers, {self.members} members in {self.groups} groups"
+                f" {self.readers} readers, {self.members} members in {self.groups} groups,"
+                f" {self.lonely} groups without members"
                 + (", topics that come and go" if self.passing else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
                 f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
@@ -214,6 +216,7 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         readers=rng.randint(1, 2),
         members=rng.randint(1, 4),
         groups=rng.choice([1, 1, 2, 3]),
+        lonely=rng.choice([0, 1, 2]),
         acks=acks,
         passing=rng.random() < 0.3,
         latency_s=rng.choice([0.0, 0.001, 0.01, 0.1]),

@@ -105,6 +105,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         plan.seed,
         acks="all" if plan.acks == ACKS_ALL else 1,
         groups=tuple(f"readers-{number}" for number in range(plan.groups)),
+        lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
     )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
     invariants = Invariants(cluster, work, told=verdict.trace.tell)
@@ -151,6 +152,8 @@ async def _work(
             name = f"member-{number}"
             with clients[name].started_here():
                 readers.start_soon(work.share, name, work.groups[number % plan.groups])
+        for group in work.lonely_groups:
+            readers.start_soon(work.commit_alone, f"committer-of-{group}", group)
         readers.start_soon(work.ask, "asker")
         passing = Passing(cluster, work)
         if plan.passing:

@@ -27,7 +27,8 @@ def failing(monkeypatch):
 
     def judge(plan):
         verdict = Verdict(plan)
-        verdict.trace.lines += [f"line {number}" for number in range(200)]
+        verdict.trace.lines += [f"{number}.0 line {number}" for number in range(200)]
+        verdict.trace.lines += [f"{number}.0 it waits" for number in range(200, 300)]
         if any(fault.kind == "kill" for fault in plan.faults):
             verdict.anomalies.append(Anomaly("lost-write", "orders-0", "gone"))
         return verdict
@@ -61,7 +62,8 @@ def test_a_failure_shows_plan_anomaly_timeline_and_how_to_repeat_it(failing):
     assert str(draw_plan(failing)) in done.stderr
     assert "lost-write in orders-0: gone" in done.stderr
     assert "line 199" in done.stderr
-    assert "140 lines before" in done.stderr
+    assert "200.0 it waits (and 99 times more)" in done.stderr
+    assert "141 lines before" in done.stderr
     assert f"again: ottla simulate --seed {failing}" in done.stderr
 
 
