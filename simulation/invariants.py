@@ -4,6 +4,7 @@
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
+- Time goes on.
 - Replicas are alike below their high watermarks, and committed offsets never fall (committed.py).
 
 Must never know: faults, clients.
@@ -11,7 +12,7 @@ Must never know: faults, clients.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker, SimulatedCluster
 
 
+STEPS_AT_ONCE_MAX: Final = 100_000
+"""Without time going on; somebody asks again and again without ever waiting."""
+
+
 class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
@@ -44,6 +49,7 @@ class Invariants(trio.abc.Instrument):
         told: Callable[[str], None],
     ) -> None:
         self.steps = 0
+        self._looked_at_time = -1.0
         self.broken: Broken | None = None
         self._cluster = cluster
         self._acknowledged = work.acknowledged
@@ -63,6 +69,8 @@ class Invariants(trio.abc.Instrument):
         if self.broken is not None:
             return
         try:
+            if self.steps % STEPS_AT_ONCE_MAX == 0:
+                self._look_at_time()
             self._offsets.look()
             for machine in self._cluster.brokers.values():
                 if machine.owns(task):
@@ -70,6 +78,12 @@ class Invariants(trio.abc.Instrument):
         except Broken as error:
             self.broken = error
             self._cluster.nursery.cancel_scope.cancel()
+
+    def _look_at_time(self) -> None:
+        now = trio.current_time()
+        if now == self._looked_at_time:
+            raise Broken(f"no-progress: {STEPS_AT_ONCE_MAX:,} steps, and it is still {now:.6f} s")
+        self._looked_at_time = now
 
     def _look_at(self, machine: SimulatedBroker) -> None:
         """Look at a broker's replicas once. Raises: Broken."""
