@@ -220,12 +220,12 @@ class Proxies:
     """All proxies of a cluster; processes go by their names."""
 
     def __init__(self, routes: Iterable[Route], network: Network) -> None:
-        self._proxies = {(route.source, route.target): Proxy(route, network) for route in routes}
+        self._proxies = [Proxy(route, network) for route in routes]
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry for ever; has started once all proxies listen. Raises: OSError."""
         async with trio.open_nursery() as nursery:
-            for proxy in self._proxies.values():
+            for proxy in self._proxies:
                 await nursery.start(proxy.run)
             task_status.started()
 
@@ -249,7 +249,7 @@ class Proxies:
 
     def heal(self) -> None:
         """Let everything through."""
-        for proxy in self._proxies.values():
+        for proxy in self._proxies:
             proxy.there.set_open(True)
             proxy.back.set_open(True)
             proxy.set_refusing(False)
@@ -261,9 +261,9 @@ class Proxies:
             proxy.note_change()
 
     def _between(self, one: str, other: str) -> Iterator[Proxy]:
-        for pair in ((one, other), (other, one)):
-            if pair in self._proxies:
-                yield self._proxies[pair]
+        for proxy in self._proxies:
+            if {proxy.route.source, proxy.route.target} == {one, other}:
+                yield proxy
 
 
 async def _reset(stream: trio.abc.Stream) -> None:
