@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from client.environment import Environment
     from client.records import ConsumerRecord
 
-GROUP: Final = "readers"
 POLL_S: Final = 1.0
 AGAIN_S: Final = 0.1
 """Before a client that has failed is made anew."""
@@ -65,6 +64,7 @@ class Load:
     burst_max: int = 20
     pauses_s: tuple[float, ...] = (0.0, 0.001, 0.01, 0.3)
     rest_s: float = 0.0
+    groups: tuple[str, ...] = ("readers",)
 
 
 class Workload:
@@ -84,6 +84,8 @@ class Workload:
         self._pairs: dict[Partition, dict[int, tuple[int, bytes]]] = {}
         self.acknowledged: dict[int, int] = {}
         """By partition: the highest offset that was acknowledged."""
+        self.committed: dict[tuple[str, int], int] = {}
+        """By group and partition: the highest offset that was acknowledged as committed."""
         self.counts = Counts()
 
     @property
@@ -92,6 +94,11 @@ class Workload:
         for slot, sent in self._unsettled.items():
             self._slots[slot] = sent
         return [operation for operation in self._slots if operation is not None]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that members share partitions in."""
+        return self._load.groups
 
     @property
     def partitions(self) -> tuple[TopicPartition, ...]:
@@ -225,18 +232,18 @@ class Workload:
 
     # Sharing.
 
-    async def share(self, name: str) -> None:
-        """Be a member of the group for ever, commit what was read; begin anew after an error."""
+    async def share(self, name: str, group: str) -> None:
+        """Be a member of a group for ever, commit what was read; begin anew after an error."""
         rng = self._random(name)
         while True:
             try:
-                await self._share_once(name, rng)
+                await self._share_once(name, group, rng)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
-    async def _share_once(self, name: str, rng: random.Random) -> None:
+    async def _share_once(self, name: str, group: str, rng: random.Random) -> None:
         config = ConsumerConfig(
-            group_id=GROUP,
+            group_id=group,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
             session_timeout_s=6,
@@ -251,10 +258,10 @@ class Workload:
                 records = await consumer.poll(timeout_s=POLL_S)
                 self._hand_out(name, records, began_at)
                 if records:
-                    await self._commit(name, consumer)
+                    await self._commit(name, group, consumer)
                 await self._rest()
 
-    async def _commit(self, name: str, consumer: Consumer) -> None:
+    async def _commit(self, name: str, group: str, consumer: Consumer) -> None:
         began_at = trio.current_time()
         offsets = {
             place: offset
@@ -268,11 +275,14 @@ class Workload:
         finally:
             now = trio.current_time()
             for place, offset in offsets.items():
+                if outcome is Outcome.OK:
+                    of = group, place.partition
+                    self.committed[of] = max(self.committed.get(of, -1), offset)
                 at = Partition(*place)
-                self.note(Committed(name, GROUP, at, offset, began_at, now, outcome))
+                self.note(Committed(name, group, at, offset, began_at, now, outcome))
 
     async def ask(self, name: str) -> None:
-        """Ask for the group's committed offsets again and again."""
+        """Ask for the groups' committed offsets again and again."""
         environment = self._environment(name)
         config = AdminConfig(timeout_s=10)
         while True:
@@ -287,11 +297,12 @@ class Workload:
     async def ask_once(self, name: str, admin: Admin) -> None:
         """Ask once. Raises: OttlaError."""
         began_at = trio.current_time()
-        found = (await admin.list_consumer_group_offsets([GROUP]))[GROUP]
-        if isinstance(found, RequestError):
-            raise found
+        answers = await admin.list_consumer_group_offsets(self._load.groups)
         now = trio.current_time()
-        for place in self.partitions:
-            told = found.get(place)
-            offset = None if told is None else told.offset
-            self.note(Told(name, GROUP, Partition(*place), offset, began_at, now))
+        for group, found in answers.items():
+            if isinstance(found, RequestError):
+                raise found
+            for place in self.partitions:
+                told = found.get(place)
+                offset = None if told is None else told.offset
+                self.note(Told(name, group, Partition(*place), offset, began_at, now))

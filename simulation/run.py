@@ -133,7 +133,7 @@ async def _work(
         for number in range(plan.readers):
             readers.start_soon(work.read, f"reader-{number}")
         for number in range(plan.members):
-            readers.start_soon(work.share, f"member-{number}")
+            readers.start_soon(work.share, f"member-{number}", work.groups[0])
         readers.start_soon(work.ask, "asker")
         passing = Passing(cluster, work)
         if plan.passing:
