@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.checker import Promises, check
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chaos.history import Operation
-    from chaos.proxy import Proxies
 
 COMMAND_TIMEOUT_S: Final = 60.0
+PLANT_TIMEOUT_S: Final = 10.0
+"""For faults that need not be planted, where a broken cluster takes no settings."""
+
 HEALED_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
 COORDINATOR: Final = "coordinator"
@@ -115,13 +116,7 @@ class RunningCluster:
         """End everything, whatever state it is in."""
         for name in self._nodes("paused"):
             self.resume(name)
-        subprocess.run(
-            [*_OTTLA, "down", "--data", str(self.directory)],
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-            start_new_session=True,
-        )
+        _command("down", "--data", str(self.directory))
         if self._proxies is not None:
             self._proxies.close()
 
@@ -165,16 +160,24 @@ class RunningCluster:
         one, other = self._name(source), self._name(target)
         self._links().call(lambda proxies: proxies.block(one, other))
 
+    def unblock(self, source: int | str, target: int | str) -> None:
+        """Let arrive what `source` sends to `target`, what was held first."""
+        one, other = self._name(source), self._name(target)
+        self._links().call(lambda proxies: proxies.unblock(one, other))
+
     def refuse(self, one: int | str, other: int | str) -> None:
         """Break the connections between two nodes and have new ones refused."""
         first, second = self._name(one), self._name(other)
         self._links().call(lambda proxies: proxies.refuse(first, second))
 
-    def reconnect(self, *nodes: int | str) -> None:
-        """Let all nodes, or those named and all others, reach each other again."""
-        for one in map(self._name, nodes or self.nodes):
-            for other in self.nodes:
-                self._links().call(partial(_reconnect, one, other))
+    def allow(self, one: int | str, other: int | str) -> None:
+        """Let two nodes connect to each other again."""
+        first, second = self._name(one), self._name(other)
+        self._links().call(lambda proxies: proxies.allow(first, second))
+
+    def reconnect(self) -> None:
+        """Let all nodes reach each other again."""
+        self._links().call(lambda proxies: proxies.heal())
 
     def _links(self) -> ProxyThread:
         if self._proxies is None:
@@ -199,7 +202,9 @@ class RunningCluster:
                 continue
             self._planted[broker_id] = None  # where this fails, nobody knows
             change = f"--set=ottla.faults={faults}" if faults else "--unset=ottla.faults"
-            self._client("config", "alter", "broker", str(broker_id), change)
+            whom = "broker", str(broker_id), "--bootstrap", self.bootstrap
+            patience_s = COMMAND_TIMEOUT_S if wait else PLANT_TIMEOUT_S
+            _run("config", "alter", *whom, change, timeout_s=patience_s)
             if wait:
                 self._wait_planted(broker_id, faults)
                 self._planted[broker_id] = faults
@@ -241,25 +246,26 @@ class RunningCluster:
         Raises: ClusterTrouble, AssertionError naming the anomalies.
         """
         self.heal()
+        for bug in self.bugs_met():
+            raise ClusterTrouble(bug)
+        anomalies = check(history, promises)
+        assert not anomalies, "\n".join(map(str, anomalies))
+
+    def bugs_met(self) -> list[str]:
+        """Tell of each process whose log speaks of a bug, with the lines around the first."""
+        found = []
         for log in sorted((self.directory / "logs").glob("*.log")):
             lines = log.read_text().splitlines()
             for number, line in enumerate(lines):
                 if any(sign in line for sign in SIGNS_OF_A_BUG):
                     shown = "\n".join(lines[max(0, number - 2) : number + 20])
-                    raise ClusterTrouble(f"{log.name} tells of a bug:\n{shown}")
-        anomalies = check(history, promises)
-        assert not anomalies, "\n".join(map(str, anomalies))
+                    found.append(f"{log.name} tells of a bug:\n{shown}")
+                    break
+        return found
 
     def status(self) -> dict[str, Any]:
-        """Give what `ottla status --json` says."""
-        done = subprocess.run(
-            [*_OTTLA, "status", "--json", "--data", str(self.directory)],
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-            start_new_session=True,
-        )
+        """Give what `ottla status --json` says. Raises: ClusterTrouble."""
+        done = _command("status", "--json", "--data", str(self.directory))
         told: dict[str, Any] = json.loads(done.stdout) if done.stdout else {}
         return told
 
@@ -270,9 +276,6 @@ class RunningCluster:
     def _node(self, act: str, node: int | str) -> None:
         self._ottla("node", act, str(node))
 
-    def _client(self, *arguments: str) -> None:
-        _run(*arguments, "--bootstrap", self.bootstrap)
-
     def _ottla(self, *arguments: str) -> str:
         return _run(*arguments, "--data", str(self.directory))
 
@@ -280,24 +283,29 @@ class RunningCluster:
 _OTTLA: Final = (sys.executable, "-P", "-m", "cli")
 
 
-def _run(*arguments: str) -> str:
-    done = subprocess.run(
-        [*_OTTLA, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=False,
-        start_new_session=True,  # Ctrl-C is for us
-    )
+def _run(*arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+    """Run a command of ours. Returns: what it said. Raises: ClusterTrouble."""
+    done = _command(*arguments, timeout_s=timeout_s)
     if done.returncode != 0:
         raise ClusterTrouble(f"ottla {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def _reconnect(one: str, other: str, proxies: Proxies) -> None:
-    proxies.unblock(one, other)
-    proxies.unblock(other, one)
-    proxies.allow(one, other)
+def _command(
+    *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [*_OTTLA, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+    except subprocess.TimeoutExpired:
+        told = f"ottla {' '.join(arguments)}: not done after {timeout_s:g} s"
+        raise ClusterTrouble(told) from None
 
 
 def _free_ports(brokers: int, proxies: int) -> int:
