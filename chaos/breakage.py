@@ -103,7 +103,7 @@ class Breakage:
     def _complain(self, fault: Fault, error: ClusterTrouble) -> None:
         """Tell of a fault that could not be: only settings may fail, where nobody can take them."""
         if fault.planted:
-            self.told(f"{fault} could not be planted or taken out: {error}")
+            self.told(f"{fault}: settings cannot be changed at the moment")
         else:
             self.troubles.append(f"{fault}: {error}")
             self.told(f"{fault} FAILED: {error}")
