@@ -7,7 +7,7 @@ Must never know: who writes and reads meanwhile, what is judged.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -56,7 +56,10 @@ class Breakage:
     _paused: set[str] = field(default_factory=set)
     _cuts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _refused: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _one_at_a_time: trio.Lock = field(default_factory=trio.Lock)
+    _of_node: dict[str, trio.Lock] = field(default_factory=lambda: defaultdict(trio.Lock))
+    _starting_or_ending: trio.Lock = field(default_factory=trio.Lock)
+    """One process at a time, as the command line demands; pauses need not wait for that."""
+
     _began_at: float = 0.0
 
     @property
@@ -81,7 +84,7 @@ class Breakage:
         return round(trio.current_time() - self._began_at, 3)
 
     async def _meet(self, fault: Fault) -> None:
-        nodes = self._nodes(fault)
+        nodes, began_s = self._nodes(fault), self._elapsed_s()
         try:
             begun = await self._begin(fault, nodes)
         except ClusterTrouble as error:
@@ -89,7 +92,7 @@ class Breakage:
             return
         if not begun:
             return
-        met = Met(fault, self._elapsed_s())
+        met = Met(fault, began_s)
         self.met.append(met)
         self.told(f"{fault}")
         await trio.sleep(fault.lasts_s)
@@ -127,17 +130,19 @@ class Breakage:
 
     async def _begin_process(self, act: str, nodes: list[str]) -> bool:
         begun = False
-        async with self._one_at_a_time:
-            for node in nodes:
+        for node in nodes:
+            async with self._of_node[node]:
                 if node in self._down or (act != "kill" and node in self._paused):
                     continue
                 begun = True
                 if act == "pause":
                     self._paused.add(node)
-                else:
-                    self._down.add(node)
-                    self._paused.discard(node)
-                await trio.to_thread.run_sync(getattr(self.cluster, act), node)
+                    await trio.to_thread.run_sync(self.cluster.pause, node)
+                    continue
+                self._down.add(node)
+                self._paused.discard(node)
+                async with self._starting_or_ending:
+                    await trio.to_thread.run_sync(getattr(self.cluster, act), node)
         return begun
 
     async def _end(self, fault: Fault, nodes: list[str]) -> None:
@@ -154,13 +159,13 @@ class Breakage:
         await trio.to_thread.run_sync(plant)
 
     async def _end_process(self, act: str, node: str) -> None:
-        async with self._one_at_a_time:
-            if act == "pause":
-                if node in self._paused:
-                    await trio.to_thread.run_sync(self.cluster.resume, node)
-                    self._paused.discard(node)
-            elif node in self._down:
-                await trio.to_thread.run_sync(self.cluster.start_again, node)
+        async with self._of_node[node]:
+            if act == "pause" and node in self._paused:
+                self._paused.discard(node)
+                await trio.to_thread.run_sync(self.cluster.resume, node)
+            elif act != "pause" and node in self._down:
+                async with self._starting_or_ending:
+                    await trio.to_thread.run_sync(self.cluster.start_again, node)
                 self._down.discard(node)
 
     # Links. Cutting them takes no time worth a thread.
