@@ -121,7 +121,7 @@ class Breakage:
         if fault.kind in PROCESS_KINDS:
             return await self._begin_process(PROCESS_KINDS[fault.kind], nodes)
         if fault.planted:
-            if self._down or self._paused:
+            if fault.node in self._down | self._paused:
                 return False
             await self._plant(fault.planted, fault.node)
             return True

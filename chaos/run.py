@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from chaos.running import RunningCluster
 
 RECORDS_MAX: Final = 1_000_000
-"""A history is held in memory, about 700 bytes for each record."""
+"""A history is held in memory, about 0.8 KB for each record."""
 
 RATE_MAX: Final = 1_000.0
 BURST_MAX: Final = 20
@@ -128,6 +128,11 @@ class ChaosRun:
     def elapsed_s(self) -> float:
         """How long the clients have worked."""
         return trio.current_time() - self._began_at
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end early."""
+        return self._stop.is_set()
 
     def end_early(self) -> None:
         """Break nothing more; mend, read and judge what has been."""

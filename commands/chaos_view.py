@@ -113,8 +113,9 @@ def _table(run: ChaosRun, rates: Rates) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    left_s = max(0.0, order.duration_s - run.elapsed_s)
-    table.add_row(run.phase, f"{clock(run.elapsed_s)}, {clock(left_s)} left; Ctrl-C ends early")
+    left_s = order.duration_s - run.elapsed_s
+    left = f", {clock(left_s)} left; Ctrl-C ends early" if left_s > 0 and not run.is_ending else ""
+    table.add_row(run.phase, f"{clock(run.elapsed_s)}{left}")
     table.add_row("written", f"{rates.written:,.0f} records/s, {counts.acknowledged:,} in all")
     table.add_row("read", f"{rates.read:,.0f} records/s, {counts.read:,} in all")
     gap = f"{run.longest.lasts_s:.1f} s, until {clock(run.longest.ended_s)}"
