@@ -101,13 +101,22 @@ class Proxy:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry connections for ever; has started once the first may come. Raises: OSError."""
+        listener = await self._network.listen(HOST, self.route.port)
+        task_status.started()
         async with trio.open_nursery() as nursery:
             while True:
-                async with await self._network.listen(HOST, self.route.port) as listener:
-                    task_status.started()
-                    task_status = trio.TASK_STATUS_IGNORED
+                async with listener:
                     await self._accept(listener, nursery)
                 await self._wait_reachable()
+                listener = await self._listen_again()
+
+    async def _listen_again(self) -> NetworkListener:
+        """Listen, as soon as nobody else tries our port, as those do who look for free ones."""
+        while True:
+            try:
+                return await self._network.listen(HOST, self.route.port)
+            except OSError:
+                await trio.sleep(PROBE_S)
 
     async def _accept(self, listener: NetworkListener, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._listening:

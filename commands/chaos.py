@@ -18,7 +18,7 @@ import trio
 
 from commands.chaos_view import screen
 from commands.columns import columns, count_of
-from commands.end_signals import END_SIGNALS
+from commands.end_signals import END_SIGNALS, EndSignals
 from commands.failure import CommandFailed, ExitStatus
 from commands.options import INT64_MAX, Duration, json_option
 from commands.ports import require_any_listens
@@ -116,6 +116,7 @@ def run_chaos(*, as_json: bool, list_faults: bool, **options: Any) -> int:
     try:
         run = trio.run(_run, order, cluster, "", as_json)
     finally:
+        EndSignals()  # nobody is left behind by one Ctrl-C more
         cluster.close()
     if options["data"] is None and not run.anomalies:
         shutil.rmtree(directory)

@@ -175,6 +175,19 @@ async def test_a_process_that_has_ended_refuses_through_its_proxy(autojump_clock
     await stage.pair()
 
 
+async def test_a_port_that_somebody_tries_meanwhile_is_taken_back(autojump_clock, stage, nursery):
+    stage.peer.scope.cancel()
+    await stage.dial()
+    await trio.sleep(0.1)
+    async with await stage.network.listen(HOST, stage.port):
+        stage.peer = Peer(stage.network, stage.peer.port)
+        await nursery.start(stage.peer.run)
+        await trio.sleep(A_WHILE_S)
+    await trio.sleep(0.1)
+
+    await stage.pair()
+
+
 async def test_real_sockets_are_cut_and_reset_from_another_thread():
     network = TcpNetwork()
     peer = Peer(network)
