@@ -106,7 +106,8 @@ class Breakage:
     def _complain(self, fault: Fault, error: ClusterTrouble) -> None:
         """Tell of a fault that could not be: only settings may fail, where nobody can take them."""
         if fault.planted:
-            self.told(f"{fault}: settings cannot be changed at the moment")
+            reason = str(error).rpartition("ottla: error: ")[2]
+            self.told(f"{fault}: settings cannot be changed now ({reason})")
         else:
             self.troubles.append(f"{fault}: {error}")
             self.told(f"{fault} FAILED: {error}")

@@ -24,7 +24,7 @@ from commands.options import INT64_MAX, Duration, json_option
 from commands.ports import require_any_listens
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from chaos.run import ChaosRun, Order
     from chaos.running import RunningCluster
@@ -115,6 +115,9 @@ def run_chaos(*, as_json: bool, list_faults: bool, **options: Any) -> int:
     cluster = _cluster(directory, options)
     try:
         run = trio.run(_run, order, cluster, "", as_json)
+    except BaseException:
+        _tell_kept(directory)
+        raise
     finally:
         EndSignals()  # nobody is left behind by one Ctrl-C more
         cluster.close()
@@ -192,7 +195,7 @@ async def _run(
         trio.open_signal_receiver(*END_SIGNALS) as signals,
     ):
         shown.tell(f"seed {order.seed}, {order.duration_s:g} s")
-        ender = Ender(shown)
+        ender = Ender()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ender.listen, signals)
             try:
@@ -201,7 +204,7 @@ async def _run(
                     bootstrap = cluster.bootstrap
                     shown.tell(f"{bootstrap}, data in {cluster.directory}")
                 run = ChaosRun(order, bootstrap, cluster, lambda text: _tell(shown, run, text))
-                ender.end_early = run.end_early
+                ender.run = run
                 nursery.start_soon(shown.follow, run)
                 await run.run()
             except TopicExists as error:
@@ -226,19 +229,15 @@ def _exists(topic: str, bootstrap: str) -> CommandFailed:
 class Ender:
     """Ends a run early at the first signal, with a verdict, and at once at the second."""
 
-    def __init__(self, shown: Lines | Screen) -> None:
-        self.end_early: Callable[[], None] | None = None
-        self._shown = shown
+    run: ChaosRun | None = None
 
     async def listen(self, signals: AsyncIterator[int]) -> None:
         """Wait for signals. Raises: KeyboardInterrupt."""
-        told = False
         async for _ in signals:
-            if told or self.end_early is None:
+            if self.run is None or self.run.is_ending:
                 raise KeyboardInterrupt
-            told = True
-            self._shown.tell("ending early: all is mended, read and judged; again ends at once")
-            self.end_early()
+            self.run.told("ending early: all is mended, read and judged; again ends at once")
+            self.run.end_early()
 
 
 # The verdict.
@@ -256,10 +255,14 @@ def _report(run: ChaosRun, directory: Path | None, *, as_json: bool) -> ExitStat
     if len(run.anomalies) > ANOMALIES_SHOWN:
         click.echo(f"and {len(run.anomalies) - ANOMALIES_SHOWN} more", err=True)
     if directory is not None:
-        click.echo(f"the cluster and its logs are kept in {directory}", err=True)
+        _tell_kept(directory)
     if run.anomalies:
         click.echo(f"the same faults again: ottla chaos run --seed {run.order.seed}", err=True)
     return ExitStatus.FAILURE if run.anomalies else ExitStatus.OK
+
+
+def _tell_kept(directory: Path) -> None:
+    click.echo(f"the cluster and its logs are kept in {directory}", err=True)
 
 
 def _summary(run: ChaosRun) -> str:
