@@ -6,6 +6,7 @@ Must never know: how faults are carried out, what is checked (chaos/).
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -190,6 +191,8 @@ async def _run(
     from chaos.run import ChaosRun, TopicExists
     from chaos.running import ClusterTrouble
 
+    # What clients warn of is what is wanted here.
+    logging.getLogger("client").addHandler(logging.NullHandler())
     with (
         screen(live=sys.stdout.isatty() and not as_json, err=as_json) as shown,
         trio.open_signal_receiver(*END_SIGNALS) as signals,
