@@ -120,12 +120,18 @@ class Proxy:
 
     async def _accept(self, listener: NetworkListener, nursery: trio.Nursery) -> None:
         with trio.CancelScope() as self._listening:
-            while True:
-                near = await listener.accept()
-                if len(self._carried) >= CONNECTIONS_MAX:
-                    await _reset(near)
+            while not self._refusing:
+                try:
+                    near = await listener.accept()
+                except OSError:  # of our own process: it has too many files open
+                    await trio.sleep(PROBE_S)
+                    continue
+                scope = trio.CancelScope()
+                if len(self._carried) < CONNECTIONS_MAX:
+                    self._carried.add(scope)
                 else:
-                    nursery.start_soon(self._carry, near)
+                    scope.cancel()
+                nursery.start_soon(self._carry, near, scope)
 
     def _stop_listening(self) -> None:
         if self._listening is not None:
@@ -148,12 +154,11 @@ class Proxy:
         await trio.aclose_forcefully(stream)
         return True
 
-    async def _carry(self, near: trio.abc.Stream) -> None:
+    async def _carry(self, near: trio.abc.Stream, scope: trio.CancelScope) -> None:
         """Carry one connection until it is closed; where an end breaks, the other is reset."""
         far: trio.abc.Stream | None = None
         closed = False
-        with trio.CancelScope() as scope:
-            self._carried.add(scope)
+        with scope:
             try:
                 first = await self._wait_answerable(near)
                 far = await self._network.connect(self.route.host, self.route.target_port)

@@ -153,6 +153,31 @@ async def test_connections_break_and_new_ones_are_refused_until_allowed(autojump
     await stage.pair()
 
 
+async def test_a_process_that_comes_back_while_refused_stays_refused(
+    autojump_clock, stage, nursery
+):
+    stage.peer.scope.cancel()
+    await stage.dial()
+    await trio.sleep(0.1)
+    stage.proxies.refuse("a", "b")
+    stage.peer = Peer(stage.network, stage.peer.port)
+    await nursery.start(stage.peer.run)
+    await trio.sleep(0.1)
+    with pytest.raises(ConnectionRefusedError):
+        await stage.dial()
+
+    stage.proxies.heal()
+    await trio.sleep(0.1)
+    await stage.pair()
+
+
+async def test_connections_beyond_the_bound_are_ended(autojump_clock, stage, monkeypatch):
+    monkeypatch.setattr("chaos.proxy.CONNECTIONS_MAX", 1)
+    await stage.pair()
+
+    assert await (await stage.dial()).receive_some(1) == b""
+
+
 async def test_a_process_that_has_ended_refuses_through_its_proxy(autojump_clock, stage, nursery):
     await stage.pair()
     stage.peer.scope.cancel()
