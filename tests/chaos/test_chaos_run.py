@@ -63,8 +63,10 @@ def coordinator(request, tmp_path):
 
 
 @pytest.mark.parametrize("seed", [FIXED_SEED, pytest.param(FRESH, id="fresh")])
-def test_nothing_acknowledged_is_lost_whatever_is_broken(tmp_path, coordinator, seed):
+def test_nothing_acknowledged_is_lost_whatever_is_broken(tmp_path, coordinator, seed, capsys):
     data = tmp_path / "data"
+    with capsys.disabled():
+        print(f"\nottla chaos run --duration {DURATION_S}s --seed {seed} {' '.join(coordinator)}")
     options = "--duration", f"{DURATION_S}s", "--seed", str(seed), "--data", str(data)
     facts = chaos_run(tmp_path, *options, *coordinator)
 
