@@ -11,14 +11,12 @@ from __future__ import annotations
 from contextlib import suppress
 from math import inf
 from struct import pack
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import trio
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from client.environment import Network, NetworkListener
 
 HOST: Final = "127.0.0.1"
 HELD_BYTES: Final = 64 * 1024
@@ -29,6 +27,16 @@ CONNECTIONS_MAX: Final = 512
 
 PROBE_S: Final = 0.01
 """How often a process that has ended is looked for; meanwhile connections to it are refused."""
+
+
+class Network(Protocol):
+    """What a proxy needs of a network; every failure to connect is an OSError."""
+
+    async def connect(self, host: str, port: int) -> trio.abc.Stream:
+        """Connect to a listener. Raises: OSError."""
+
+    async def listen(self, host: str, port: int) -> trio.abc.Listener[trio.abc.Stream]:
+        """Listen on `port`. Raises: OSError."""
 
 
 class Route(NamedTuple):
@@ -110,7 +118,7 @@ class Proxy:
                 await self._wait_reachable()
                 listener = await self._listen_again()
 
-    async def _listen_again(self) -> NetworkListener:
+    async def _listen_again(self) -> trio.abc.Listener[trio.abc.Stream]:
         """Listen, as soon as nobody else tries our port, as those do who look for free ones."""
         while True:
             try:
@@ -118,7 +126,9 @@ class Proxy:
             except OSError:
                 await trio.sleep(PROBE_S)
 
-    async def _accept(self, listener: NetworkListener, nursery: trio.Nursery) -> None:
+    async def _accept(
+        self, listener: trio.abc.Listener[trio.abc.Stream], nursery: trio.Nursery
+    ) -> None:
         with trio.CancelScope() as self._listening:
             while not self._refusing:
                 try:
@@ -165,9 +175,9 @@ class Proxy:
                 await far.send_all(first)
                 await self._exchange(near, far)
                 closed = True
-            except* ConnectionRefusedError:
+            except* OSError:  # nobody is there
                 self._stop_listening()
-            except* (OSError, trio.BrokenResourceError):
+            except* trio.BrokenResourceError:
                 pass  # the other end is told below
         self._carried.discard(scope)
         with trio.CancelScope(shield=True):

@@ -1,6 +1,7 @@
 """The proxies of a cluster in a thread of their own, for those who block.
 
-Must never know: what is cut when, and why.
+It runs in the process of users' tests, where `client` may be the name of something else.
+Must never know: what is cut when, and why; our other rooms.
 """
 
 from __future__ import annotations
@@ -11,12 +12,24 @@ from typing import TYPE_CHECKING
 import trio
 
 from chaos.proxy import Proxies
-from client.environment import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from chaos.proxy import Route
+
+
+class TcpNetwork:
+    """The network of the operating system."""
+
+    async def connect(self, host: str, port: int) -> trio.SocketStream:
+        """Connect to a listener. Raises: OSError."""
+        return await trio.open_tcp_stream(host, port)
+
+    async def listen(self, host: str, port: int) -> trio.SocketListener:
+        """Listen on `port` of a numeric address. Raises: OSError."""
+        (listener,) = await trio.open_tcp_listeners(port, host=host)
+        return listener
 
 
 class ProxyThread:
@@ -70,7 +83,7 @@ class ProxyThread:
 
     async def _run(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        self._proxies = Proxies(self._routes, Environment.real().network)
+        self._proxies = Proxies(self._routes, TcpNetwork())
         with self._scope:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._proxies.run)
