@@ -113,6 +113,8 @@ class ChaosRun:
     operations: int = 0
     lasted_s: float = 0.0
     """How long clients worked until all was read, once that is known."""
+    wall_at_0_s: float = field(init=False)
+    """Seconds since 1970 at time 0 of the history, to find what brokers logged meanwhile."""
     work: Workload = field(init=False)
     breakage: Breakage | None = field(init=False)
     _stop: trio.Event = field(default_factory=trio.Event)
@@ -123,6 +125,7 @@ class ChaosRun:
         self.work = Workload(self.bootstrap, load, environment=lambda _: Environment.real())
         self.breakage = None if self.cluster is None else Breakage(self.cluster, self.told)
         self._began_at = trio.current_time()
+        self.wall_at_0_s = Environment.real().wall_ms() / 1000 - self._began_at
 
     @property
     def elapsed_s(self) -> float:

@@ -251,6 +251,7 @@ def _report(run: ChaosRun, directory: Path | None, *, as_json: bool) -> ExitStat
     if directory is not None and run.anomalies:
         (directory / "verdict.json").write_text(json.dumps(facts, indent=2) + "\n")
         with (directory / "history.txt").open("w") as file:
+            file.write(f"# times are seconds; 0 was at {run.wall_at_0_s:.3f} of the wall clock\n")
             file.writelines(f"{operation}\n" for operation in run.work.history)
     click.echo(json.dumps(facts) if as_json else _summary(run))
     for anomaly in run.anomalies[:ANOMALIES_SHOWN]:
