@@ -99,7 +99,8 @@ class Breakage:
         try:
             await self._end(fault, nodes)
         except ClusterTrouble as error:
-            self._complain(fault, error)
+            self._complain(fault, error)  # it goes on until all is mended
+            return
         met.ended_s = self._elapsed_s()
         self.told(f"{fault} is over")
 
