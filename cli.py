@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "produce": "Write lines from stdin or files to a topic.",
     "consume": "Read records of a topic.",
     "simulate": "Break whole clusters in memory, and judge them.",
+    "chaos": "Break a cluster of real processes under load, and judge it.",
     "log": "Look into the segments of a partition.",
     "broker": "Run one broker in the foreground.",
     "zookeeper": "Run the embedded coordinator in the foreground.",

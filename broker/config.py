@@ -11,6 +11,7 @@ import difflib
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from broker.detours import parse_detours
 from broker.errors import ConfigError
 from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
@@ -72,12 +73,20 @@ class NetworkConfig:
         doc="Connections held at a time; the next one waits to be accepted.",
     )
     fault_injection: bool = setting(
-        "ottla.fault.injection", False, doc="Whether ottla.faults is obeyed; for tests only."
+        "ottla.fault.injection",
+        False,
+        doc="Whether ottla.faults and ottla.fault.detours are obeyed; for tests only.",
     )
     faults: str = setting(
         "ottla.faults",
         "",
         doc="Faults that requests shall meet, as in Produce=drop@1, separated by commas.",
+    )
+    fault_detours: str = setting(
+        "ottla.fault.detours",
+        "",
+        doc="Where brokers connect to instead, as in 1>127.0.0.1:9093=20001, separated by commas;"
+        " needs ottla.fault.injection.",
     )
     connections_max_idle_ms: int = setting(
         "connections.max.idle.ms", 600_000, at_least=1, doc="Silent connections are closed."
@@ -98,6 +107,8 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         parse_faults(self.faults)
+        if parse_detours(self.fault_detours) and not self.fault_injection:
+            raise ConfigError("ottla.fault.detours needs ottla.fault.injection=true (tests only)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,14 @@ import random
 import resource
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
 
+from broker.detours import DetouredNetwork, detour_servers, detours_of
 from broker.log.real_disk import RealDisk
 from client.environment import Environment
 from protocol.errors import OttlaError
@@ -41,13 +43,19 @@ def run_broker(config: BrokerConfig) -> None:
     from coordinator.zookeeper import connect_zookeeper  # noqa: PLC0415
 
     _prepare_process()
+    environment, servers = Environment.real(), config.node.zookeeper_connect
+    if detours := detours_of(config.node.node_id, config.network.fault_detours):
+        log_events.warning("connections_take_detours", count=len(detours))
+        network = DetouredNetwork(environment.network, detours)
+        environment = replace(environment, network=network)
+        servers = detour_servers(servers, detours)
     broker = Broker(
         config,
-        environment=Environment.real(),
+        environment=environment,
         disk=RealDisk(),
         connect_store=partial(
             connect_zookeeper,
-            config.node.zookeeper_connect,
+            servers,
             session_timeout_s=config.node.zookeeper_session_timeout_ms / 1000,
         ),
     )

@@ -8,12 +8,17 @@ Must never know: clients, test frameworks.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.checker import Promises, check
+from chaos.proxy import HOST, Route
+from chaos.proxy_thread import ProxyThread
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +27,21 @@ if TYPE_CHECKING:
     from chaos.history import Operation
 
 COMMAND_TIMEOUT_S: Final = 60.0
+PLANT_TIMEOUT_S: Final = 10.0
+"""For faults that need not be planted, where a broken cluster takes no settings."""
+
 HEALED_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
+COORDINATOR: Final = "coordinator"
+COORDINATOR_PORT_DISTANCE: Final = 100
+"""From the port of the first broker, which `ottla up` is given."""
+
+PORTS_APART: Final = 400
+BROKERS_MAX: Final = 16
+STARTED: Final = "event=connections_take_detours"
+"""What a broker's process says first."""
+
+NOTHING_PLANTED: Final = "event=faults_planted faults=none"
 SIGNS_OF_A_BUG: Final = ("Traceback (most recent call last)", "event=request_crashed")
 
 
@@ -34,35 +52,73 @@ class ClusterTrouble(Exception):
 class RunningCluster:
     """Three brokers and a coordinator, unless told otherwise, on free ports of 127.0.0.1.
 
-    `settings` are every broker's, by Kafka's names. Faults may be planted in its brokers.
+    `settings` are every broker's, by Kafka's names. Faults may be planted in its brokers. What its
+    processes say to each other passes through proxies that can cut them off. `zookeeper` names a
+    coordinator (`host:port,.../path`) that is there already; it cannot be killed or paused then.
     """
 
     def __init__(
-        self, directory: Path, *, brokers: int = 3, settings: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        brokers: int = 3,
+        settings: Mapping[str, str] | None = None,
+        zookeeper: str | None = None,
     ) -> None:
+        if brokers > BROKERS_MAX:
+            raise ClusterTrouble(f"{brokers} brokers: at most {BROKERS_MAX} fit")
         self.directory = directory
         self.brokers = tuple(range(1, brokers + 1))
+        self.nodes = (*map(str, self.brokers), COORDINATOR)
+        self._zookeeper = zookeeper
         self._settings = {"ottla.fault.injection": "true", **(settings or {})}
-        self._planted: dict[int, str] = {}
+        self._planted: dict[int, str | None] = {}
+        self._proxies: ProxyThread | None = None
         self.bootstrap = ""
 
     def start(self) -> None:
         """Start everything; returns once records are accepted. Raises: ClusterTrouble."""
-        settings = [f"--set={key}={value}" for key, value in self._settings.items()]
+        first, routes = self._lay_out()
+        self._proxies = ProxyThread(routes)
+        try:
+            self._proxies.start()
+        except* OSError as group:
+            raise ClusterTrouble(f"a proxy cannot listen: {group.exceptions[0]}") from group
+        detours = ",".join(f"{r.source}>{r.host}:{r.target_port}={r.port}" for r in routes)
+        settings = {**self._settings, "ottla.fault.detours": detours}
+        options = [f"--set={key}={value}" for key, value in settings.items()]
+        if self._zookeeper is not None:
+            options += ["--zookeeper", self._zookeeper]
         count = str(len(self.brokers))
-        told = self._ottla("up", "--brokers", count, "--port", "0", "--detach", "--json", *settings)
-        self.bootstrap = json.loads(told)["bootstrap"]
+        self._ottla("up", "--brokers", count, "--port", str(first), "--detach", *options)
+        self.bootstrap = ",".join(f"{HOST}:{first + n}" for n in range(len(self.brokers)))
+
+    def _lay_out(self) -> tuple[int, list[Route]]:
+        """Choose ports. Returns: the first broker's, and the proxy for each pair of processes."""
+        servers = (self._zookeeper or "").partition("/")[0].split(",")
+        proxies = len(self.brokers) * (len(self.brokers) - 1 + len(servers))
+        first = _free_ports(len(self.brokers), proxies)
+        coordinators = (
+            [(HOST, str(first + COORDINATOR_PORT_DISTANCE))]
+            if self._zookeeper is None
+            else [(host, port) for host, _, port in (s.strip().rpartition(":") for s in servers)]
+        )
+        routes: list[Route] = []
+        for source in self.brokers:
+            peers = [(str(b), HOST, first + b - 1) for b in self.brokers if b != source]
+            peers += [(COORDINATOR, host, int(port)) for host, port in coordinators]
+            for target, host, target_port in peers:
+                port = first + COORDINATOR_PORT_DISTANCE + 1 + len(routes)
+                routes.append(Route(str(source), target, port, host, target_port))
+        return first, routes
 
     def close(self) -> None:
         """End everything, whatever state it is in."""
         for name in self._nodes("paused"):
             self.resume(name)
-        subprocess.run(
-            [*_OTTLA, "down", "--data", str(self.directory)],
-            capture_output=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        _command("down", "--data", str(self.directory))
+        if self._proxies is not None:
+            self._proxies.close()
 
     # Breaking and mending. A node is a broker's id, or "coordinator".
 
@@ -86,25 +142,79 @@ class RunningCluster:
         """SIGCONT its process."""
         self._node("resume", node)
 
-    def plant(self, faults: str, *, broker: int | None = None) -> None:
+    # Cutting nodes off from each other. Clients go on reaching all of them.
+
+    def partition(self, *nodes: int | str) -> None:
+        """Cut these nodes off from all others, in both directions; nobody is told.
+
+        Connections stay and nothing arrives. What is held arrives after `reconnect`.
+        """
+        inside = {self._name(node) for node in nodes}
+        for one in inside:
+            for other in set(self.nodes) - inside:
+                self.block(one, other)
+                self.block(other, one)
+
+    def block(self, source: int | str, target: int | str) -> None:
+        """Let nothing arrive that `source` sends to `target`; the way back is open."""
+        one, other = self._name(source), self._name(target)
+        self._links().call(lambda proxies: proxies.block(one, other))
+
+    def unblock(self, source: int | str, target: int | str) -> None:
+        """Let arrive what `source` sends to `target`, what was held first."""
+        one, other = self._name(source), self._name(target)
+        self._links().call(lambda proxies: proxies.unblock(one, other))
+
+    def refuse(self, one: int | str, other: int | str) -> None:
+        """Break the connections between two nodes and have new ones refused."""
+        first, second = self._name(one), self._name(other)
+        self._links().call(lambda proxies: proxies.refuse(first, second))
+
+    def allow(self, one: int | str, other: int | str) -> None:
+        """Let two nodes connect to each other again."""
+        first, second = self._name(one), self._name(other)
+        self._links().call(lambda proxies: proxies.allow(first, second))
+
+    def reconnect(self) -> None:
+        """Let all nodes reach each other again."""
+        self._links().call(lambda proxies: proxies.heal())
+
+    def _links(self) -> ProxyThread:
+        if self._proxies is None:
+            raise ClusterTrouble("the cluster was not started")
+        return self._proxies
+
+    def _name(self, node: int | str) -> str:
+        if str(node) not in self.nodes:
+            raise ClusterTrouble(f"there is no node {node}: choose one of {', '.join(self.nodes)}")
+        return str(node)
+
+    # Faults within brokers.
+
+    def plant(self, faults: str, *, broker: int | None = None, wait: bool = True) -> None:
         """Have requests at one broker, or at all, meet these faults instead of others before.
 
         The grammar is that of `ottla.faults`, for instance `Produce=drop@1`; "" takes them out.
+        Returns once they are met, unless told not to `wait` for that.
         """
         for broker_id in self.brokers if broker is None else (broker,):
             if faults == self._planted.get(broker_id, ""):
                 continue
-            self._planted[broker_id] = faults
+            self._planted[broker_id] = None  # where this fails, nobody knows
             change = f"--set=ottla.faults={faults}" if faults else "--unset=ottla.faults"
-            self._client("config", "alter", "broker", str(broker_id), change)
-            self._wait_planted(broker_id, faults)
+            whom = "broker", str(broker_id), "--bootstrap", self.bootstrap
+            patience_s = COMMAND_TIMEOUT_S if wait else PLANT_TIMEOUT_S
+            _run("config", "alter", *whom, change, timeout_s=patience_s)
+            if wait:
+                self._wait_planted(broker_id, faults)
+                self._planted[broker_id] = faults
 
     def _wait_planted(self, broker_id: int, faults: str) -> None:
         """Wait until the broker says so in its log: from then on requests meet them."""
         log = self.directory / "logs" / f"broker-{broker_id}.log"
-        wanted = f"event=faults_planted faults={json.dumps(faults) if faults else 'none'}"
+        wanted = f"event=faults_planted faults={json.dumps(faults)}" if faults else NOTHING_PLANTED
         deadline = time.monotonic() + HEALED_WITHIN_S
-        while not any(wanted in line for line in _last_planted(log.read_text())):
+        while wanted not in _last_planted(log.read_text()):
             if time.monotonic() > deadline:
                 raise ClusterTrouble(f"broker {broker_id} does not take the faults {faults!r}")
             time.sleep(LOOK_EVERY_S)
@@ -112,10 +222,12 @@ class RunningCluster:
     # Judging.
 
     def heal(self) -> None:
-        """Take out all faults, start and resume everything; returns once all is well.
+        """Reconnect, resume and start all, take out all faults; returns once all is well.
 
         Raises: ClusterTrouble, where that takes longer than a minute.
         """
+        if self._proxies is not None:
+            self.reconnect()
         for name in self._nodes("paused"):
             self.resume(name)
         for name in self._nodes("dead", "stopped"):
@@ -134,24 +246,26 @@ class RunningCluster:
         Raises: ClusterTrouble, AssertionError naming the anomalies.
         """
         self.heal()
+        for bug in self.bugs_met():
+            raise ClusterTrouble(bug)
+        anomalies = check(history, promises)
+        assert not anomalies, "\n".join(map(str, anomalies))
+
+    def bugs_met(self) -> list[str]:
+        """Tell of each process whose log speaks of a bug, with the lines around the first."""
+        found = []
         for log in sorted((self.directory / "logs").glob("*.log")):
             lines = log.read_text().splitlines()
             for number, line in enumerate(lines):
                 if any(sign in line for sign in SIGNS_OF_A_BUG):
                     shown = "\n".join(lines[max(0, number - 2) : number + 20])
-                    raise ClusterTrouble(f"{log.name} tells of a bug:\n{shown}")
-        anomalies = check(history, promises)
-        assert not anomalies, "\n".join(map(str, anomalies))
+                    found.append(f"{log.name} tells of a bug:\n{shown}")
+                    break
+        return found
 
     def status(self) -> dict[str, Any]:
-        """Give what `ottla status --json` says."""
-        done = subprocess.run(
-            [*_OTTLA, "status", "--json", "--data", str(self.directory)],
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
+        """Give what `ottla status --json` says. Raises: ClusterTrouble."""
+        done = _command("status", "--json", "--data", str(self.directory))
         told: dict[str, Any] = json.loads(done.stdout) if done.stdout else {}
         return told
 
@@ -162,9 +276,6 @@ class RunningCluster:
     def _node(self, act: str, node: int | str) -> None:
         self._ottla("node", act, str(node))
 
-    def _client(self, *arguments: str) -> None:
-        _run(*arguments, "--bootstrap", self.bootstrap)
-
     def _ottla(self, *arguments: str) -> str:
         return _run(*arguments, "--data", str(self.directory))
 
@@ -172,18 +283,61 @@ class RunningCluster:
 _OTTLA: Final = (sys.executable, "-P", "-m", "cli")
 
 
-def _run(*arguments: str) -> str:
-    done = subprocess.run(
-        [*_OTTLA, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_TIMEOUT_S,
-        check=False,
-    )
+def _run(*arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+    """Run a command of ours. Returns: what it said. Raises: ClusterTrouble."""
+    done = _command(*arguments, timeout_s=timeout_s)
     if done.returncode != 0:
         raise ClusterTrouble(f"ottla {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
 
 
-def _last_planted(log: str) -> list[str]:
-    return [line for line in log.splitlines() if "event=faults_planted" in line][-1:]
+def _command(
+    *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            [*_OTTLA, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for us
+        )
+    except subprocess.TimeoutExpired:
+        told = f"ottla {' '.join(arguments)}: not done after {timeout_s:g} s"
+        raise ClusterTrouble(told) from None
+
+
+def _free_ports(brokers: int, proxies: int) -> int:
+    """Find a first port such that all are free that a cluster and its proxies need.
+
+    None of those that the system gives to clients: one might get the port of a process that was
+    killed and is to come back.
+    """
+    bases = range(10_000, 32_000, PORTS_APART)
+    start = os.getpid() % len(bases)
+    first: int
+    for first in (*bases[start:], *bases[:start]):
+        above = first + COORDINATOR_PORT_DISTANCE
+        wanted = (*range(first, first + brokers), *range(above, above + 1 + proxies))
+        with ExitStack() as stack:
+            try:
+                for port in wanted:
+                    probe = stack.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((HOST, port))
+            except OSError:
+                continue
+            return first
+    raise ClusterTrouble("no free ports between 10000 and 32000")
+
+
+def _last_planted(log: str) -> str:
+    """Give the last line that says what is planted in a process; it begins with nothing."""
+    last = NOTHING_PLANTED
+    for line in log.splitlines():
+        if STARTED in line:
+            last = NOTHING_PLANTED
+        elif "event=faults_planted" in line:
+            last = line
+    return last

@@ -79,6 +79,27 @@ class Pair(click.ParamType[tuple[str, str]]):
         return name, text
 
 
+class Duration(click.ParamType[float]):
+    """A time in seconds, as in 90, 90s, 5m or 1h; at least a second, at most a day."""
+
+    name = "TIME"
+    _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600}
+    _MAX_S: Final = 86_400
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number and its unit."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        digits = text.rstrip("smh")
+        unit = self._UNITS.get(text[len(digits) :])
+        if unit is None or not digits.isdecimal() or not 1 <= int(digits) * unit <= self._MAX_S:
+            self.fail(f"'{value}' is not a time such as 60s, 5m or 1h, up to a day", param, ctx)
+        return float(int(digits) * unit)
+
+
 class GroupName(click.ParamType[str]):
     """A group's name, which may be anything but nothing."""
 

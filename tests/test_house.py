@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("broker", "client", "commands", "coordinator", "protocol", "simulation")
+ROOMS = ("broker", "chaos", "client", "commands", "coordinator", "protocol", "simulation")
 MODULES = sorted(
     [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
 )

@@ -6,8 +6,8 @@ import pytest
 import trio
 
 from chaos.history import Outcome, Partition, Polled, Sent
-from chaos.running import ClusterTrouble
-from client import Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
+from chaos.running import ClusterTrouble, RunningCluster
+from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
 
 pytestmark = pytest.mark.slow
 TOPIC = "orders"
@@ -72,3 +72,38 @@ def test_the_answer_to_an_append_is_dropped(ottla_cluster):
 def test_a_fault_that_cannot_be_read_is_refused(ottla_cluster):
     with pytest.raises(ClusterTrouble, match="there is no API called Bake"):
         ottla_cluster.plant("Bake=drop")
+
+
+def test_a_leader_cut_off_gives_way_and_what_it_was_sent_is_not_lost(ottla_cluster):
+    write(ottla_cluster.bootstrap, b"tea")
+    leader = leader_of(ottla_cluster)
+    ottla_cluster.partition(leader)
+
+    assert write(ottla_cluster.bootstrap, b"cake") == [1]
+    assert leader_of(ottla_cluster, other_than=leader) != leader
+    ottla_cluster.reconnect()
+    ottla_cluster.refuse(1, 2)
+    ottla_cluster.block(3, "coordinator")
+    assert read(ottla_cluster.bootstrap, 2) == [(0, b"tea"), (1, b"cake")]
+    ottla_cluster.check()
+
+
+def leader_of(cluster: RunningCluster, *, other_than: int | None = None) -> int:
+    """Ask the brokers but one who leads."""
+    bootstrap = [
+        address
+        for broker_id, address in zip(cluster.brokers, cluster.bootstrap.split(","), strict=True)
+        if broker_id != other_than
+    ]
+
+    async def main() -> int:
+        async with Admin(bootstrap) as admin:
+            return (await admin.describe_topics([TOPIC]))[TOPIC].partitions[0].leader_id
+
+    return trio.run(main)
+
+
+@pytest.mark.ottla(brokers=1)
+def test_a_node_that_is_not_there_is_named_with_those_that_are(ottla_cluster):
+    with pytest.raises(ClusterTrouble, match="no node 2: choose one of 1, coordinator"):
+        ottla_cluster.partition(2)

@@ -1,0 +1,300 @@
+"""A run on a real cluster: clients work while things break, then all is mended, read and judged.
+
+Must never know: who is shown what happens, command lines.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from chaos.breakage import Breakage
+from chaos.checker import Anomaly, check
+from chaos.history import Partition
+from chaos.replicas import read_replicas
+from chaos.running import ClusterTrouble
+from chaos.schedule import draw_schedule
+from chaos.workload import Load, Workload
+from client import Admin, Environment, NewTopic
+from client.admin import AdminConfig
+from protocol.errors import ErrorCode, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from chaos.history import Operation, Replica
+    from chaos.running import RunningCluster
+
+RECORDS_MAX: Final = 1_000_000
+"""A history is held in memory, about 0.8 KB for each record."""
+
+RATE_MAX: Final = 1_000.0
+BURST_MAX: Final = 20
+REST_S: Final = 0.05
+CALM_S: Final = 2.0
+IN_SYNC_WITHIN_S: Final = 60.0
+READ_WITHIN_S: Final = 300.0
+LOOK_EVERY_S: Final = 0.1
+
+
+class TopicExists(Exception):
+    """The topic of this seed is there already, from an earlier run."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"there is a topic {topic} already")
+        self.topic = topic
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a run shall be. `rate` is how many records are sent in a second, at most."""
+
+    seed: int
+    duration_s: float
+    kinds: Collection[str] = ()
+    partitions: int = 4
+    producers: int = 2
+    readers: int = 1
+    members: int = 2
+
+    @property
+    def rate(self) -> float:
+        """Give how many records are sent in a second, so that the history fits into memory."""
+        return min(RATE_MAX, RECORDS_MAX / self.duration_s)
+
+    @property
+    def topic(self) -> str:
+        """Name the topic, and the group that shares it."""
+        return f"chaos-{self.seed}"
+
+    def load(self) -> Load:
+        """Say what the clients do."""
+        pause_s = (BURST_MAX + 1) / 2 / (self.rate / self.producers)
+        return Load(
+            self.topic,
+            self.partitions,
+            self.seed,
+            burst_max=BURST_MAX,
+            pauses_s=(0.0, 0.5 * pause_s, pause_s, 2.5 * pause_s),
+            rest_s=REST_S,
+            groups=(self.topic,),
+        )
+
+
+@dataclass(slots=True)
+class Gap:
+    """How long nothing was acknowledged, at most, and until when; in seconds of the run."""
+
+    lasts_s: float = 0.0
+    ended_s: float = 0.0
+
+
+@dataclass(slots=True)
+class ChaosRun:
+    """One run, and all that can be seen of it meanwhile.
+
+    `told` is given a line for whatever happens. Without a `cluster` nothing is broken: there is
+    only somebody else's cluster to write to and to read from.
+    """
+
+    order: Order
+    bootstrap: str
+    cluster: RunningCluster | None
+    told: Callable[[str], None]
+    phase: str = "starting"
+    anomalies: list[Anomaly] = field(default_factory=list)
+    longest: Gap = field(default_factory=Gap)
+    operations: int = 0
+    lasted_s: float = 0.0
+    """How long clients worked until all was read, once that is known."""
+    wall_at_0_s: float = field(init=False)
+    """Seconds since 1970 at time 0 of the history, to find what brokers logged meanwhile."""
+    work: Workload = field(init=False)
+    breakage: Breakage | None = field(init=False)
+    _stop: trio.Event = field(default_factory=trio.Event)
+    _began_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        load = self.order.load()
+        self.work = Workload(self.bootstrap, load, environment=lambda _: Environment.real())
+        self.breakage = None if self.cluster is None else Breakage(self.cluster, self.told)
+        self._began_at = trio.current_time()
+        self.wall_at_0_s = Environment.real().wall_ms() / 1000 - self._began_at
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the clients have worked."""
+        return trio.current_time() - self._began_at
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it was told to end early."""
+        return self._stop.is_set()
+
+    def end_early(self) -> None:
+        """Break nothing more; mend, read and judge what has been."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run to the verdict, which is `anomalies`. Raises: OttlaError, TopicExists."""
+        await self._make_topic()
+        self._began_at = trio.current_time()
+        ends = await self._live()
+        self.lasted_s = self.elapsed_s
+        if self.cluster is not None:
+            self.phase = "stopping the cluster"
+            self._judge_bugs(self.cluster.bugs_met())
+            await trio.to_thread.run_sync(self.cluster.close)
+        self.phase = "judging"
+        history = self.work.history
+        self.operations = len(history)
+        self.anomalies += await trio.to_thread.run_sync(self._judge, history, ends)
+        if self.cluster is None and not self.anomalies:
+            await self._tidy_up()
+        self.phase = "over"
+
+    # Working.
+
+    def _admin(self, *, timeout_s: float = 30.0) -> Admin:
+        return Admin(self.bootstrap, AdminConfig(timeout_s=timeout_s))
+
+    async def _make_topic(self) -> None:
+        async with self._admin() as admin:
+            brokers = len((await admin.describe_cluster()).brokers)
+            topic = NewTopic(
+                self.order.topic,
+                partitions=self.order.partitions,
+                replication_factor=min(3, brokers),
+                configs={"min.insync.replicas": "2" if brokers > 1 else "1"},
+            )
+            try:
+                await admin.create_topic(topic)
+            except RequestError as error:
+                if error.code is ErrorCode.TOPIC_ALREADY_EXISTS:
+                    raise TopicExists(self.order.topic) from error
+                raise
+
+    async def _live(self) -> dict[int, int]:
+        """Have clients work and things break; then mend and read. Returns: the partitions' ends."""
+        work, order, done = self.work, self.order, trio.Event()
+        async with trio.open_nursery() as readers:
+            for number in range(order.readers):
+                readers.start_soon(work.read, f"reader-{number}")
+            for number in range(order.members):
+                readers.start_soon(work.share, f"member-{number}", order.topic)
+            readers.start_soon(work.ask, "asker")
+            async with trio.open_nursery() as producers:
+                for number in range(order.producers):
+                    producers.start_soon(partial(work.write, f"producer-{number}", until=done))
+                readers.start_soon(self._measure_gaps, done)
+                await self._break()
+                await self._heal()
+                await trio.sleep(CALM_S)
+                done.set()
+            ends = await self._read_all()
+            readers.cancel_scope.cancel()
+        return ends
+
+    async def _measure_gaps(self, done: trio.Event) -> None:
+        count, since_s = 0, self.elapsed_s
+        while not done.is_set():
+            await trio.sleep(LOOK_EVERY_S)
+            gap = Gap(self.elapsed_s - since_s, self.elapsed_s)
+            if gap.lasts_s > self.longest.lasts_s:
+                self.longest = gap
+            if self.work.counts.acknowledged > count:
+                count, since_s = self.work.counts.acknowledged, self.elapsed_s
+
+    async def _break(self) -> None:
+        self.phase = "breaking" if self.breakage is not None else "writing and reading"
+        with trio.move_on_after(self.order.duration_s):
+            async with trio.open_nursery() as nursery:
+                if self.breakage is not None and self.cluster is not None:
+                    schedule = draw_schedule(
+                        self.order.seed,
+                        duration_s=self.order.duration_s,
+                        brokers=len(self.cluster.brokers),
+                        kinds=self.order.kinds,
+                    )
+                    nursery.start_soon(self.breakage.run, schedule)
+                await self._stop.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _heal(self) -> None:
+        if self.cluster is None or self.breakage is None:
+            return
+        self.phase = "mending"
+        await self.breakage.look_for_deaths()
+        try:
+            await trio.to_thread.run_sync(self.cluster.heal)
+        except ClusterTrouble as error:
+            self._find("no-progress", "the cluster", str(error))
+        self.breakage.note_healed()
+        self.told("all is mended")
+        for trouble in self.breakage.troubles:
+            self._find("trouble", "a process", trouble)
+
+    async def _read_all(self) -> dict[int, int]:
+        """Wait until all is in sync, and read everything to its end. Returns: the ends."""
+        self.phase = "reading everything"
+        ends: dict[int, int] = {}
+        try:
+            with trio.fail_after(IN_SYNC_WITHIN_S):
+                await self._wait_in_sync()
+            async with self._admin() as admin:
+                ends = await admin.end_offsets(self.order.topic)
+                with trio.fail_after(READ_WITHIN_S):
+                    await self.work.read_to("last", ends)
+                await self.work.ask_once("last", admin)
+        except* trio.TooSlowError:
+            self._find("no-progress", self.order.topic, f"not {self.phase} in time, ends {ends}")
+        except* OttlaError as group:
+            self._find("no-progress", self.order.topic, f"{self.phase}: {group.exceptions[0]!r}")
+        return ends
+
+    async def _wait_in_sync(self) -> None:
+        self.phase = "waiting for replicas"
+        topic = self.order.topic
+        async with self._admin() as admin:
+            while True:
+                with suppress(RequestError):  # a leader may be missing for a moment yet
+                    info = (await admin.describe_topics([topic]))[topic]
+                    if all(set(p.isr) == set(p.replicas) for p in info.partitions.values()):
+                        break
+                await trio.sleep(LOOK_EVERY_S)
+        self.phase = "reading everything"
+
+    async def _tidy_up(self) -> None:
+        """Leave nothing behind in somebody else's cluster."""
+        async with self._admin() as admin:
+            await admin.delete_groups([self.order.topic])
+            await admin.delete_topic(self.order.topic)
+
+    # Judging.
+
+    def _find(self, name: str, place: str, facts: str) -> None:
+        self.anomalies.append(Anomaly(name, place, facts))
+
+    def _judge_bugs(self, bugs: list[str]) -> None:
+        for bug in bugs:
+            self._find("crash", "a process", bug)
+
+    def _judge(self, history: list[Operation], ends: dict[int, int]) -> list[Anomaly]:
+        """Judge each partition by itself, its replicas included, which saves memory."""
+        partitions: dict[Partition, list[Operation]] = defaultdict(list)
+        for operation in history:
+            partitions[operation.partition].append(operation)
+        found = []
+        for place, operations in sorted(partitions.items()):
+            replicas: list[Replica] = []
+            if self.cluster is not None:
+                end = ends.get(place.number, 0)
+                replicas = read_replicas(self.cluster.directory, place, end=end)
+            found += check([*operations, *replicas])
+        return found

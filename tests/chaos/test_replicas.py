@@ -1,0 +1,49 @@
+"""The replicas of an ended cluster are read from its segments, and compared."""
+
+from __future__ import annotations
+
+from chaos.checker import check
+from chaos.history import Partition
+from chaos.replicas import read_replicas
+from protocol.records import Record, encode_batch
+
+PLACE = Partition("orders", 0)
+
+
+def write(directory, broker_id: int, *segments: list[bytes]) -> None:
+    replica = directory / f"broker-{broker_id}" / str(PLACE)
+    replica.mkdir(parents=True)
+    offset = 0
+    for values in segments:
+        records = [Record(offset + n, 0, None, value) for n, value in enumerate(values)]
+        batch = encode_batch(records, base_offset=offset)
+        (replica / f"{offset:020}.log").write_bytes(batch)
+        offset += len(values)
+
+
+def anomalies(directory, *, end: int) -> set[str]:
+    replicas = read_replicas(directory, PLACE, end=end)
+    assert [replica.broker_id for replica in replicas] == [1, 2]
+    return {anomaly.name for anomaly in check(replicas)}
+
+
+def test_replicas_that_hold_the_same_are_fine_however_their_segments_are_cut(tmp_path):
+    write(tmp_path, 1, [b"tea", b"cake"], [b"jam"])
+    write(tmp_path, 2, [b"tea"], [b"cake", b"jam"])
+
+    assert anomalies(tmp_path, end=3) == set()
+
+
+def test_a_replica_that_lacks_a_committed_record_differs(tmp_path):
+    write(tmp_path, 1, [b"tea", b"cake", b"jam"])
+    write(tmp_path, 2, [b"tea", b"cake"])
+
+    assert anomalies(tmp_path, end=2) == set()
+    assert anomalies(tmp_path, end=3) == {"replicas-differ"}
+
+
+def test_a_replica_with_another_record_differs(tmp_path):
+    write(tmp_path, 1, [b"tea", b"cake"])
+    write(tmp_path, 2, [b"tea", b"pie"])
+
+    assert "replicas-differ" in anomalies(tmp_path, end=2)
