@@ -145,12 +145,15 @@ class Workload:
             trio.open_nursery() as nursery,
         ):
             while not until.is_set():
+                burst: dict[int, list[tuple[int, Delivery]]] = {}
                 for _ in range(rng.randint(1, self._load.burst_max)):
                     number = rng.randrange(self._load.partitions)
                     value = b"%s-%d" % (name.encode(), next(numbers))
                     slot = self._begin_send(name, number, value)
                     delivery = await producer.enqueue(self._load.topic, value, partition=number)
-                    nursery.start_soon(self._settle, slot, delivery)
+                    burst.setdefault(number, []).append((slot, delivery))
+                for enqueued in burst.values():
+                    nursery.start_soon(self._settle, enqueued)
                 await trio.sleep(rng.choice(self._load.pauses_s))
 
     def _begin_send(self, name: str, number: int, value: bytes) -> int:
@@ -161,13 +164,18 @@ class Workload:
         self.counts.sent += 1
         return slot
 
-    async def _settle(self, slot: int, delivery: Delivery) -> None:
-        try:
-            written = await delivery.wait()
-        except DeliveryFailed:
-            return  # it may be there all the same
+    async def _settle(self, enqueued: Iterable[tuple[int, Delivery]]) -> None:
+        """Note what becomes of records that one partition is to have, in their order."""
+        for slot, delivery in enqueued:
+            try:
+                written = await delivery.wait()
+            except DeliveryFailed:
+                continue  # it may be there all the same
+            self._acknowledge(slot, written.offset)
+
+    def _acknowledge(self, slot: int, offset: int | None) -> None:
         sent = self._unsettled.pop(slot)
-        number, offset = sent.partition.number, written.offset
+        number = sent.partition.number
         self.counts.acknowledged += 1
         self._slots[slot] = sent._replace(
             ended_at=trio.current_time(), outcome=Outcome.OK, offset=offset
