@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 HEALING_BOUND_S: Final = 120.0
 RUN_BOUND_S: Final = 600.0
 CALM_S: Final = 1.0
+BURST_RECORDS_MAX: Final = 8
+"""What goes wrong goes wrong with batches; more records in them only take longer."""
 LOOK_EVERY_S: Final = 0.5
 
 
@@ -104,6 +106,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         plan.partitions,
         plan.seed,
         acks="all" if plan.acks == ACKS_ALL else 1,
+        burst_max=BURST_RECORDS_MAX,
         groups=tuple(f"readers-{number}" for number in range(plan.groups)),
         lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
     )
