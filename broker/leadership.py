@@ -173,24 +173,36 @@ class Leadership:
         if self.pending_isr is not None or self._resign():
             return
         replicas, isr = self._state.replicas, self._state.isr
-        lagging = self._progress.lagging(
-            isr,
-            log_end_offset=self._log.log_end_offset,
-            lag_time_max_s=lag_time_max_s,
-            now=trio.current_time(),
-        )
-        wanted = set(isr) - lagging
+        wanted = set(isr) - self._lagging(isr, lag_time_max_s)
         for follower in replicas:
-            if follower not in isr and self.may_join_isr(follower, eligible=eligible):
+            if follower not in isr and self.may_join_isr(
+                follower, lag_time_max_s=lag_time_max_s, eligible=eligible
+            ):
                 wanted.add(follower)
         if wanted != set(isr):
             self.pending_isr = {r: self._broker_epoch(r) for r in replicas if r in wanted}
 
-    def may_join_isr(self, follower_id: int, *, eligible: Callable[[int, int], bool]) -> bool:
-        """Say whether a follower has come far enough to be counted on."""
-        return self._progress.is_caught_up(
-            follower_id, high_watermark=self._high_watermark.value
-        ) and eligible(follower_id, self._broker_epoch(follower_id))
+    def may_join_isr(
+        self, follower_id: int, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]
+    ) -> bool:
+        """Say whether a follower has come far enough to be counted on, and would not leave at once.
+
+        To have reached the high watermark is not enough while that stands still: a follower with a
+        slow disk would join and leave as fast as the controller answers.
+        """
+        return (
+            self._progress.is_caught_up(follower_id, high_watermark=self._high_watermark.value)
+            and not self._lagging((follower_id,), lag_time_max_s)
+            and eligible(follower_id, self._broker_epoch(follower_id))
+        )
+
+    def _lagging(self, members: tuple[int, ...], lag_time_max_s: float) -> frozenset[int]:
+        return self._progress.lagging(
+            members,
+            log_end_offset=self._log.log_end_offset,
+            lag_time_max_s=lag_time_max_s,
+            now=trio.current_time(),
+        )
 
     def _broker_epoch(self, member: int) -> int:
         """Give the incarnation that counts: ours that was elected, a follower's that last fetched.

@@ -68,7 +68,9 @@ class IsrKeeper:
             return
         if leadership.resigns_to(follower_id) or (
             follower_id not in partition.isr
-            and leadership.may_join_isr(follower_id, eligible=self._eligible)
+            and leadership.may_join_isr(
+                follower_id, lag_time_max_s=self._lag_time_max_s, eligible=self._eligible
+            )
         ):
             self.look_at(partition)
 

@@ -154,8 +154,29 @@ async def test_an_offset_beyond_the_leaders_log_acknowledges_nothing(leader):
     leader.follower_fetched(OTHER, 500, broker_epoch=OTHER_EPOCH)
 
     assert not leader.leadership.may_join_isr(
-        OTHER, eligible=lambda _broker_id, _broker_epoch: True
+        OTHER, lag_time_max_s=LAG_TIME_MAX_S, eligible=lambda _broker_id, _broker_epoch: True
     )
+
+
+async def test_a_follower_that_would_leave_the_isr_at_once_does_not_join(
+    leader, keeper, office, autojump_clock
+):
+    append(leader, 5)
+    await trio.sleep(2 * LAG_TIME_MAX_S)
+    alone = replace(leader.state, isr=(US,), elr=(PEER,), partition_epoch=2)
+    leader.apply(alone, broker_epoch=OUR_EPOCH, min_isr=2)  # so the high watermark stands still
+    asked = list(office.asked)
+
+    for _ in range(100):  # a slow disk: what it has fetched it has not synced
+        leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
+        keeper.follower_fetched(leader, OTHER)
+        await trio.sleep(0.3)
+    assert office.asked == asked
+
+    leader.follower_fetched(OTHER, 15, broker_epoch=OTHER_EPOCH)
+    keeper.follower_fetched(leader, OTHER)
+    await trio.sleep(0.05)
+    assert office.asked[len(asked)] == [(US, OUR_EPOCH), (OTHER, OTHER_EPOCH)]
 
 
 # Handing over.
