@@ -95,11 +95,10 @@ def _nowhere(key: str, code: ErrorCode, message: str) -> Coordinator:
 def refuse(
     request: FindCoordinatorRequest, code: ErrorCode, message: str
 ) -> FindCoordinatorResponse:
-    """Answer with an error for the one key, or for each of several."""
+    """Answer with an error for each of several keys, or for the one; no version has both."""
+    if request.coordinator_keys:
+        refused = [_nowhere(key, code, message) for key in request.coordinator_keys]
+        return FindCoordinatorResponse(coordinators=refused)
     return FindCoordinatorResponse(
-        error_code=code,
-        error_message=message,
-        node_id=NOWHERE,
-        port=NOWHERE,
-        coordinators=[_nowhere(key, code, message) for key in request.coordinator_keys],
+        error_code=code, error_message=message, node_id=NOWHERE, port=NOWHERE
     )

@@ -18,14 +18,13 @@ import trio
 from broker.routes import routes
 from protocol.api import API, ApiKey
 from protocol.codec import encode_bytes
-from protocol.message import Array, Blob, Fixed, Nested, Text, layout_of
 from simulation.cluster import simulated_cluster
+from tests.support.populated import populated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from broker.broker import Broker
-    from protocol.message import WireType
     from simulation.network import MemoryStream
 
 ROUNDS = 25
@@ -40,34 +39,6 @@ MAY_STAY_SILENT = {ApiKey.PRODUCE, ApiKey.FETCH}
 """No answer with acks=0; a long poll of any length."""
 
 INTERESTING = (-(2**31), -2, -1, 0, 1, 2, 127, 255, 2**15, 2**16, 2**24, 2**31 - 1)
-
-
-def populated(message: type, version: int) -> Any:
-    """Make a message whose lists all have an element, so that there is something to mutate."""
-    built = message()
-    for field in layout_of(message).fields:
-        if field.tag is None and field.exists_in(version):
-            setattr(built, field.name, some_value(field.type, version))
-    return built
-
-
-def some_value(wire_type: WireType, version: int) -> Any:
-    match wire_type:
-        case Fixed(code="?"):
-            return True
-        case Fixed(code="16s"):
-            return bytes(range(16))
-        case Fixed():
-            return 1
-        case Text():
-            return "topic"
-        case Blob():
-            return b"\0" * 70
-        case Array():
-            return [some_value(wire_type.element, version)]
-        case Nested():
-            return populated(wire_type.struct, version)
-    raise AssertionError(wire_type)
 
 
 def valid_frames(broker: Broker) -> Iterator[tuple[ApiKey, bytes]]:

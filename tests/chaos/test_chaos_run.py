@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from chaos.schedule import OF_COORDINATOR
+from tests.simulation.planted import ROOT, load_mutations, plant
 from tests.support.local_cluster import LocalCluster
 from tests.support.zookeeper import RealZooKeeper, require_zookeeper
 
@@ -24,14 +25,18 @@ FRESH = int.from_bytes(os.urandom(4))
 OTTLA = sys.executable, "-P", "-m", "cli"
 
 
-def chaos_run(directory: Path, *options: str) -> dict:
-    """Run to the verdict; what led to it is shown where it is not a good one."""
-    command = [*OTTLA, "chaos", "run", "--json", *options]
+def chaos_run(directory: Path, *options: str, code: Path = ROOT, status: int = 0) -> dict:
+    """Run to the verdict, with what is in `code`; what led to it is shown where it is wrong."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=TIMEOUT_S, cwd=directory, check=False
+        [*OTTLA, "chaos", "run", "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(code)},
+        check=False,
     )
-    print(done.stderr)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return json.loads(done.stdout)
 
 
@@ -78,6 +83,16 @@ def test_nothing_acknowledged_is_lost_whatever_is_broken(tmp_path, coordinator, 
     if coordinator:
         assert not OF_COORDINATOR & facts["faults"].keys()
     assert processes_of(data) == []
+
+
+def test_a_planted_bug_is_found(tmp_path):
+    bug = next(m for m in load_mutations() if m.name == "acknowledged-by-the-leader-alone")
+    plant(bug, tmp_path / "code")
+    options = "--duration", "20s", "--faults", "kill", "--data", str(tmp_path / "data")
+    facts = chaos_run(tmp_path, *options, code=tmp_path / "code", status=1)
+
+    assert "lost-write" in {anomaly["name"] for anomaly in facts["anomalies"]}
+    assert (tmp_path / "data" / "history.txt").exists()
 
 
 def test_ctrl_c_ends_early_with_a_verdict_and_leaves_no_process(tmp_path):
