@@ -26,6 +26,7 @@ from client.admin import AdminConfig
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
+    from coordinator.cluster import ClusterState
     from chaos.workload import Workload
     from simulation.cluster import SimulatedCluster
 
@@ -59,11 +60,11 @@ class Passing:
         await self.delete(f"passing-{number}")
         environment = self._cluster.environment(f"maker-{number}")
         async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
-            await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
+            made = await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
         place = Partition(f"{PASSING}-{number}", 0)
         await self._write(place)
         with trio.move_on_after(PATIENCE_S):
-            await self._read(place)
+            await self._read(place, made.topic_id)
 
     async def delete(self, name: str) -> None:
         """Delete the topic that there is, if there is one. Raises: OttlaError."""
@@ -86,7 +87,28 @@ class Passing:
                 self._work.note(sent)
                 await producer.send(PASSING, value, partition=0)
 
-    async def _read(self, place: Partition) -> None:
+    async def _is_known_to_all(self, topic_id: bytes) -> bool:
+        """Wait for a time until all brokers mean this topic by its name. Returns: whether they do.
+
+        One that hears nothing of the coordinator goes on with the one before until its session
+        ends: what is read of that one is no news.
+        """
+
+        def knows(state: ClusterState) -> bool:
+            topic = state.topics.get(PASSING)
+            return topic is not None and topic.topic_id == topic_id
+
+        for machine in self._cluster.brokers.values():
+            broker = machine.broker
+            if not machine.is_running or broker is None:
+                continue
+            if not await broker.view.wait_for(knows, timeout_s=PATIENCE_S):
+                return False
+        return True
+
+    async def _read(self, place: Partition, topic_id: bytes) -> None:
+        if not await self._is_known_to_all(topic_id):
+            return
         name = f"reader-of-{place}"
         config = ConsumerConfig(auto_offset_reset="earliest")
         environment = self._cluster.environment(name)
