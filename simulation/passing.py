@@ -26,8 +26,8 @@ from client.admin import AdminConfig
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from coordinator.cluster import ClusterState
     from chaos.workload import Workload
+    from coordinator.cluster import ClusterState
     from simulation.cluster import SimulatedCluster
 
 PASSING: Final = "passing"
