@@ -58,7 +58,7 @@ class Invariants(trio.abc.Instrument):
         self._offsets = CommittedOffsets(
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
-        self._states: dict[tuple[bytes, int], PartitionState] = {}
+        self._states: dict[tuple[int, bytes, int], PartitionState] = {}
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
@@ -104,8 +104,9 @@ class Invariants(trio.abc.Instrument):
         elif first != broker_id:
             raise Broken(f"two-leaders: brokers {first} and {broker_id} lead {name} in {epoch}")
         state = partition.state
-        if state is not None and state is not self._states.get(key[:2]):
-            self._states[key[:2]] = state
+        of = broker_id, *key[:2]
+        if state is not None and state is not self._states.get(of):
+            self._states[of] = state
             self._tell(broker_id, partition, state)
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")

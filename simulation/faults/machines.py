@@ -146,8 +146,9 @@ class MachineFaults:
         """
         if self._stage.plan.acks == ACKS_ALL or machine.broker is None:
             return True
-        stay = {m.broker_id for m in self._stage.machines() if m.is_running} - self._stopping
-        return all(
-            partition.pending_isr is None and stay.intersection(partition.isr) - {machine.broker_id}
+        stay = {m.broker_id for m in self._stage.machines() if m.is_running} - {machine.broker_id}
+        # While one stops, nobody knows who is to lead what.
+        return not self._stopping and all(
+            partition.pending_isr is None and stay.intersection(partition.isr)
             for partition in machine.broker.partitions.led()
         )
