@@ -27,6 +27,8 @@ from protocol.api import API
 from protocol.errors import ErrorCode, ProtocolError, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from broker.dispatch import Handler, RequestContext, Target
 
 DELAY_MS_MAX: Final = 3_600_000
@@ -120,6 +122,8 @@ class Planted:
     def __init__(self, faults: tuple[PlantedFault, ...]) -> None:
         self._calls = dict.fromkeys(faults, 0)
         self._by_api: dict[int, list[PlantedFault]] = {}
+        self._begun: dict[str, trio.Event] = {}
+        """By connection: when the request that was delayed last has begun."""
         for fault in faults:
             self._by_api.setdefault(fault.api_key, []).append(fault)
 
@@ -132,13 +136,35 @@ class Planted:
     def _faulty(self, handler: Handler, api_key: int) -> Handler:
         def handle(request: Any, context: RequestContext, /) -> Any:
             fault = self._meet(api_key, context.client_id)
-            return (
-                handler(request, context)
-                if fault is None
-                else _suffer(fault, handler, request, context)
-            )
+            if fault is None and context.peer not in self._begun:
+                return handler(request, context)
+            if fault is None or fault.act is Act.DELAY:
+                delay_s = 0.0 if fault is None else fault.delay_s
+                return self._delayed(delay_s, handler, request, context)
+            return _suffer(fault, handler, request, context)
 
         return handle
+
+    def _delayed(
+        self, delay_s: float, handler: Handler, request: Any, context: RequestContext
+    ) -> Awaitable[Any]:
+        """Begin later, and after what its connection has sent before: slow brokers keep order."""
+        before, begun = self._begun.get(context.peer), trio.Event()
+        self._begun[context.peer] = begun
+
+        async def later() -> Any:
+            try:
+                await trio.sleep(delay_s)
+                if before is not None:
+                    await before.wait()
+                outcome = handler(request, context)
+            finally:
+                begun.set()
+                if self._begun.get(context.peer) is begun:
+                    del self._begun[context.peer]
+            return await outcome if inspect.iscoroutine(outcome) else outcome
+
+        return later()
 
     def _meet(self, api_key: int, client_id: str | None) -> PlantedFault | None:
         """Count a call. Returns: the fault whose turn it is."""
@@ -159,16 +185,10 @@ def _suffer(fault: PlantedFault, handler: Handler, request: Any, context: Reques
             raise RequestError.of(fault.code, "a planted fault")
         case Act.CLOSE:
             raise ProtocolError("a planted fault closes the connection")
-        case Act.DELAY:
-            return _later(fault.delay_s, handler, request, context)
         case Act.DROP:
             return _unanswered(handler(request, context))
-
-
-async def _later(delay_s: float, handler: Handler, request: Any, context: RequestContext) -> Any:
-    await trio.sleep(delay_s)
-    outcome = handler(request, context)
-    return await outcome if inspect.iscoroutine(outcome) else outcome
+        case Act.DELAY:
+            raise AssertionError("delays are between requests, not in one")
 
 
 async def _unanswered(outcome: Any) -> Any:

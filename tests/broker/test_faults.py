@@ -129,6 +129,31 @@ async def test_a_delay_is_waited_for(desk, autojump_clock):
     assert trio.current_time() - began_at >= 2.5
 
 
+async def test_delayed_requests_of_a_connection_keep_their_order(autojump_clock):
+    begun = []
+
+    def handle(request, _context):
+        begun.append(request)
+
+    route = Route(handle, 0, 4)
+    dispatch = Dispatch({ApiKey.HEARTBEAT: route})
+    dispatch.plant(Planted(parse_faults("Heartbeat=delay/300@1-5")))
+    context = RequestContext(HEARTBEAT, 4, 1, "me", "peer", "PLAINTEXT")
+    handler = dispatch.find(HEARTBEAT, 4).handler
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            outcome = handler(number, context)  # in the order of arrival, as connections do
+            nursery.start_soon(wait_for, outcome)
+
+    assert begun == list(range(20))
+    handler(20, context)
+    assert begun[-1] == 20
+
+
+async def wait_for(outcome) -> None:
+    await outcome
+
+
 async def test_only_calls_of_the_client_that_is_named_count(desk, autojump_clock):
     ask = ask_of(desk, "Heartbeat:you=close@2-3")
 
