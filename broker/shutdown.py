@@ -25,6 +25,7 @@ log_events = structlog.get_logger()
 CONTROLLED_SHUTDOWN_VERSION = 3
 DRAIN_S = 3.0
 HAND_OVER_S = 10.0
+"""For asking and what follows from the answer; whoever stops a broker waits for 20 s at most."""
 ASK_AGAIN_S = 0.1
 
 
@@ -42,9 +43,10 @@ async def hand_over(
         for partition in leaving:
             with suppress(NotLeader):  # Somebody else leads it already: just as good.
                 await partition.high_watermark.wait_reached(partition.log.log_end_offset)
-    stuck = await _ask_until_answered(peers, view, broker_id=broker_id)
-    moving = [p for p in leaving if (p.topic, p.index) not in stuck]
-    await view.wait_for(lambda _: not any(p.is_leader for p in moving), timeout_s=HAND_OVER_S)
+    with trio.move_on_after(HAND_OVER_S):
+        stuck = await _ask_until_answered(peers, view, broker_id=broker_id)
+        moving = [p for p in leaving if (p.topic, p.index) not in stuck]
+        await view.wait_for(lambda _: not any(p.is_leader for p in moving), timeout_s=HAND_OVER_S)
     left = [partition.name for partition in leaving if partition.is_leader]
     if left:
         log_events.info("left_without_hand_over", count=len(left), first=left[0])
@@ -54,14 +56,12 @@ async def hand_over(
 async def _ask_until_answered(
     peers: Peers, view: ClusterView, *, broker_id: int
 ) -> frozenset[tuple[str, int]]:
-    """Ask the controller, for some time. Returns: the partitions that nobody can take over now."""
-    with trio.move_on_after(HAND_OVER_S):
+    """Ask the controller until it answers. Returns: what nobody can take over now."""
+    stuck = await _ask(peers, view, broker_id=broker_id)
+    while stuck is None:
+        await trio.sleep(ASK_AGAIN_S)
         stuck = await _ask(peers, view, broker_id=broker_id)
-        while stuck is None:
-            await trio.sleep(ASK_AGAIN_S)
-            stuck = await _ask(peers, view, broker_id=broker_id)
-        return stuck
-    return frozenset()
+    return stuck
 
 
 async def _ask(

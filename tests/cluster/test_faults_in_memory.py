@@ -9,6 +9,7 @@ import trio
 from broker.log.directory import DataDirectory
 from broker.partition import Partition
 from client import Admin, NewTopic
+from commands.launch import STOP_TIMEOUT_S
 from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
 from tests.cluster.orders import TOPIC, consume, produce
 
@@ -135,3 +136,19 @@ async def test_a_replica_that_has_lost_committed_records_does_not_lead_those_who
                 await machine.start()
 
         assert await consume(cluster, 30) == numbered(30)
+
+
+async def test_a_broker_that_hears_nobody_is_stopped_before_whoever_stops_it_loses_patience(
+    autojump_clock,
+):
+    async with cluster_of(3) as cluster:
+        async with administer(cluster) as admin:
+            await admin.create_topic(NewTopic(TOPIC, partitions=3, replication_factor=3))
+        controller_id = cluster.brokers[1].broker.view.latest.controller_id
+        machine = next(m for m in cluster.brokers.values() if m.broker_id != controller_id)
+        assert any(machine.broker.partitions.led())
+        cluster.network.isolate(machine.host)
+        began_at = trio.current_time()
+        await machine.stop()
+
+        assert trio.current_time() - began_at < STOP_TIMEOUT_S
