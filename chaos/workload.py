@@ -55,7 +55,7 @@ class Load:
 
     A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
     seconds. Whoever reads, and whoever asks, rests for `rest_s` each time. Members share partitions
-    in `groups`; `lonely_groups` have none, and somebody who commits.
+    in `groups`; `lonely_groups` have none, and for each partition somebody who commits.
     """
 
     topic: str
@@ -293,25 +293,31 @@ class Workload:
                 at = Partition(*place)
                 self.note(Committed(name, group, at, offset, began_at, now, outcome))
 
-    async def commit_alone(self, name: str, group: str) -> None:
-        """Commit ever higher offsets in a group without members, for ever; anew after an error."""
+    async def commit_alone(self, name: str, group: str, place: TopicPartition) -> None:
+        """Commit ever higher offsets of one partition in a group without members, for ever.
+
+        Others do so for other partitions, of the same group perhaps; anew after an error.
+        """
         rng, offsets = self._random(name), count(1)
         while True:
             try:
-                await self._commit_alone_once(name, group, rng, offsets)
+                await self._commit_alone_once(name, group, place, rng, offsets)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
     async def _commit_alone_once(
-        self, name: str, group: str, rng: random.Random, offsets: Iterator[int]
+        self,
+        name: str,
+        group: str,
+        place: TopicPartition,
+        rng: random.Random,
+        offsets: Iterator[int],
     ) -> None:
         config = ConsumerConfig(group_id=group, enable_auto_commit=False)
         environment = self._environment(name)
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
             while True:
-                offset = next(offsets)
-                places = rng.sample(self.partitions, rng.randint(1, len(self.partitions)))
-                await self._commit(name, group, consumer, dict.fromkeys(places, offset))
+                await self._commit(name, group, consumer, {place: next(offsets)})
                 await trio.sleep(rng.choice(self._load.pauses_s))
 
     async def ask(self, name: str) -> None:

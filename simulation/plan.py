@@ -166,7 +166,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "cut-store": (2, _one(LONG)),
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
-    "deregister": (1, _one(SHORT)),
+    "deregister": (2, _one(LONG)),
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
     "fail-sync": (1, _fail_sync),

@@ -11,6 +11,7 @@ import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -155,8 +156,9 @@ async def _work(
             name = f"member-{number}"
             with clients[name].started_here():
                 readers.start_soon(work.share, name, work.groups[number % plan.groups])
-        for group in work.lonely_groups:
-            readers.start_soon(work.commit_alone, f"committer-of-{group}", group)
+        for group, place in product(work.lonely_groups, work.partitions):
+            name = f"committer-{place.partition}-of-{group}"
+            readers.start_soon(work.commit_alone, name, group, place)
         readers.start_soon(work.ask, "asker")
         passing = Passing(cluster, work)
         if plan.passing:
