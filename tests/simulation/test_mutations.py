@@ -12,12 +12,13 @@ from tests.simulation.planted import PACKAGES, load_mutations
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
 FOUND_SOON = {
     "acknowledged-before-fsync": 3,
-    "acknowledged-by-the-leader-alone": 3,
+    "acknowledged-by-the-leader-alone": 9,
+    "commit-acknowledged-before-stored": 1,
+    "commit-acknowledged-without-a-group": 1,
     "followers-forget-producers": 6,
     "same-leader-epoch-elected": 1,
     "sequence-gaps-accepted": 1,
     "uncommitted-records-shown": 4,
-    "unflushed-follower-counted": 3,
 }
 """Some of each kind, and within how many runs they must be found."""
 
