@@ -21,13 +21,11 @@ from simulation.faults.sessions import SessionFaults
 from simulation.faults.stage import Stage, is_in_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from broker.partition import Partition
-    from simulation.cluster import SimulatedCluster
     from simulation.faults.stage import Act
-    from simulation.plan import Fault, Plan
-    from simulation.process import Process
+    from simulation.plan import Fault
 
 AT_LEAST_S: Final = 3.0
 """How long a run goes on, however few its faults are."""
@@ -36,18 +34,9 @@ AT_LEAST_S: Final = 3.0
 class Breakage:
     """The faults of one run; `injected` counts those that did something."""
 
-    def __init__(
-        self,
-        cluster: SimulatedCluster,
-        plan: Plan,
-        *,
-        clients: Mapping[str, Process],
-        told: Callable[[str], None],
-    ) -> None:
+    def __init__(self, stage: Stage) -> None:
         self.injected: Counter[str] = Counter()
-        self._cluster = cluster
-        self._plan = plan
-        self._stage = stage = Stage(cluster, plan, clients=clients, told=told)
+        self._stage = stage
         machines = MachineFaults(stage)
         self._acts: Mapping[str, Act] = {
             **machines.acts,
@@ -62,7 +51,7 @@ class Breakage:
         """Break what the plan names, each in its time; return when all has passed."""
         start = trio.current_time()
         async with trio.open_nursery() as nursery:
-            for fault in self._plan.faults:
+            for fault in self._stage.plan.faults:
                 nursery.start_soon(self._meet, fault, start + fault.at_s)
             await trio.sleep(AT_LEAST_S)
 
@@ -75,13 +64,13 @@ class Breakage:
 
     def heal(self) -> None:
         """Mend whatever may be broken, and start what does not run."""
-        self._cluster.network.rejoin()
-        self._cluster.network.restore_links()
+        self._stage.cluster.network.rejoin()
+        self._stage.cluster.network.restore_links()
         for process in self._stage.clients.values():
             process.go_on()
         for machine in self._stage.machines():
             machine.resume()
-            self._cluster.reconnect_to_store(machine.broker_id)
+            self._stage.cluster.reconnect_to_store(machine.broker_id)
             machine.disk.capacity_bytes = None
             machine.disk.sync_latency_s = self._stage.sync_s
             machine.disk.fail_next_sync(0)

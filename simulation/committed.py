@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from broker.partition import Partition
     from coordinator.groups.image import CommittedOffset
     from coordinator.tree import Tree
+    from protocol.batch import BatchHeader
 
 W = TypeVar("W")
 
@@ -60,36 +61,41 @@ class CommittedRecords:
             start = known.end
             if start == end:
                 return
-        for offset, batch in _batches(replica, start, end):
-            committed = self._batches.setdefault(key[1:], {}).setdefault(offset, batch)
-            if committed != batch:
-                raise Broken(
-                    f"replicas-differ: broker {broker_id} holds {_shown(offset, batch)} in"
-                    f" {replica.name}, where {_shown(offset, committed)} is committed"
-                )
+        try:
+            self._compare(broker_id, replica, start, end)
+        except StorageError:
+            return  # Its disk has failed: it shows nothing to anybody.
         self._looked[key] = _Looked(replica, end)
 
+    def _compare(self, broker_id: int, replica: Partition, start: int, end: int) -> None:
+        known = self._batches.setdefault((replica.topic_id, replica.index), {})
+        for header, _ in batches_of(replica, start, end):
+            batch = _Batch(
+                header.next_offset,
+                header.partition_leader_epoch,
+                header.crc,
+                header.producer_id,
+                header.base_sequence,
+            )
+            committed = known.setdefault(header.base_offset, batch)
+            if committed != batch:
+                raise Broken(
+                    f"replicas-differ: broker {broker_id} holds"
+                    f" {_shown(header.base_offset, batch)} in {replica.name}, where"
+                    f" {_shown(header.base_offset, committed)} is committed"
+                )
 
-def _batches(replica: Partition, start: int, end: int) -> Iterator[tuple[int, _Batch]]:
-    """Read the headers of a replica's batches between two offsets."""
+
+def batches_of(
+    replica: Partition, start: int, end: int, *, check_crc: bool = False
+) -> Iterator[tuple[BatchHeader, memoryview]]:
+    """Read a replica's batches between two offsets. Raises: StorageError, CorruptBatch."""
     log = replica.log
     offset = max(start, log.log_start_offset)
     while offset < end:
-        try:
-            piece = log.read(offset, bytes_max=1 << 30, end_offset=end).read_bytes()
-        except StorageError:
-            return  # Its disk has failed: it shows nothing to anybody.
-        for header, _ in split_batches(piece):
-            yield (
-                header.base_offset,
-                _Batch(
-                    header.next_offset,
-                    header.partition_leader_epoch,
-                    header.crc,
-                    header.producer_id,
-                    header.base_sequence,
-                ),
-            )
+        piece = log.read(offset, bytes_max=1 << 30, end_offset=end).read_bytes()
+        for header, batch in split_batches(piece, check_crc=check_crc):
+            yield header, batch
             offset = header.next_offset
 
 

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from protocol.batch import split_batches
 from protocol.records import decode_batch
-from simulation.committed import Broken, CommittedOffsets, CommittedRecords
+from simulation.committed import Broken, CommittedOffsets, CommittedRecords, batches_of
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
@@ -158,12 +157,8 @@ def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:
 
 def records_of(partition: Partition) -> dict[int, bytes]:
     """Read all values of a replica, by offset."""
-    log = partition.log
-    offset, end, found = log.log_start_offset, log.log_end_offset, {}
-    while offset < end:
-        piece = log.read(offset, bytes_max=1 << 30, end_offset=end).read_bytes()
-        for header, batch in split_batches(piece, check_crc=True):
-            for record in decode_batch(batch):
-                found[record.offset] = record.value or b""
-            offset = header.next_offset
-    return found
+    return {
+        record.offset: record.value or b""
+        for _, batch in batches_of(partition, 0, partition.log.log_end_offset, check_crc=True)
+        for record in decode_batch(batch)
+    }

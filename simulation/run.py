@@ -23,6 +23,7 @@ from chaos.workload import Load, Workload
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
+from simulation.faults.stage import Stage
 from simulation.invariants import Invariants, records_of, replicas
 from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
@@ -116,7 +117,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     trio.lowlevel.add_instrument(invariants)
     clients = {f"producer-{number}": Process() for number in range(plan.producers)}
     clients |= {f"member-{number}": Process() for number in range(plan.members)}
-    breakage = Breakage(cluster, plan, clients=clients, told=verdict.trace.tell)
+    breakage = Breakage(Stage(cluster, plan, clients=clients, told=verdict.trace.tell))
     try:
         breakage.heal()
         async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:
