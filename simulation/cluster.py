@@ -104,13 +104,18 @@ class SimulatedBroker:
         """Wait until the process that was started last has ended."""
         await self._ended.wait()
 
-    async def kill(self) -> None:
-        """End the process as SIGKILL does: nobody is told, the session runs out by itself."""
+    async def kill(self, *, power: bool = False) -> None:
+        """End the process as SIGKILL does: nobody is told, the session runs out by itself.
+
+        With `power` its machine fails as well, and loses what its disk had not synced.
+        """
         self._cluster.abandon_session(self._store)
         self._cluster.network.kill(self.host)
         self._process_scope.cancel()
         self._process.go_on()
         await self._ended.wait()
+        if power:
+            self.lose_power()
 
     def pause(self) -> None:
         """Stop the process as SIGSTOP does: none of its tasks takes a step until `resume`.

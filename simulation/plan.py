@@ -153,7 +153,6 @@ def _jump(rng: random.Random, brokers: int) -> Fault:
     return Fault(0.0, "", broker=rng.randint(1, brokers), amount=jump_s)
 
 
-SHORT: Final = (0.0, 0.05, 1.0)
 LONG: Final = (0.5, 3.0, 9.0)
 
 KINDS: Final[Mapping[str, tuple[int, Draw]]] = {

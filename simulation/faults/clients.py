@@ -1,4 +1,4 @@
-"""Clients: stood still, cut off, ended, and what they come back to.
+"""Clients: stood still, cut off, and what they come back to.
 
 A member that was paused for longer than its session goes on in the belief that it is one.
 Must never know: what clients do.

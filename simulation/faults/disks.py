@@ -170,8 +170,7 @@ class DiskFaults:
         await trio.sleep(fault.amount or STARTED_AGAIN_AFTER_S)
         for other in self._stage.machines() if fault.amount else ():
             if other.is_running:
-                await other.kill()
-                other.lose_power()
+                await other.kill(power=True)
             self._stage.start_soon(other)
         self._stage.start_soon(machine)
         return True

@@ -49,9 +49,7 @@ class MachineFaults:
         if (machine := self._stage.machine(fault)) is None:
             return False
         self._stage.begin(fault)
-        await machine.kill()
-        if power:
-            machine.lose_power()
+        await machine.kill(power=power)
         await self._stage.start_after(machine, fault)
         return True
 
@@ -81,8 +79,7 @@ class MachineFaults:
             return False
         self._stage.begin(fault)
         for machine in struck:
-            await machine.kill()
-            machine.lose_power()
+            await machine.kill(power=True)
         await trio.sleep(fault.lasts_s)
         for machine in struck:
             self._stage.start_soon(machine)
@@ -103,9 +100,7 @@ class MachineFaults:
         if fault.amount != EVERYBODY_LOSES_POWER:
             struck = [machine for machine in struck if machine is not behind]
         for machine in struck:
-            await machine.kill()
-            if fault.amount != OTHERS_DIE:
-                machine.lose_power()
+            await machine.kill(power=fault.amount != OTHERS_DIE)
         behind.disk.sync_latency_s = self._stage.sync_s
         await trio.sleep(fault.lasts_s)
         for machine in struck:
@@ -116,8 +111,7 @@ class MachineFaults:
         self._stage.begin(fault)
         for machine in self._stage.machines():
             if machine.is_running:
-                await machine.kill()
-                machine.lose_power()
+                await machine.kill(power=True)
         await trio.sleep(fault.lasts_s)
         for machine in self._stage.machines():
             self._stage.start_soon(machine)
