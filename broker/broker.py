@@ -229,6 +229,7 @@ class Broker:
             make_controller=self._make_controller,
             new_cluster_id=lambda: new_cluster_id(self._environment.random.randbytes),
             adopt_settings=self._adopt_settings,
+            hang_up=self._server.hang_up,
             adopt_cluster=self._adopt_cluster,
         )
 

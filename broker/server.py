@@ -81,6 +81,13 @@ class Server:
         """Hold at most `count` connections from now on; those that are open stay."""
         self._places.resize(count)
 
+    def hang_up(self) -> None:
+        """Close the connections that are open once what is in work is answered, and go on.
+
+        What lies unread in them, or is on its way through them, is never carried out.
+        """
+        self._drain()
+
     async def stop(self, *, grace_s: float) -> None:
         """Accept and read no more, answer what is in work within `grace_s`, then close."""
         self._accepting.cancel()

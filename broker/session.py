@@ -1,7 +1,9 @@
 """A broker's life within one session with the coordinator: registered, watching, obeying.
 
 When the session ends everything here ends with it and begins anew with the next one; partitions
-and connections of clients live on, without the lease.
+live on, without the lease. So do connections of clients, until the next registration: what was sent
+to the one before may come late, after others have taken over and given back. It must not be
+carried out then: an offset that was committed meanwhile would fall.
 Must never know: requests, logs, how a session is opened.
 """
 
@@ -51,6 +53,8 @@ class Household:
     new_cluster_id: Callable[[], str]
     adopt_settings: Callable[[ClusterState], None]
     """Called with every state of the cluster, before the partitions obey it."""
+    hang_up: Callable[[], None]
+    """Called before anything is done under a new registration: ends what clients asked earlier."""
     adopt_cluster: Callable[[str], None]
     """Called with the id of the cluster found; raises where the data belongs to another one."""
 
@@ -81,6 +85,7 @@ class BrokerSession:
             )
             await nursery.start(self._watcher.run)
             registration = await register(self.store, self._facts)
+            household.hang_up()
             household.view.broker_epoch = registration.broker_epoch
             household.lease.take(self.store)
             log_events.info("registered", broker_epoch=registration.broker_epoch)

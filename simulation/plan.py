@@ -8,14 +8,22 @@ Must never know: how a fault is carried out.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
 FAULTS_S: Final = 12.0
 """How long things are broken, in virtual seconds."""
+
+OTHERS_DIE: Final = 1
+NO_COORDINATOR: Final = 2
+KILLED_AGAIN: Final = 4
+WHILE_JOINING: Final = 8
+WITH_DAMAGE: Final = {OTHERS_DIE: 0.6, NO_COORDINATOR: 0.4, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.3}
+"""How often what comes with damage to a disk: the others die as well; no coordinator at first; a
+second death, soon after the start; and all of it while the broker is about to join an ISR."""
 
 TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
@@ -52,6 +60,7 @@ class Plan:
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). With `acks` 1 nothing is
     broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
+    `about` is the theme, if it has one.
     """
 
     seed: int
@@ -70,15 +79,17 @@ class Plan:
     sync_s: float = 0.0
     properties: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+    about: str = ""
     faults: tuple[Fault, ...] = ()
 
     def __str__(self) -> str:
         options = ", ".join(f"{k}={v}" for k, v in {**self.properties, **self.settings}.items())
         return "\n".join(
             [
-                f"seed {self.seed}: {self.brokers} brokers; {self.partitions} partitions,"
-                f" {self.replicas} replicas each; {self.producers} producers,"
-                f" {self.readers} readers, {self.members} members in {self.groups} groups,"
+                f"seed {self.seed}{self.about and f', {self.about}'}: {self.brokers} brokers;"
+                f" {self.partitions} partitions, {self.replicas} replicas each;"
+                f" {self.producers} producers, {self.readers} readers,"
+                f" {self.members} members in {self.groups} groups,"
                 f" {self.lonely} groups without members"
                 + (", topics that come and go" if self.passing else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
@@ -117,8 +128,9 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
 
 
 def _damage(rng: random.Random, brokers: int) -> Fault:
-    """Number what comes with it: 1 the others die as well, 2 no coordinator at first, 3 both."""
-    return _one((1.0, 10.0, 20.0))(rng, brokers)._replace(amount=rng.choice([0, 1, 2, 3]))
+    """Number what comes with it: a sum of some of `WITH_DAMAGE`."""
+    amount = sum(flag for flag, often in WITH_DAMAGE.items() if rng.random() < often)
+    return _one((3.0, 10.0, 20.0))(rng, brokers)._replace(amount=amount)
 
 
 def _roll_back(rng: random.Random, brokers: int) -> Fault:
@@ -191,8 +203,52 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
 """Each kind of fault: how often it comes, and whom it meets for how long."""
 
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
-DAMAGE_ALONE: Final = 0.15
-"""Part of the plans in which little else is broken than a disk."""
+
+
+class Theme(NamedTuple):
+    """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`."""
+
+    kinds: frozenset[str]
+    mean_s: tuple[float, ...]
+    plan: Mapping[str, Any] = {}
+    settings: Mapping[str, str] = {}
+
+
+THEMES: Final[Mapping[str, Theme]] = {
+    "disks": Theme(
+        DAMAGE | {"kill", "power", "strand"},
+        (3.0, 1.0),
+        settings={"min.insync.replicas": "2"},
+    ),
+    "moves": Theme(
+        frozenset({"reassign", "elect", "kill", "lose-disk", "slow-disk", "strand"}),
+        (1.0, 0.4),
+        {"brokers": 5},
+        {"min.insync.replicas": "2"},
+    ),
+    "owners": Theme(
+        frozenset({"deregister", "pause-session", "expire-session", "pause", "reset", "mute"}),
+        (1.0, 0.4),
+        {"groups": 3, "members": 4, "lonely": 2},
+    ),
+    "controllers": Theme(
+        frozenset({"deregister", "pause-session", "pause", "isolate", "slow-disk", "separate"}),
+        (1.0, 0.4),
+    ),
+    "followers": Theme(
+        frozenset({"kill", "power-two", "blackout", "strand", "isolate-kill", "isolate-power"}),
+        (1.0, 0.4),
+    ),
+    "members": Theme(
+        frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
+        (1.0, 0.4),
+        {"groups": 2, "members": 4},
+    ),
+}
+"""Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
+
+THEMED: Final = 0.6
+"""Part of the plans that have a theme."""
 
 PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
 """Faults at which not even what the leader alone has acknowledged may be lost."""
@@ -203,10 +259,11 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
     rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
     brokers = rng.choice([3, 3, 3, 4, 5])
     acks = ACKS_ALL if rng.random() < 0.9 or kinds is not None else ACKS_LEADER
-    allowed = kinds
-    if allowed is None:
-        allowed = KINDS if acks == ACKS_ALL else PLANNED
-    return Plan(
+    themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
+    about = rng.choice(sorted(THEMES)) if themed else ""
+    theme = THEMES[about] if themed else _any_faults(kinds, acks)
+    settings = {"min.insync.replicas": str(rng.choice([1, 2, 2])), **theme.settings}
+    plan = Plan(
         seed=seed,
         brokers=brokers,
         partitions=rng.randint(1, 3),
@@ -227,26 +284,48 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
             # Followers that are merely slow leave the ISR, or stay for the whole run.
             "replica.lag.time.max.ms": str(rng.choice([30_000, 2_000, 500])),
         },
-        settings={"min.insync.replicas": str(rng.choice([1, 2, 2]))},
-        faults=_draw_faults(rng, brokers, sorted(allowed)),
+        settings=settings,
+        about=about,
     )
+    plan = replace(plan, **theme.plan)
+    draw = _one_damage if themed else _favoured
+    drawn = draw(rng, sorted(theme.kinds))
+    return replace(plan, faults=_draw_faults(rng, plan.brokers, drawn, theme.mean_s))
 
 
-def _draw_faults(rng: random.Random, brokers: int, kinds: list[str]) -> tuple[Fault, ...]:
+def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:
+    """Give the theme of a run that has none of its own."""
+    if kinds is None:
+        kinds = KINDS if acks == ACKS_ALL else PLANNED
+    return Theme(frozenset(kinds), (3.0, 0.8, 0.4, 0.2))
+
+
+def _one_damage(rng: random.Random, kinds: list[str]) -> list[str]:
+    """Leave one kind of damage at most: in a run there is little room for it."""
+    damage = [kind for kind in kinds if kind in DAMAGE]
+    kept = rng.choice(damage) if damage else None
+    return [kind for kind in kinds if kind not in DAMAGE or kind == kept]
+
+
+def _favoured(rng: random.Random, kinds: list[str]) -> list[str]:
+    """Draw the kinds of faults that come up in a run, some of them more often."""
+    if not kinds:
+        return []
+    return rng.choices(kinds, [KINDS[kind][0] for kind in kinds], k=rng.randint(1, len(kinds)))
+
+
+def _draw_faults(
+    rng: random.Random, brokers: int, kinds: list[str], means_s: tuple[float, ...]
+) -> tuple[Fault, ...]:
     if not kinds:
         return ()
-    mean_s = rng.choice([3.0, 0.8, 0.4, 0.2])
-    weights = [KINDS[kind][0] for kind in kinds]
-    favoured = rng.choices(kinds, weights, k=rng.randint(1, len(kinds)))
-    if rng.random() < DAMAGE_ALONE and (damage := sorted(DAMAGE.intersection(kinds))):
-        # It waits until all is well, which is rare where much is broken.
-        favoured, mean_s = [rng.choice(damage), *favoured[:2]], 2.0
+    mean_s = rng.choice(means_s)
     # Trouble comes twice to the same broker more often than chance would have it.
     loyalty = rng.choice([0.0, 0.3, 0.7])
     faults: list[Fault] = []
     at_s = rng.expovariate(1 / mean_s)
     while at_s < FAULTS_S:
-        kind = rng.choice(favoured)
+        kind = rng.choice(kinds)
         fault = KINDS[kind][1](rng, brokers)._replace(at_s=round(at_s, 3), kind=kind)
         if faults and rng.random() < loyalty and 0 < faults[-1].broker != fault.other:
             fault = fault._replace(broker=faults[-1].broker if fault.broker else 0)

@@ -6,16 +6,13 @@ Must never know: disks, the coordinator.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
-
-
-SLOW_LINK_S: Final = 0.4
 
 
 class Kill(Protocol):
@@ -74,16 +71,11 @@ class LinkFaults:
         return True
 
     async def _slow_link(self, fault: Fault) -> bool:
-        one, other = (self._stage.cluster.brokers[b].host for b in (fault.broker, fault.other))
         self._stage.begin(fault)
-        for source, target in ((one, other), (other, one)):
-            self._stage.cluster.network.set_link(source, target, self._slow)
+        self._stage.slow_links(fault.broker, fault.other)
         await trio.sleep(fault.lasts_s)
         self._stage.cluster.network.restore_links()
         return True
-
-    def _slow(self) -> float:
-        return self._stage.rng.random() * SLOW_LINK_S
 
     async def _reset(self, fault: Fault) -> bool:
         """Break all connections of a broker: what was answered may be unknown to who asked."""

@@ -6,7 +6,8 @@ Must never know: any particular fault.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import permutations
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 Act: TypeAlias = "Callable[[Fault], Awaitable[bool]]"
 """Carries a fault out, and mends what it broke. Returns: whether it did anything."""
+
+SLOW_LINK_S: Final = 0.4
+"""What is sent over a slow link takes up to so long."""
 
 
 class Stage:
@@ -57,6 +61,12 @@ class Stage:
         """Give the machine that a fault meets, if its process runs."""
         machine = self.cluster.brokers[fault.broker]
         return machine if machine.is_running else None
+
+    def slow_links(self, *broker_ids: int) -> None:
+        """Have what these brokers send to each other take its time, until links are restored."""
+        hosts = [self.cluster.brokers[broker_id].host for broker_id in broker_ids]
+        for source, target in permutations(hosts, 2):
+            self.cluster.network.set_link(source, target, lambda: self.rng.random() * SLOW_LINK_S)
 
     def begin(self, fault: Fault, *, whom: str = "") -> None:
         """Tell that a fault is carried out."""
