@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +16,8 @@ from chaos.checker import Anomaly
 from commands.simulate import simulate
 from simulation.plan import KINDS, draw_plan
 from simulation.run import Verdict
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str, status: int = 0):
@@ -79,6 +86,23 @@ def test_kinds_of_faults_are_listed_and_others_refused():
     assert run("--list-faults").stdout.split() == sorted(KINDS)
     with pytest.raises(Exception, match="no faults called 'earthquake'"):
         run("--faults", "kill,earthquake")
+
+
+def test_sigterm_ends_the_processes_that_run_as_well():
+    command = [sys.executable, "-P", "-m", "cli", "simulate", "--runs", "99", "--processes", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) as running:
+        children = Path(f"/proc/{running.pid}/task/{running.pid}/children")
+        while len(found := children.read_text().split()) < 3:  # with multiprocessing's own
+            assert running.poll() is None
+            time.sleep(0.05)
+        running.terminate()
+        _, told = running.communicate(timeout=60)
+
+    assert running.returncode == 128 + signal.SIGTERM, told
+    deadline = time.monotonic() + 10  # multiprocessing's own notices that it is alone
+    while any(Path(f"/proc/{pid}").exists() for pid in found):
+        assert time.monotonic() < deadline, f"of {found} some live on"
+        time.sleep(0.05)
 
 
 def test_a_trace_of_many_runs_is_refused(tmp_path):
