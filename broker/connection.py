@@ -108,7 +108,7 @@ class Connection:
                 self._tasks.cancel_scope.cancel()
 
     def drain(self) -> None:
-        """Read no more requests; `serve` returns when those in work are answered."""
+        """Begin no more requests; `serve` returns when those in work are answered."""
         self._draining = True
         self._reading.cancel()
 
@@ -136,6 +136,8 @@ class Connection:
                     await self._flush()
                     if self._is_full:
                         await self._room.park()
+                if self._draining:
+                    break
             await self._flush()
 
     async def _receive(self) -> bytes | bytearray:

@@ -457,6 +457,19 @@ async def test_draining_answers_what_is_in_work_and_reads_no_more(autojump_clock
     assert desk.begun == ["wait"]
 
 
+async def test_draining_begins_nothing_that_waits_for_room(autojump_clock):
+    desk = Desk()
+    async with connected(desk, connection_requests_max=1) as (client, connection):
+        await client.send(heartbeat("wait", 1), heartbeat("now", 2))
+        await trio.testing.wait_all_tasks_blocked()
+        connection.drain()
+        desk.open("wait")
+
+        assert await client.heartbeat_answer() == (1, 0)
+        assert await client.is_closed()
+    assert desk.begun == ["wait"]
+
+
 async def test_traffic_is_counted(autojump_clock):
     traffic = Traffic()
     async with connected(Desk(), traffic=traffic) as (client, _):

@@ -150,6 +150,23 @@ async def test_stop_lets_what_is_in_work_finish(autojump_clock, nursery):
     assert trio.current_time() == pytest.approx(3)
 
 
+async def test_to_hang_up_ends_the_connections_that_there_are_and_accepts_others(nursery):
+    gate = trio.Event()
+    listener = MemoryListener()
+    server = make_server(gate)
+    await nursery.start(server.run, {"PLAINTEXT": listener})
+    busy, idle = await listener.connect(), await listener.connect()
+    await busy.send_all(HEARTBEAT_0)
+    await trio.testing.wait_all_tasks_blocked()
+    server.hang_up()
+    gate.set()
+
+    assert await idle.receive_some() == b""
+    assert len(await busy.receive_some()) == 10
+    assert await busy.receive_some() == b""
+    assert await answers(await listener.connect())
+
+
 async def test_stop_does_not_wait_beyond_its_grace(autojump_clock):
     listener = MemoryListener()
     server = make_server(trio.Event())
