@@ -1,0 +1,41 @@
+"""Plans that once found a bug in our own code: `kept/*.toml` says which.
+
+They are kept whole, for a seed draws another plan once there are more kinds of faults.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulation.plan import Fault, Plan, draw_plan
+from simulation.run import simulate
+
+KEPT = sorted((Path(__file__).parent / "kept").glob("*.toml"))
+
+
+def read(row: dict[str, Any]) -> Plan:
+    """Make a plan of what a file holds."""
+    faults = tuple(Fault(**fault) for fault in row["faults"])
+    return Plan(**{**row["plan"], "faults": faults})
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_was_found_once_is_not_there_again(path):
+    row = tomllib.loads(path.read_text())
+    verdict = simulate(read(row))
+
+    assert verdict.anomalies == [], row["found"]
+    assert verdict.injected.total() > 0
+
+
+def test_a_plan_is_kept_whole():
+    row = {"plan": {"seed": 1, "brokers": 3}, "faults": [{"at_s": 1.0, "kind": "kill"}]}
+    drawn = draw_plan(1)
+    row["plan"] = {name: getattr(drawn, name) for name in drawn.__slots__ if name != "faults"}
+
+    assert read(row) == replace(drawn, faults=(Fault(1.0, "kill"),))
