@@ -57,15 +57,11 @@ class SimulatedBroker:
         """Whether its process runs or is paused."""
         return not self._ended.is_set()
 
-    def owns(self, task: trio.lowlevel.Task) -> bool:
-        """Say whether a task belongs to the process that was started last."""
-        return process_of(task) is self._process
-
     async def start(self, *, wait_registered: bool = True) -> None:
         """Run the process; returns once the broker is registered, if that is asked for."""
         assert not self.is_running, f"{self.host} runs already"
         self._ended = trio.Event()
-        self._process = Process()
+        self._process = self._cluster.new_process(self)
         self._process_scope = trio.CancelScope()
         self.failure = None
         self.broker = Broker(
@@ -184,6 +180,7 @@ class SimulatedCluster:
         self._store = MemoryCluster()
         self._seed = seed
         self._cut_off: set[int] = set()
+        self._machines: dict[Process, SimulatedBroker] = {}
         self._generators: Counter[str] = Counter()
         self._clock_jumps_ms: Counter[str] = Counter()
 
@@ -209,6 +206,17 @@ class SimulatedCluster:
             wall_ms=lambda: self._wall_ms(host),
             random=random.Random(f"{self._seed} {host} {drawn}"),  # noqa: S311 - to be repeatable
         )
+
+    def new_process(self, machine: SimulatedBroker) -> Process:
+        """Give a machine its next process; tasks of the one before are nobody's."""
+        self._machines = {p: other for p, other in self._machines.items() if other is not machine}
+        self._machines[process := Process()] = machine
+        return process
+
+    def machine_of(self, task: trio.lowlevel.Task) -> SimulatedBroker | None:
+        """Give the machine whose process a task belongs to; None for one of nobody's."""
+        process = process_of(task)
+        return None if process is None else self._machines.get(process)
 
     def jump_clock(self, host: str, seconds: float) -> None:
         """Set the wall clock of a host forwards, or backwards; it is seen at once."""

@@ -122,9 +122,14 @@ class CommittedOffsets(Generic[W]):
         self._modified: dict[str, int] = {}
         self._offsets: dict[tuple[str, int], int] = {}
 
+    @property
+    def changed(self) -> bool:
+        """Whether the coordinator's tree is another than when it was looked at last."""
+        return self._tree.zxid != self._zxid
+
     def look(self) -> None:
         """Look at them. Raises: Broken."""
-        if self._tree.zxid != self._zxid:
+        if self.changed:
             self._zxid = self._tree.zxid
             for name in self._children(paths.GROUPS):
                 self._look_at_group(paths.group_id(name))

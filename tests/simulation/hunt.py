@@ -3,6 +3,7 @@
 A program of its own: `hunt.py <directory> <runs>`, so that the packages are not those of who asks.
 """
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from simulation.plan import draw_plan  # noqa: E402
 
 assert Path(simulation.run.__file__).is_relative_to(directory), "these are other packages"
 
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)  # runs make few cycles
 for seed in range(runs):
     print(json.dumps({"seed": seed}), flush=True)
     verdict = simulation.run.simulate(draw_plan(seed))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,14 +20,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from tests.simulation.planted import ROOT, load_mutations, plant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tests.simulation.planted import Mutation
 
 TABLE = ROOT / "docs" / "mutations.md"
 HUNT = Path(__file__).parent / "hunt.py"
-BOUND_S = 900.0
-"""Of real time, for all runs with one bug: a bug may be a loop without an end."""
+RUN_BOUND_S = 120.0
+"""Of real time, for one run: a bug may be a loop without an end."""
 SHOWN_OF_FACTS = 160
 
 
@@ -48,16 +50,28 @@ def hunt(mutation: Mutation, *, runs: int) -> Hunt:
         root = Path(directory).resolve()
         plant(mutation, root)
         command = [sys.executable, str(HUNT), str(root), str(runs)]
-        try:
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, check=True, text=True, timeout=BOUND_S
-            )
-        except subprocess.TimeoutExpired as error:
-            begun = (error.stdout or b"").splitlines()
-            return Hunt(mutation, len(begun), "no-end", f"{BOUND_S:g} s were not enough")
-    *_, last = map(json.loads, done.stdout.splitlines())
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            told = [json.loads(line) for line in _lines(process)]
+    last = told[-1]
+    if process.returncode == -signal.SIGKILL:
+        return Hunt(mutation, len(told), "no-end", f"{RUN_BOUND_S:g} s were not enough")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
     facts = f"{last['place']}: {last['facts']}" if "name" in last else ""
     return Hunt(mutation, last["seed"] + 1, last.get("name"), facts)
+
+
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Read what a process writes; it is killed when it writes nothing for too long."""
+    assert process.stdout is not None, "opened with a pipe"
+    while True:
+        watchdog = threading.Timer(RUN_BOUND_S, process.kill)
+        watchdog.start()
+        line = process.stdout.readline()
+        watchdog.cancel()
+        if not line:
+            return
+        yield line
 
 
 def table(hunts: Iterable[Hunt], *, runs: int) -> str:
