@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from simulation.faults.clients import ClientFaults
+from simulation.faults.damage import Damage
 from simulation.faults.disks import DiskFaults
 from simulation.faults.links import LinkFaults
 from simulation.faults.machines import MachineFaults
@@ -41,6 +42,7 @@ class Breakage:
         self._acts: Mapping[str, Act] = {
             **machines.acts,
             **DiskFaults(stage).acts,
+            **Damage(stage).acts,
             **LinkFaults(stage, machines.kill).acts,
             **SessionFaults(stage).acts,
             **OperatorActs(stage).acts,

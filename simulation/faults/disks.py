@@ -1,226 +1,36 @@
-"""Disks: lost, damaged, slow, full, refusing to sync.
+"""Disks: slow, full, refusing to sync.
 
-What one replica loses another one must have, so damage is done to one at a time; and not where an
-ISR of one is enough: that one may be it, after the others have restarted.
-Must never know: networks, sessions.
+Must never know: networks, sessions, what is on a disk.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from broker.log.directory import Checkpoint, DataDirectory
-from broker.log.errors import FileMissing
-from protocol.batch import split_batches
-from protocol.errors import CorruptBatch
-from simulation.faults.stage import SLOW_LINK_S, is_in_sync
-from simulation.plan import (
-    KILLED_AGAIN,
-    NO_COORDINATOR,
-    OTHERS_DIE,
-    TOPIC,
-    WHILE_JOINING,
-)
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from broker.partition import Partition
-    from simulation.cluster import SimulatedBroker
-    from simulation.disk import MemoryDisk
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
 
-
-Harm: TypeAlias = "Callable[[SimulatedBroker], bool]"
-"""Damages the disk of a process that has ended. Returns: whether there was anything to damage."""
-
-OUT_OF_SYNC_WITHIN_S: Final = 8.0
-OUT_OF_SYNC_SEEN_WITHIN_S: Final = 0.1
-"""How long a dead broker stays away, so that it has left every ISR."""
-
-JOINS_WITHIN_S: Final = 3.0
-JOINING_SEEN_WITHIN_S: Final = 0.002
-SOUND_WITHIN_S: Final = 3.0
-SOUND_SEEN_WITHIN_S: Final = 0.1
-"""How long damage waits until what was lost before is there again."""
-
-STOPPED_WITHIN_S: Final = 6.0
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 STARTED_AGAIN_AFTER_S: Final = 1.0
 
 
 class DiskFaults:
-    """Faults of disks."""
+    """Faults of disks that keep what was synced."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._damaged = False
 
     @property
     def acts(self) -> dict[str, Act]:
         """Name what can be carried out."""
         return {
-            "lose-disk": self._lose_disk,
-            "damage-tail": self._damage_tail,
-            "cut-file": self._cut_file,
-            "roll-back": self._roll_back,
             "slow-disk": self._slow_disk,
             "fail-sync": self._fail_sync,
             "fill-disk": self._fill_disk,
         }
-
-    async def _damage(self, fault: Fault, harm: Harm) -> bool:
-        how = int(fault.amount)
-        with trio.move_on_after(SOUND_WITHIN_S):
-            while not self._may_damage():  # noqa: ASYNC110 - it is of many
-                await trio.sleep(SOUND_SEEN_WITHIN_S)
-        if not self._may_damage():
-            return False
-        self._damaged = True
-        self._stage.begin(fault)
-        if how & WHILE_JOINING:
-            await self._have_it_join(fault)
-        machine = self._stage.cluster.brokers[fault.broker]
-        if machine.is_running:
-            await machine.kill()
-        self._damaged = done = harm(machine)
-        if how & NO_COORDINATOR:
-            self._stage.cluster.cut_from_store(fault.broker)
-        if how & WHILE_JOINING:
-            self._stage.start_soon(machine)
-            await trio.sleep(SLOW_LINK_S)
-        others = [other for other in self._stage.machines() if other is not machine]
-        for other in others if how & OTHERS_DIE else ():
-            if other.is_running:
-                await other.kill()
-        self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s / 4)
-        self._stage.cluster.reconnect_to_store(fault.broker)
-        if how & KILLED_AGAIN and machine.is_running:
-            await machine.kill()
-            self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s * 3 / 4)
-        self._stage.cluster.network.restore_links()
-        for other in others:
-            self._stage.start_soon(other)
-        return done
-
-    def _may_damage(self) -> bool:
-        """Say whether another replica has what this one loses, whatever goes on."""
-        if self._stage.plan.settings.get("min.insync.replicas") != "2":
-            return False
-        return not self._damaged or self._is_sound()
-
-    def _is_sound(self) -> bool:
-        """Say whether all that was lost is there again, on every replica."""
-        machines = self._stage.machines()
-        found = [p for m in machines if m.is_running and m.broker for p in m.broker.partitions]
-        return (
-            self._stage.under_way == 1
-            and all(machine.is_running for machine in machines)
-            and bool(found)
-            and all(is_in_sync(partition) for partition in found)
-        )
-
-    async def _have_it_join(self, fault: Fault) -> None:
-        """Kill and start a broker, and wait until a leader proposes it for an ISR.
-
-        What is sent takes its time from then on: the proposal is on its way for a while.
-        """
-        machine = self._stage.cluster.brokers[fault.broker]
-        await machine.kill()
-        with trio.move_on_after(OUT_OF_SYNC_WITHIN_S):
-            while any(fault.broker in p.isr for p in self._led()):  # noqa: ASYNC110 - of many
-                await trio.sleep(OUT_OF_SYNC_SEEN_WITHIN_S)
-        self._stage.slow_links(*self._stage.cluster.brokers)
-        self._stage.start_soon(machine)
-        with trio.move_on_after(JOINS_WITHIN_S):
-            while not any(_joins(fault.broker, p) for p in self._led()):  # noqa: ASYNC110
-                await trio.sleep(JOINING_SEEN_WITHIN_S)
-
-    def _led(self) -> Iterator[Partition]:
-        """Give all partitions as their leaders know them."""
-        for machine in self._stage.machines():
-            if machine.is_running and machine.broker:
-                yield from machine.broker.partitions.led()
-
-    async def _lose_disk(self, fault: Fault) -> bool:
-        def harm(machine: SimulatedBroker) -> bool:
-            machine.lose_disk()
-            return True
-
-        return await self._damage(fault, harm)
-
-    async def _damage_tail(self, fault: Fault) -> bool:
-        """Flip a bit of the last record that is noted as committed.
-
-        In what was written since it could not be told from what a crash tears.
-        """
-
-        def harm(machine: SimulatedBroker) -> bool:
-            found = _last_committed(machine)
-            if found is not None:
-                machine.disk.flip_bit(*found)
-            return found is not None
-
-        await self._have_noted(fault)
-        return await self._damage(fault, harm)
-
-    async def _cut_file(self, fault: Fault) -> bool:
-        """Cut a log file within that record, as a file system that repairs itself may."""
-
-        def harm(machine: SimulatedBroker) -> bool:
-            found = _last_committed(machine)
-            if found is not None:
-                machine.disk.truncate_file(*found)
-            return found is not None
-
-        await self._have_noted(fault)
-        return await self._damage(fault, harm)
-
-    async def _have_noted(self, fault: Fault) -> None:
-        """Have a broker note how much is committed, as it does when it is stopped and started."""
-        machine = self._stage.machine(fault)
-        if machine is None or _last_committed(machine) is not None:
-            return
-        with trio.move_on_after(STOPPED_WITHIN_S):
-            await machine.stop()
-        self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s / 4)
-
-    async def _roll_back(self, fault: Fault) -> bool:
-        """Give a file what it held some time ago, as a disk does that lost its writes.
-
-        Not where that leaves of a log all that is noted as committed: see `_damage_tail`.
-        """
-        disk = self._stage.cluster.brokers[fault.broker].disk
-        if not (files := disk.durable_files()):
-            return False
-        path = files[fault.other % len(files)]
-        try:
-            remembered = disk.remember(path)
-        except FileMissing:
-            return False  # its directory is gone, with a topic; a crash could still bring it back
-        await trio.sleep(fault.lasts_s / 2)
-
-        def harm(machine: SimulatedBroker) -> bool:
-            if path.endswith(".log"):
-                found = _last_committed(machine)
-                if found is None or found[0] != path or found[1] < len(remembered):
-                    return False
-            if path not in machine.disk.durable_files():
-                return False
-            try:
-                machine.disk.roll_back(path)
-            except FileMissing:
-                return False  # its directory is gone, with a topic
-            return True
-
-        return await self._damage(fault, harm)
 
     async def _slow_disk(self, fault: Fault) -> bool:
         disk = self._stage.cluster.brokers[fault.broker].disk
@@ -254,38 +64,3 @@ class DiskFaults:
         await trio.sleep(fault.lasts_s)
         disk.capacity_bytes = None
         return True
-
-
-def _joins(broker_id: int, partition: Partition) -> bool:
-    return broker_id in (partition.pending_isr or ()) and broker_id not in partition.isr
-
-
-def _last_committed(machine: SimulatedBroker) -> tuple[str, int] | None:
-    """Find the last byte of what a broker has noted as committed: a file, and where in it."""
-    for (topic, index), noted in DataDirectory(machine.disk, "data").read_checkpoints().items():
-        if topic == TOPIC and (found := _end_of(noted, machine.disk, f"data/{topic}-{index}")):
-            return found
-    return None
-
-
-def _end_of(noted: Checkpoint, disk: MemoryDisk, directory: str) -> tuple[str, int] | None:
-    # Recovery reads the segment with the recovery point, and what comes after it.
-    for name in reversed([n for n in disk.list(directory) if n.endswith(".log")]):
-        ends = list(_batch_ends(disk.read_file(f"{directory}/{name}")))
-        if found := [end for end, offset in ends if offset <= noted.high_watermark]:
-            return f"{directory}/{name}", found[-1] - 1
-        if ends and int(name.removesuffix(".log")) <= noted.recovery_point:
-            break
-    return None
-
-
-def _batch_ends(data: bytes) -> Iterator[tuple[int, int]]:
-    """Give where each batch of a segment ends, as far as no crash has torn one.
-
-    Each is its position, and the offset that follows.
-    """
-    position = 0
-    with suppress(CorruptBatch):
-        for header, _ in split_batches(data, allow_cut=True):
-            position += header.size_bytes
-            yield position, header.next_offset
