@@ -34,6 +34,26 @@ TIMELINE_LINES: Final = 60
 ANOMALIES_SHOWN: Final = 10
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which plans are asked for: with faults of some kinds only, or about a theme."""
+
+    kinds: frozenset[str] | None = None
+    about: str | None = None
+
+    def plan(self, seed: int) -> Plan:
+        """Draw the plan of a seed."""
+        from simulation.plan import draw_plan
+
+        return draw_plan(seed, kinds=self.kinds, about=self.about)
+
+    def __str__(self) -> str:
+        said = f" --about {self.about}" if self.about else ""
+        if self.kinds is not None:
+            said += f" --faults {','.join(sorted(self.kinds)) or 'none'}"
+        return said
+
+
 @dataclass(slots=True)
 class Tally:
     """What many runs have shown."""
@@ -74,7 +94,8 @@ class Tally:
     metavar="KIND,...",
     help="Faults of these kinds only; 'none' for none, see --list-faults.  [default: all]",
 )
-@click.option("--list-faults", is_flag=True, help="Name the kinds of faults, and do nothing.")
+@click.option("--about", metavar="THEME", help="Plans with this theme only, see --list-faults.")
+@click.option("--list-faults", is_flag=True, help="Name kinds of faults and themes; do nothing.")
 @click.option("--minimise", "shrink", is_flag=True, help="Shrink the first failing run's faults.")
 @click.option(
     "--processes",
@@ -96,17 +117,21 @@ def simulate(*, as_json: bool, **options: Any) -> int:
       $ ottla simulate --seed 4711 --minimise
       $ ottla simulate --seed 4711 --trace run.txt
       $ ottla simulate --faults kill,separate --runs 50
+      $ ottla simulate --about disks --runs 50
     """
     if options["list_faults"]:
-        click.echo("\n".join(_kinds_known()))
+        click.echo("\n".join([*_kinds_known(), "", *map(str, _themes_known())]))
         return ExitStatus.OK
-    seeds, kinds = _seeds(options["seed"], options["runs"]), _kinds(options["faults"])
+    seeds = _seeds(options["seed"], options["runs"])
+    wanted = Wanted(_kinds(options["faults"]), _theme(options["about"]))
+    if wanted.kinds is not None and wanted.about is not None:
+        raise click.UsageError("a theme decides the kinds of faults: give --about or --faults")
     if options["trace"] is not None and len(seeds) != 1:
         raise click.UsageError("--trace goes with a single run: give --seed, and no --runs")
     tally, first = Tally(), None
     processes = options["processes"] or os.cpu_count() or 1
     with _progress(len(seeds)) as advance:
-        for verdict in _runs(seeds, kinds, processes=processes):
+        for verdict in _runs(seeds, wanted, processes=processes):
             tally.add(verdict)
             if verdict.anomalies and first is None:
                 first = verdict
@@ -118,7 +143,7 @@ def simulate(*, as_json: bool, **options: Any) -> int:
     else:
         click.echo(_summary(tally, seeds))
     if first is not None:
-        _show_failure(first, kinds, shrink=options["shrink"])
+        _show_failure(first, wanted, shrink=options["shrink"])
     return ExitStatus.FAILURE if tally.failed else ExitStatus.OK
 
 
@@ -144,23 +169,36 @@ def _kinds(named: str | None) -> frozenset[str] | None:
     return kinds
 
 
-def _run(seed: int, kinds: frozenset[str] | None) -> Verdict:
-    from simulation.plan import draw_plan
+def _themes_known() -> list[str]:
+    from simulation.plan import THEMES
+
+    return [f"{name}: {', '.join(sorted(theme.kinds))}" for name, theme in sorted(THEMES.items())]
+
+
+def _theme(named: str | None) -> str | None:
+    """Read --about. Raises: click.UsageError."""
+    from simulation.plan import THEMES
+
+    if named is not None and named not in THEMES:
+        raise click.UsageError(f"no theme is called {named!r}; there are {', '.join(THEMES)}")
+    return named
+
+
+def _run(seed: int, wanted: Wanted) -> Verdict:
     from simulation.run import simulate as run
 
-    verdict = run(draw_plan(seed, kinds=kinds))
+    verdict = run(wanted.plan(seed))
     if not verdict.anomalies:
         verdict.trace.forget()  # it would only travel between processes
     return verdict
 
 
-def _runs(seeds: range, kinds: frozenset[str] | None, *, processes: int) -> Iterator[Verdict]:
+def _runs(seeds: range, wanted: Wanted, *, processes: int) -> Iterator[Verdict]:
     """Run all seeds, some at a time; gives the verdicts as they come."""
     if len(seeds) == 1:
-        from simulation.plan import draw_plan
         from simulation.run import simulate as run
 
-        yield run(draw_plan(seeds[0], kinds=kinds))
+        yield run(wanted.plan(seeds[0]))
         return
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import active_children, get_context
@@ -171,7 +209,7 @@ def _runs(seeds: range, kinds: frozenset[str] | None, *, processes: int) -> Iter
         ProcessPoolExecutor(workers, mp_context=context, initializer=_collect_seldom) as pool,
     ):
         try:
-            for done in as_completed([pool.submit(_run, seed, kinds) for seed in seeds]):
+            for done in as_completed([pool.submit(_run, seed, wanted) for seed in seeds]):
                 yield done.result()
         except BaseException:
             for process in active_children():
@@ -248,14 +286,11 @@ def _write_trace(target: Any, verdict: Verdict) -> None:
     target.write("\n".join(lines) + "\n")
 
 
-def _show_failure(verdict: Verdict, kinds: frozenset[str] | None, *, shrink: bool) -> None:
+def _show_failure(verdict: Verdict, wanted: Wanted, *, shrink: bool) -> None:
     """Say on stderr what was found, in which run, and what led to it."""
     if shrink:
         verdict = _minimised(verdict)
-    seed = verdict.plan.seed
-    again = f"ottla simulate --seed {seed}"
-    if kinds is not None:
-        again += f" --faults {','.join(sorted(kinds)) or 'none'}"
+    again = f"ottla simulate --seed {verdict.plan.seed}{wanted}"
     shown = [
         "",
         str(verdict.plan),

@@ -21,7 +21,7 @@ OTHERS_DIE: Final = 1
 NO_COORDINATOR: Final = 2
 KILLED_AGAIN: Final = 4
 WHILE_JOINING: Final = 8
-WITH_DAMAGE: Final = {OTHERS_DIE: 0.6, NO_COORDINATOR: 0.4, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.3}
+WITH_DAMAGE: Final = {OTHERS_DIE: 0.6, NO_COORDINATOR: 0.4, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.4}
 """How often what comes with damage to a disk: the others die as well; no coordinator at first; a
 second death, soon after the start; and all of it while the broker is about to join an ISR."""
 
@@ -130,7 +130,9 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
 def _damage(rng: random.Random, brokers: int) -> Fault:
     """Number what comes with it: a sum of some of `WITH_DAMAGE`."""
     amount = sum(flag for flag, often in WITH_DAMAGE.items() if rng.random() < often)
-    return _one((3.0, 10.0, 20.0))(rng, brokers)._replace(amount=amount)
+    # Who is alone is elected only once the sessions of the others are over.
+    lasts = (10.0, 20.0) if amount & OTHERS_DIE else (3.0, 10.0)
+    return _one(lasts)(rng, brokers)._replace(amount=amount)
 
 
 def _roll_back(rng: random.Random, brokers: int) -> Fault:
@@ -254,14 +256,19 @@ PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
 """Faults at which not even what the leader alone has acknowledged may be lost."""
 
 
-def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
-    """Draw a run from its seed, with faults of these kinds only. Raises: KeyError."""
+def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | None = None) -> Plan:
+    """Draw a run from its seed, with faults of these kinds only, or about a theme.
+
+    Raises: KeyError.
+    """
     rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
     brokers = rng.choice([3, 3, 3, 4, 5])
-    acks = ACKS_ALL if rng.random() < 0.9 or kinds is not None else ACKS_LEADER
-    themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
-    about = rng.choice(sorted(THEMES)) if themed else ""
-    theme = THEMES[about] if themed else _any_faults(kinds, acks)
+    asked = kinds is not None or about is not None
+    acks = ACKS_ALL if rng.random() < 0.9 or asked else ACKS_LEADER
+    if about is None:
+        themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
+        about = rng.choice(sorted(THEMES)) if themed else ""
+    theme = THEMES[about] if about else _any_faults(kinds, acks)
     settings = {"min.insync.replicas": str(rng.choice([1, 2, 2])), **theme.settings}
     plan = Plan(
         seed=seed,
@@ -288,7 +295,7 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None) -> Plan:
         about=about,
     )
     plan = replace(plan, **theme.plan)
-    draw = _one_damage if themed else _favoured
+    draw = _one_damage if about else _favoured
     drawn = draw(rng, sorted(theme.kinds))
     return replace(plan, faults=_draw_faults(rng, plan.brokers, drawn, theme.mean_s))
 

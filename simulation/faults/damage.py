@@ -146,28 +146,26 @@ class Damage:
         return await self._damage(fault, harm)
 
     async def _damage_tail(self, fault: Fault) -> bool:
-        """Flip a bit of the last record that is noted as committed.
+        """Flip a bit of the last record of each replica that is noted as committed.
 
         In what was written since it could not be told from what a crash tears.
         """
 
         def harm(machine: SimulatedBroker) -> bool:
-            found = _last_committed(machine)
-            if found is not None:
+            for found in (committed := _last_committed(machine)):
                 machine.disk.flip_bit(*found)
-            return found is not None
+            return bool(committed)
 
         await self._have_noted(fault)
         return await self._damage(fault, harm)
 
     async def _cut_file(self, fault: Fault) -> bool:
-        """Cut a log file within that record, as a file system that repairs itself may."""
+        """Cut log files within these records, as a file system that repairs itself may."""
 
         def harm(machine: SimulatedBroker) -> bool:
-            found = _last_committed(machine)
-            if found is not None:
+            for found in (committed := _last_committed(machine)):
                 machine.disk.truncate_file(*found)
-            return found is not None
+            return bool(committed)
 
         await self._have_noted(fault)
         return await self._damage(fault, harm)
@@ -175,7 +173,7 @@ class Damage:
     async def _have_noted(self, fault: Fault) -> None:
         """Have a broker note how much is committed, as it does when it is stopped and started."""
         machine = self._stage.machine(fault)
-        if machine is None or _last_committed(machine) is not None:
+        if machine is None or _last_committed(machine):
             return
         with trio.move_on_after(STOPPED_WITHIN_S):
             await machine.stop()
@@ -199,8 +197,8 @@ class Damage:
 
         def harm(machine: SimulatedBroker) -> bool:
             if path.endswith(".log"):
-                found = _last_committed(machine)
-                if found is None or found[0] != path or found[1] < len(remembered):
+                position = dict(_last_committed(machine)).get(path)
+                if position is None or position < len(remembered):
                     return False
             if path not in machine.disk.durable_files():
                 return False
@@ -217,12 +215,15 @@ def _joins(broker_id: int, partition: Partition) -> bool:
     return broker_id in (partition.pending_isr or ()) and broker_id not in partition.isr
 
 
-def _last_committed(machine: SimulatedBroker) -> tuple[str, int] | None:
-    """Find the last byte of what a broker has noted as committed: a file, and where in it."""
-    for (topic, index), noted in DataDirectory(machine.disk, "data").read_checkpoints().items():
-        if topic == TOPIC and (found := _end_of(noted, machine.disk, f"data/{topic}-{index}")):
-            return found
-    return None
+def _last_committed(machine: SimulatedBroker) -> list[tuple[str, int]]:
+    """Find the last byte of what is noted as committed of each replica: a file, and where in it."""
+    noted = DataDirectory(machine.disk, "data").read_checkpoints().items()
+    found = (
+        _end_of(checkpoint, machine.disk, f"data/{topic}-{index}")
+        for (topic, index), checkpoint in noted
+        if topic == TOPIC
+    )
+    return [end for end in found if end is not None]
 
 
 def _end_of(noted: Checkpoint, disk: MemoryDisk, directory: str) -> tuple[str, int] | None:

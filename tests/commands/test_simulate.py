@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from chaos.checker import Anomaly
 from commands.simulate import simulate
-from simulation.plan import KINDS, draw_plan
+from simulation.plan import KINDS, THEMES, draw_plan
 from simulation.run import Verdict
 
 ROOT = Path(__file__).parents[2]
@@ -82,10 +83,26 @@ def test_minimise_leaves_what_is_needed(failing):
     assert "kill" in needed
 
 
-def test_kinds_of_faults_are_listed_and_others_refused():
-    assert run("--list-faults").stdout.split() == sorted(KINDS)
+def test_kinds_of_faults_and_themes_are_listed_and_other_kinds_refused():
+    kinds, themes = run("--list-faults").stdout.split("\n\n")
+
+    assert kinds.split() == sorted(KINDS)
+    assert [line.split(":")[0] for line in themes.splitlines()] == sorted(THEMES)
     with pytest.raises(Exception, match="no faults called 'earthquake'"):
         run("--faults", "kill,earthquake")
+
+
+def test_a_theme_is_asked_for(failing):
+    done = run("--about", "followers", "--seed", "1", status=1)
+
+    assert "seed 1, followers: " in done.stderr
+    assert "again: ottla simulate --seed 1 --about followers" in done.stderr
+
+
+@pytest.mark.parametrize("options", [["--about", "tea"], ["--about", "disks", "--faults", "kill"]])
+def test_a_theme_that_cannot_be_had_is_refused(options):
+    with pytest.raises(click.UsageError, match="theme"):
+        run(*options)
 
 
 def test_sigterm_ends_the_processes_that_run_as_well():

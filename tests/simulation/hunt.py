@@ -1,6 +1,7 @@
 """Run seeds from 0 on over the packages in a directory until an anomaly is found, and print it.
 
-A program of its own: `hunt.py <directory> <runs>`, so that the packages are not those of who asks.
+A program of its own, so that the packages are not those of who asks:
+`hunt.py <directory> <runs> [theme]`.
 """
 
 import gc
@@ -8,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-directory, runs = Path(sys.argv[1]), int(sys.argv[2])
+directory, runs, about = Path(sys.argv[1]), int(sys.argv[2]), next(iter(sys.argv[3:]), None)
 sys.path.insert(0, str(directory))
 
 import simulation.run  # noqa: E402 - the path comes first
@@ -20,7 +21,7 @@ gc.freeze()
 gc.set_threshold(50_000, 20, 100)  # runs make few cycles
 for seed in range(runs):
     print(json.dumps({"seed": seed}), flush=True)
-    verdict = simulation.run.simulate(draw_plan(seed))
+    verdict = simulation.run.simulate(draw_plan(seed, about=about))
     if verdict.anomalies:
         first = verdict.anomalies[0]
         found = {"seed": seed, "name": first.name, "place": first.place, "facts": first.facts}

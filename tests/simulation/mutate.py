@@ -50,6 +50,7 @@ def hunt(mutation: Mutation, *, runs: int) -> Hunt:
         root = Path(directory).resolve()
         plant(mutation, root)
         command = [sys.executable, str(HUNT), str(root), str(runs)]
+        command += [mutation.about] if mutation.about else []
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             told = [json.loads(line) for line in _lines(process)]
     last = told[-1]
@@ -83,19 +84,21 @@ def table(hunts: Iterable[Hunt], *, runs: int) -> str:
         "",
         "A simulator that finds no planted bug proves nothing. Each of these small patches breaks"
         " one rule;",
-        "seeds are run from 0 on until an anomaly is reported. The patches are in"
-        " `tests/simulation/mutations/`.",
+        "seeds are run from 0 on until an anomaly is reported, with plans of all sorts or about one"
+        " theme",
+        "(`ottla simulate --about`). The patches are in `tests/simulation/mutations/`.",
         "",
         f"{found} of {len(hunts)} were found within {runs} runs each. Written by",
         f"`python -m tests.simulation.mutate --runs {runs}`.",
         "",
-        "| bug | what it breaks | runs to find | anomaly reported | its facts |",
-        "|---|---|---:|---|---|",
+        "| bug | what it breaks | plans | runs to find | anomaly reported | its facts |",
+        "|---|---|---|---:|---|---|",
     ]
     for each in hunts:
         count = str(each.runs) if each.anomaly else f"not in {each.runs}"
         facts = each.facts[:SHOWN_OF_FACTS] + ("…" if len(each.facts) > SHOWN_OF_FACTS else "")
-        cells = (each.mutation.name, each.mutation.breaks, count, each.anomaly or "none", facts)
+        bug = each.mutation
+        cells = (bug.name, bug.breaks, bug.about or "all", count, each.anomaly or "none", facts)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join([*lines, ""])
 

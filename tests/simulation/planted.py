@@ -36,11 +36,15 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True)
 class Mutation:
-    """A deliberate bug: `breaks` says which rule is broken, `edits` how."""
+    """A deliberate bug: `breaks` says which rule is broken, `edits` how.
+
+    `about` is the theme of the plans that look for it; without one all plans do.
+    """
 
     name: str
     breaks: str
     edits: tuple[Edit, ...]
+    about: str | None = None
 
     def files(self) -> dict[str, str]:
         """Give the files that it changes, as they are then. Raises: DoesNotApply."""
@@ -55,7 +59,7 @@ class Mutation:
         """Read one from its table."""
         rows = [row, *row.get("also", [])]
         edits = tuple(Edit(each["file"], each["before"], each["after"]) for each in rows)
-        return cls(row["name"], row["breaks"], edits)
+        return cls(row["name"], row["breaks"], edits, row.get("about"))
 
 
 def load_mutations() -> list[Mutation]:

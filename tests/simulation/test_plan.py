@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulation.minimise import minimise
-from simulation.plan import FAULTS_S, KINDS, Fault, Plan, draw_plan
+from simulation.plan import FAULTS_S, KINDS, THEMES, Fault, Plan, draw_plan
 
 SEEDS = st.integers(0, 10_000)
 
@@ -41,6 +41,18 @@ def test_faults_meet_brokers_that_there_are_in_the_time_that_there_is(seed):
 @given(SEEDS, st.sets(st.sampled_from(sorted(KINDS)), max_size=3))
 def test_only_what_was_asked_for_is_broken(seed, kinds):
     assert {fault.kind for fault in draw_plan(seed, kinds=kinds).faults} <= kinds
+
+
+@given(SEEDS, st.sampled_from(sorted(THEMES)))
+def test_a_plan_about_a_theme_has_the_faults_of_that_theme(seed, about):
+    plan = draw_plan(seed, about=about)
+
+    assert {fault.kind for fault in plan.faults} <= THEMES[about].kinds
+    assert str(plan).startswith(f"seed {seed}, {about}: ")
+
+
+def test_every_theme_comes_up_and_plans_without_one():
+    assert {draw_plan(seed).about for seed in range(100)} == {*THEMES, ""}
 
 
 def test_a_kind_that_there_is_not_is_an_error():
