@@ -133,8 +133,10 @@ def simulate(*, as_json: bool, **options: Any) -> int:
     with _progress(len(seeds)) as advance:
         for verdict in _runs(seeds, wanted, processes=processes):
             tally.add(verdict)
-            if verdict.anomalies and first is None:
-                first = verdict
+            if verdict.anomalies:
+                first = first or verdict
+                if len(seeds) > 1:
+                    click.echo(f"seed {verdict.plan.seed}: {verdict.anomalies[0]}", err=True)
             if options["trace"] is not None:
                 _write_trace(options["trace"], verdict)
             advance(1)

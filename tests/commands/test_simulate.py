@@ -13,6 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import simulation.run
 from chaos.checker import Anomaly
 from commands.simulate import simulate
 from simulation.plan import KINDS, THEMES, draw_plan
@@ -73,6 +74,16 @@ def test_a_failure_shows_plan_anomaly_timeline_and_how_to_repeat_it(failing):
     assert "200.0 it waits (and 99 times more)" in done.stderr
     assert "141 lines before" in done.stderr
     assert f"again: ottla simulate --seed {failing}" in done.stderr
+
+
+def test_of_many_runs_each_failure_is_told_when_it_comes(monkeypatch, failing):
+    monkeypatch.setattr(
+        "commands.simulate._runs",
+        lambda seeds, wanted, **_: map(simulation.run.simulate, map(wanted.plan, seeds)),
+    )
+    done = run("--seed", "0", "--runs", str(failing + 1), status=1)
+
+    assert done.stderr.startswith(f"seed {failing}: lost-write in orders-0: gone\n")
 
 
 def test_minimise_leaves_what_is_needed(failing):
