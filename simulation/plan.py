@@ -21,9 +21,12 @@ OTHERS_DIE: Final = 1
 NO_COORDINATOR: Final = 2
 KILLED_AGAIN: Final = 4
 WHILE_JOINING: Final = 8
-WITH_DAMAGE: Final = {OTHERS_DIE: 0.6, NO_COORDINATOR: 0.4, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.4}
+WITH_DAMAGE: Final = {OTHERS_DIE: 0.8, NO_COORDINATOR: 0.3, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.3}
 """How often what comes with damage to a disk: the others die as well; no coordinator at first; a
 second death, soon after the start; and all of it while the broker is about to join an ISR."""
+
+ALONE_FOR_LONG: Final = 0.7
+"""How often who is alone stays so until the sessions of the others are over, and is elected."""
 
 TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
@@ -130,9 +133,10 @@ def _slow_disk(rng: random.Random, brokers: int) -> Fault:
 def _damage(rng: random.Random, brokers: int) -> Fault:
     """Number what comes with it: a sum of some of `WITH_DAMAGE`."""
     amount = sum(flag for flag, often in WITH_DAMAGE.items() if rng.random() < often)
-    # Who is alone is elected only once the sessions of the others are over.
-    lasts = (10.0, 20.0) if amount & OTHERS_DIE else (3.0, 10.0)
-    return _one(lasts)(rng, brokers)._replace(amount=amount)
+    fault = _one((3.0, 10.0))(rng, brokers)._replace(amount=amount)
+    if amount & OTHERS_DIE and rng.random() < ALONE_FOR_LONG:
+        return fault._replace(lasts_s=round(rng.uniform(7.0, 14.0), 3))
+    return fault
 
 
 def _roll_back(rng: random.Random, brokers: int) -> Fault:
@@ -219,7 +223,7 @@ class Theme(NamedTuple):
 THEMES: Final[Mapping[str, Theme]] = {
     "disks": Theme(
         DAMAGE | {"kill", "power", "strand"},
-        (3.0, 1.0),
+        (3.0, 1.5),
         settings={"min.insync.replicas": "2"},
     ),
     "moves": Theme(
