@@ -21,9 +21,17 @@ OTHERS_DIE: Final = 1
 NO_COORDINATOR: Final = 2
 KILLED_AGAIN: Final = 4
 WHILE_JOINING: Final = 8
-WITH_DAMAGE: Final = {OTHERS_DIE: 0.8, NO_COORDINATOR: 0.3, KILLED_AGAIN: 0.5, WHILE_JOINING: 0.3}
+EXPIRED: Final = 16
+WITH_DAMAGE: Final = {
+    OTHERS_DIE: 0.8,
+    NO_COORDINATOR: 0.3,
+    KILLED_AGAIN: 0.4,
+    WHILE_JOINING: 0.3,
+    EXPIRED: 0.4,
+}
 """How often what comes with damage to a disk: the others die as well; no coordinator at first; a
-second death, soon after the start; and all of it while the broker is about to join an ISR."""
+second death, soon after the start; all of it while the broker is about to join an ISR; and a
+session that ends soon after the start."""
 
 ALONE_FOR_LONG: Final = 0.7
 """How often who is alone stays so until the sessions of the others are over, and is elected."""

@@ -17,7 +17,7 @@ from broker.log.errors import FileMissing
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
 from simulation.faults.stage import SLOW_LINK_S, is_in_sync
-from simulation.plan import KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, TOPIC, WHILE_JOINING
+from simulation.plan import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, TOPIC, WHILE_JOINING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,6 +90,8 @@ class Damage:
         self._stage.start_soon(machine)
         await trio.sleep(fault.lasts_s / 4)
         self._stage.cluster.reconnect_to_store(fault.broker)
+        if how & EXPIRED:
+            self._stage.expire_session(machine)
         if how & KILLED_AGAIN and machine.is_running:
             await machine.kill()
             self._stage.start_soon(machine)

@@ -35,10 +35,7 @@ class SessionFaults:
 
     def _session(self, fault: Fault) -> int | None:
         machine = self._stage.machine(fault)
-        store = machine.store if machine is not None else None
-        if store is None or store.session_id not in self._stage.cluster.memory.session_ids:
-            return None
-        return store.session_id
+        return self._stage.session_of(machine) if machine is not None else None
 
     async def _cut_store(self, fault: Fault) -> bool:
         machine = self._stage.machine(fault)
@@ -66,10 +63,10 @@ class SessionFaults:
             self._stage.cluster.memory.reconnect(session_id)
 
     async def _expire_session(self, fault: Fault) -> bool:
-        if (session_id := self._session(fault)) is None:
+        if self._session(fault) is None:
             return False
         self._stage.begin(fault)
-        self._stage.cluster.memory.expire(session_id)
+        self._stage.expire_session(self._stage.cluster.brokers[fault.broker])
         return True
 
     async def _deregister(self, fault: Fault) -> bool:

@@ -62,6 +62,18 @@ class Stage:
         machine = self.cluster.brokers[fault.broker]
         return machine if machine.is_running else None
 
+    def session_of(self, machine: SimulatedBroker) -> int | None:
+        """Give the session with the coordinator that a broker has; None: it has none."""
+        store = machine.store
+        if store is None or store.session_id not in self.cluster.memory.session_ids:
+            return None
+        return store.session_id
+
+    def expire_session(self, machine: SimulatedBroker) -> None:
+        """Have the coordinator end a broker's session, if it has one."""
+        if (session_id := self.session_of(machine)) is not None:
+            self.cluster.memory.expire(session_id)
+
     def slow_links(self, *broker_ids: int) -> None:
         """Have what these brokers send to each other take its time, until links are restored."""
         hosts = [self.cluster.brokers[broker_id].host for broker_id in broker_ids]
