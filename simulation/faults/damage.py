@@ -42,6 +42,11 @@ SOUND_WITHIN_S: Final = 3.0
 SOUND_SEEN_WITHIN_S: Final = 0.1
 """How long damage waits until what was lost before is there again."""
 
+REGISTERED_WITHIN_S: Final = 7.0
+REGISTERED_SEEN_WITHIN_S: Final = 0.005
+AGAIN_WITHIN_S: Final = 0.02
+"""What strikes again does so before the others are found dead, and a controller has acted."""
+
 STOPPED_WITHIN_S: Final = 6.0
 
 
@@ -78,6 +83,12 @@ class Damage:
         if machine.is_running:
             await machine.kill()
         self._damaged = done = harm(machine)
+        await self._start_in_trouble(machine, fault)
+        return done
+
+    async def _start_in_trouble(self, machine: SimulatedBroker, fault: Fault) -> None:
+        """Start a damaged broker again; nobody else is started before the fault has lasted."""
+        how, began_at = int(fault.amount), trio.current_time()
         if how & NO_COORDINATOR:
             self._stage.cluster.cut_from_store(fault.broker)
         if how & WHILE_JOINING:
@@ -88,18 +99,27 @@ class Damage:
             if other.is_running:
                 await other.kill()
         self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s / 4)
-        self._stage.cluster.reconnect_to_store(fault.broker)
-        if how & EXPIRED:
-            self._stage.expire_session(machine)
-        if how & KILLED_AGAIN and machine.is_running:
-            await machine.kill()
-            self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s * 3 / 4)
+        if how & NO_COORDINATOR:
+            await trio.sleep(fault.lasts_s / 4)
+            self._stage.cluster.reconnect_to_store(fault.broker)
+        if how & (EXPIRED | KILLED_AGAIN):
+            await self._strike_again(machine, fault)
+        await trio.sleep_until(began_at + fault.lasts_s)
         self._stage.cluster.network.restore_links()
         for other in others:
             self._stage.start_soon(other)
-        return done
+
+    async def _strike_again(self, machine: SimulatedBroker, fault: Fault) -> None:
+        """End a session or a process right after it has told what was lost, or while it does."""
+        with trio.move_on_after(REGISTERED_WITHIN_S):
+            while not _is_registered(machine):  # noqa: ASYNC110 - it is no event
+                await trio.sleep(REGISTERED_SEEN_WITHIN_S)
+        await trio.sleep(fault.lasts_s % AGAIN_WITHIN_S)
+        if int(fault.amount) & EXPIRED:
+            self._stage.expire_session(machine)
+        if int(fault.amount) & KILLED_AGAIN and machine.is_running:
+            await machine.kill()
+            self._stage.start_soon(machine)
 
     def _may_damage(self) -> bool:
         """Say whether another replica has what this one loses, whatever goes on."""
@@ -211,6 +231,12 @@ class Damage:
             return True
 
         return await self._damage(fault, harm)
+
+
+def _is_registered(machine: SimulatedBroker) -> bool:
+    """Say whether a broker has registered since its process was started."""
+    broker = machine.broker
+    return machine.is_running and broker is not None and broker.view.broker_epoch >= 0
 
 
 def _joins(broker_id: int, partition: Partition) -> bool:
