@@ -75,31 +75,28 @@ class Server:
                     for name, listener in listeners.items():
                         acceptors.start_soon(self._accept, name, listener, connections)
                     task_status.started()
-            self._drain()
+            self.hang_up()
 
     def limit_connections(self, count: int) -> None:
         """Hold at most `count` connections from now on; those that are open stay."""
         self._places.resize(count)
 
     def hang_up(self) -> None:
-        """Close the connections that are open once what is in work is answered, and go on.
+        """Close the connections that are open, each once what is in work there is answered.
 
         What lies unread in them, or is on its way through them, is never carried out.
         """
-        self._drain()
+        for connection in self._connections:
+            connection.drain()
 
     async def stop(self, *, grace_s: float) -> None:
         """Accept and read no more, answer what is in work within `grace_s`, then close."""
         self._accepting.cancel()
-        self._drain()
+        self.hang_up()
         with trio.move_on_after(grace_s):
             await self._is_over.wait()
         self._serving.cancel()
         await self._is_over.wait()
-
-    def _drain(self) -> None:
-        for connection in self._connections:
-            connection.drain()
 
     async def _close_silent(self) -> None:
         """Look for silent connections from time to time."""

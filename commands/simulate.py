@@ -5,7 +5,6 @@ Must never know: how a run is made, what is checked (simulation/, chaos/).
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -120,7 +119,7 @@ def simulate(*, as_json: bool, **options: Any) -> int:
       $ ottla simulate --about disks --runs 50
     """
     if options["list_faults"]:
-        click.echo("\n".join([*_kinds_known(), "", *map(str, _themes_known())]))
+        click.echo("\n".join([*_kinds_known(), "", *_themes_known()]))
         return ExitStatus.OK
     seeds = _seeds(options["seed"], options["runs"])
     wanted = Wanted(_kinds(options["faults"]), _theme(options["about"]))
@@ -205,10 +204,12 @@ def _runs(seeds: range, wanted: Wanted, *, processes: int) -> Iterator[Verdict]:
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import active_children, get_context
 
+    from simulation.run import collect_seldom
+
     workers, context = min(processes, len(seeds)), get_context("spawn")
     with (
         _sigterm_raises(),
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_collect_seldom) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=collect_seldom) as pool,
     ):
         try:
             for done in as_completed([pool.submit(_run, seed, wanted) for seed in seeds]):
@@ -218,12 +219,6 @@ def _runs(seeds: range, wanted: Wanted, *, processes: int) -> Iterator[Verdict]:
                 process.terminate()  # or each would end its run first
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _collect_seldom() -> None:
-    """Have cycles looked for rarely: a run makes few and does not last. A tenth of its time."""
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Must never know: where plans come from, who is shown the verdict.
 
 from __future__ import annotations
 
+import gc
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from dataclasses import dataclass, field
@@ -58,6 +59,12 @@ class Verdict:
     steps: int = 0
     virtual_s: float = 0.0
     trace: Trace = field(default_factory=Trace)
+
+
+def collect_seldom() -> None:
+    """Have this process look for cycles rarely: runs make few. It saves a tenth of their time."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def simulate(plan: Plan) -> Verdict:

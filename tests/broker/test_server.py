@@ -131,14 +131,20 @@ async def test_silent_connections_are_closed_and_others_are_not(autojump_clock, 
     assert server.traffic.connections_open == 1
 
 
+async def busy_and_idle(listener: MemoryListener) -> tuple[trio.abc.Stream, trio.abc.Stream]:
+    """Open a connection with a request in work, and one without."""
+    busy, idle = await listener.connect(), await listener.connect()
+    await busy.send_all(HEARTBEAT_0)
+    await trio.testing.wait_all_tasks_blocked()
+    return busy, idle
+
+
 async def test_stop_lets_what_is_in_work_finish(autojump_clock, nursery):
     gate = trio.Event()
     listener = MemoryListener()
     server = make_server(gate)
     await nursery.start(server.run, {"PLAINTEXT": listener})
-    busy, idle = await listener.connect(), await listener.connect()
-    await busy.send_all(HEARTBEAT_0)
-    await trio.testing.wait_all_tasks_blocked()
+    busy, idle = await busy_and_idle(listener)
 
     nursery.start_soon(lambda: server.stop(grace_s=10))
     await trio.sleep(3)
@@ -155,9 +161,7 @@ async def test_to_hang_up_ends_the_connections_that_there_are_and_accepts_others
     listener = MemoryListener()
     server = make_server(gate)
     await nursery.start(server.run, {"PLAINTEXT": listener})
-    busy, idle = await listener.connect(), await listener.connect()
-    await busy.send_all(HEARTBEAT_0)
-    await trio.testing.wait_all_tasks_blocked()
+    busy, idle = await busy_and_idle(listener)
     server.hang_up()
     gate.set()
 

@@ -4,7 +4,6 @@ A program of its own, so that the packages are not those of who asks:
 `hunt.py <directory> <runs> [theme]`.
 """
 
-import gc
 import json
 import sys
 from pathlib import Path
@@ -17,8 +16,7 @@ from simulation.plan import draw_plan  # noqa: E402
 
 assert Path(simulation.run.__file__).is_relative_to(directory), "these are other packages"
 
-gc.freeze()
-gc.set_threshold(50_000, 20, 100)  # runs make few cycles
+simulation.run.collect_seldom()
 for seed in range(runs):
     print(json.dumps({"seed": seed}), flush=True)
     verdict = simulation.run.simulate(draw_plan(seed, about=about))

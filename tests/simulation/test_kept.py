@@ -34,8 +34,8 @@ def test_what_was_found_once_is_not_there_again(path):
 
 
 def test_a_plan_is_kept_whole():
-    row = {"plan": {"seed": 1, "brokers": 3}, "faults": [{"at_s": 1.0, "kind": "kill"}]}
     drawn = draw_plan(1)
-    row["plan"] = {name: getattr(drawn, name) for name in drawn.__slots__ if name != "faults"}
+    plan = {name: getattr(drawn, name) for name in drawn.__slots__ if name != "faults"}
+    row = {"plan": plan, "faults": [{"at_s": 1.0, "kind": "kill"}]}
 
     assert read(row) == replace(drawn, faults=(Fault(1.0, "kill"),))
