@@ -220,12 +220,16 @@ DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
 
 
 class Theme(NamedTuple):
-    """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`."""
+    """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`.
+
+    `with_damage` is what always comes with damage, and alone; None: what is drawn.
+    """
 
     kinds: frozenset[str]
     mean_s: tuple[float, ...]
     plan: Mapping[str, Any] = {}
     settings: Mapping[str, str] = {}
+    with_damage: int | None = None
 
 
 THEMES: Final[Mapping[str, Theme]] = {
@@ -233,6 +237,12 @@ THEMES: Final[Mapping[str, Theme]] = {
         DAMAGE | {"kill", "power", "strand"},
         (3.0, 1.5),
         settings={"min.insync.replicas": "2"},
+    ),
+    "joins": Theme(
+        DAMAGE | {"strand"},
+        (3.0, 1.5),
+        settings={"min.insync.replicas": "2"},
+        with_damage=WHILE_JOINING | OTHERS_DIE,
     ),
     "moves": Theme(
         frozenset({"reassign", "elect", "kill", "lose-disk", "slow-disk", "strand"}),
@@ -308,8 +318,13 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     )
     plan = replace(plan, **theme.plan)
     draw = _one_damage if about else _favoured
-    drawn = draw(rng, sorted(theme.kinds))
-    return replace(plan, faults=_draw_faults(rng, plan.brokers, drawn, theme.mean_s))
+    faults = _draw_faults(rng, plan.brokers, draw(rng, sorted(theme.kinds)), theme.mean_s)
+    if theme.with_damage is not None:
+        faults = tuple(
+            fault._replace(amount=theme.with_damage) if fault.kind in DAMAGE else fault
+            for fault in faults
+        )
+    return replace(plan, faults=faults)
 
 
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:

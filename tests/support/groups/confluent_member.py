@@ -29,7 +29,9 @@ def config_of(spec: MemberSpec) -> dict[str, object]:
         "reconnect.backoff.ms": 20,
         "reconnect.backoff.max.ms": 500,
         "fetch.queue.backoff.ms": 10,
-        "log_level": 0,
+        # Where it starts to read and why, for when a run went wrong; see `Member.on_partition`.
+        "debug": "cgrp,topic,fetch",
+        "log_level": 7,
     }
     if spec.instance_id is not None:
         config["group.instance.id"] = spec.instance_id

@@ -23,6 +23,18 @@ from tests.support.real_kafka import JARS
 
 ROOT = Path(__file__).parent.parent.parent.parent
 LEAVE_TIMEOUT_S = 60.0
+RDKAFKA_DEBUG = "%7|"
+POSITIONING = {
+    "OFFSETFETCH",
+    "OFFSET",
+    "OFFREQ",
+    "FETCHDEC",
+    "PARTSTATE",
+    "VALIDATE",
+    "OFFSETVALID",
+}
+"""The kinds of librdkafka's debugging lines that tell where a partition is read from, and why."""
+POSITIONING_LINES = 25
 JAVA_ASSIGNORS = {
     "range": "RangeAssignor",
     "roundrobin": "RoundRobinAssignor",
@@ -113,8 +125,19 @@ class Member:
         self.join()
 
     def complaints(self) -> str:
-        """The end of what it wrote to its standard error."""
-        return self._said.read_text()[-4000:]
+        """The end of what it wrote to its standard error, without librdkafka's debugging."""
+        said = self._said.read_text(errors="replace").splitlines()
+        return "\n".join(line for line in said if not line.startswith(RDKAFKA_DEBUG))[-4000:]
+
+    def on_partition(self, partition: Partition) -> list[str]:
+        """What librdkafka last wrote about where it begins to read a partition, and why."""
+        name = f"{partition.topic} [{partition.index}]"
+        said = self._said.read_text(errors="replace").splitlines()
+        return [
+            line
+            for line in said
+            if name in line and line.startswith(RDKAFKA_DEBUG) and line.split("|")[2] in POSITIONING
+        ][-POSITIONING_LINES:]
 
     def _close_pipes(self) -> None:
         for pipe in (self._process.stdin, self._process.stdout):

@@ -233,8 +233,12 @@ class GroupRun:
 
     def _judge(self, run: Run) -> None:
         found = check(run)
-        shown = "\n".join(f"{v.law} of {v.partition}: {v.facts}" for v in found[:20])
-        assert not found, f"{len(found)} violations\n{shown}"
+        shown = [f"{v.law} of {v.partition}: {v.facts}" for v in found[:20]]
+        concerned = sorted({v.partition for v in found if v.partition is not None})
+        for name, member in self.members.items() if found else ():
+            for partition in concerned[:3]:
+                shown += [f"{name}: {line}" for line in member.on_partition(partition)]
+        assert not found, "\n".join([f"{len(found)} violations", *shown])
 
 
 def _ends_of(
