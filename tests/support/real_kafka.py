@@ -48,16 +48,33 @@ class Jvm:
 
     heap_mb: int = 320
     compiles_well: bool = False
+    options: tuple[str, ...] = ()
 
     def command(self, main_class: str, *arguments: str) -> list[str]:
         """Make the command line of a main class."""
         quick = () if self.compiles_well else ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
         return [
             *dies_with_parent(),
-            *("java", "-Xms64m", f"-Xmx{self.heap_mb}m", *quick, "-cp", f"{JARS}/*"),
-            main_class,
+            *("java", "-Xms64m", f"-Xmx{self.heap_mb}m", *quick, *self.options),
+            *("-cp", f"{JARS}/*", main_class),
             *arguments,
         ]
+
+
+DISTRIBUTED = Jvm(
+    heap_mb=1_024,
+    compiles_well=True,
+    options=(
+        "-Xms1024m",
+        "-server",
+        "-XX:+UseG1GC",
+        "-XX:MaxGCPauseMillis=20",
+        "-XX:InitiatingHeapOccupancyPercent=35",
+        "-XX:+ExplicitGCInvokesConcurrent",
+        "-Djava.awt.headless=true",
+    ),
+)
+"""As the scripts of Apache Kafka's distribution start a server (kafka-server-start.sh, 4.3)."""
 
 
 class RealKafka:
