@@ -14,6 +14,7 @@ import trio
 
 from simulation.faults.clients import ClientFaults
 from simulation.faults.damage import Damage
+from simulation.faults.deposals import Deposals
 from simulation.faults.disks import DiskFaults
 from simulation.faults.links import LinkFaults
 from simulation.faults.machines import MachineFaults
@@ -39,12 +40,14 @@ class Breakage:
         self.injected: Counter[str] = Counter()
         self._stage = stage
         machines = MachineFaults(stage)
+        sessions = SessionFaults(stage)
         self._acts: Mapping[str, Act] = {
             **machines.acts,
             **DiskFaults(stage).acts,
             **Damage(stage).acts,
             **LinkFaults(stage, machines.kill).acts,
-            **SessionFaults(stage).acts,
+            **sessions.acts,
+            **Deposals(stage, sessions.acts["deregister"]).acts,
             **OperatorActs(stage).acts,
             **ClientFaults(stage).acts,
         }

@@ -156,6 +156,12 @@ def _fail_sync(rng: random.Random, brokers: int) -> Fault:
     return _one((0.0,))(rng, brokers)._replace(amount=rng.choice([0, 0, 0.1, 1.0]))
 
 
+def _depose(rng: random.Random, brokers: int) -> Fault:
+    lasts_s = round(rng.uniform(7.0, 14.0), 3)
+    amount = rng.choice([0.5, 1.0, 2.0])
+    return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=lasts_s, amount=amount)
+
+
 def _strand(rng: random.Random, brokers: int) -> Fault:
     return _one((0.3, 1.0))(rng, brokers)._replace(amount=rng.choice([1, 2, 3]))
 
@@ -183,6 +189,7 @@ LONG: Final = (0.5, 3.0, 9.0)
 
 KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "kill": (4, _one(LONG)),
+    "bounce": (2, _one((0.05,))),
     "power": (3, _one(LONG)),
     "blackout": (1, _everywhere),
     "stop": (2, _one(LONG)),
@@ -192,6 +199,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
     "deregister": (2, _one(LONG)),
+    "depose": (1, _depose),
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
     "fail-sync": (1, _fail_sync),
@@ -219,6 +227,10 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
 
 
+PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
+"""Faults at which not even what the leader alone has acknowledged may be lost."""
+
+
 class Theme(NamedTuple):
     """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`.
 
@@ -233,6 +245,11 @@ class Theme(NamedTuple):
 
 
 THEMES: Final[Mapping[str, Theme]] = {
+    "bounces": Theme(frozenset({"bounce", "isolate", "slow-link"}), (0.4, 0.2)),
+    "cuts": Theme(
+        frozenset({"depose", "elect"}),
+        (3.0, 1.5),
+    ),
     "disks": Theme(
         DAMAGE | {"kill", "power", "strand"},
         (3.0, 1.5),
@@ -263,6 +280,7 @@ THEMES: Final[Mapping[str, Theme]] = {
         frozenset({"kill", "power-two", "blackout", "strand", "isolate-kill", "isolate-power"}),
         (1.0, 0.4),
     ),
+    "handovers": Theme(frozenset(PLANNED), (1.0, 0.4), {"acks": ACKS_LEADER}),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -273,9 +291,6 @@ THEMES: Final[Mapping[str, Theme]] = {
 
 THEMED: Final = 0.6
 """Part of the plans that have a theme."""
-
-PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
-"""Faults at which not even what the leader alone has acknowledged may be lost."""
 
 
 def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | None = None) -> Plan:
@@ -310,6 +325,8 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         properties={
             "log.segment.bytes": str(rng.choice([1 << 30, 4096, 1024])),
             "group.initial.rebalance.delay.ms": str(rng.choice([0, 100])),
+            # Catching up takes one fetch, or many.
+            "replica.fetch.max.bytes": str(rng.choice([1 << 20, 1 << 20, 200])),
             # Followers that are merely slow leave the ISR, or stay for the whole run.
             "replica.lag.time.max.ms": str(rng.choice([30_000, 2_000, 500])),
         },

@@ -35,6 +35,7 @@ class MachineFaults:
         """Name what can be carried out."""
         return {
             "kill": partial(self.kill, power=False),
+            "bounce": partial(self.kill, power=False),
             "power": partial(self.kill, power=True),
             "blackout": self._blackout,
             "stop": self._stop,

@@ -1,0 +1,85 @@
+"""A leader that is replaced while it goes on alone, and loses power when it is back in sync.
+
+All disks are slow: what it alone has is cut from its log while that is synced yet, and what it
+follows then is acknowledged before it has synced it, if it ever says too soon that it has.
+Must never know: damage, clients.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from simulation.cluster import SimulatedBroker
+    from simulation.faults.stage import Act, Stage
+    from simulation.plan import Fault
+
+BACK_WITHIN_S: Final = 4.0
+BACK_SEEN_WITHIN_S: Final = 0.002
+ALONE: Final = 0.2
+UNTIL_ACKNOWLEDGED: Final = 1.1
+"""Parts of the time that a sync takes."""
+
+
+class Deposals:
+    """Faults of leaders; `deregister` takes a broker for dead."""
+
+    def __init__(self, stage: Stage, deregister: Act) -> None:
+        self._stage = stage
+        self._deregister = deregister
+
+    @property
+    def acts(self) -> dict[str, Act]:
+        """Name what can be carried out."""
+        return {"depose": self._depose}
+
+    async def _depose(self, fault: Fault) -> bool:
+        """Replace a leader, and leave it the only one when it has lost power.
+
+        A sync takes `amount` seconds.
+        """
+        machine = self._leader(fault)
+        if machine is None:
+            return False
+        fault = fault._replace(broker=machine.broker_id)
+        others = [other for other in self._stage.machines() if other is not machine]
+        self._stage.begin(fault)
+        for other in others:
+            self._stage.cluster.network.separate(machine.host, other.host)
+        for each in self._stage.machines():
+            each.disk.sync_latency_s = lambda: fault.amount
+        await trio.sleep(fault.amount * ALONE)
+        await self._deregister(fault._replace(lasts_s=fault.amount * ALONE))
+        self._stage.cluster.network.rejoin()
+        with trio.move_on_after(BACK_WITHIN_S):
+            while not self._is_in_sync(machine):  # noqa: ASYNC110 - it is of many
+                await trio.sleep(BACK_SEEN_WITHIN_S)
+        await trio.sleep(fault.amount * UNTIL_ACKNOWLEDGED)
+        for each in (machine, *others):
+            if each.is_running:
+                await each.kill(power=each is machine)
+            each.disk.sync_latency_s = self._stage.sync_s
+        self._stage.start_soon(machine)
+        await trio.sleep(fault.lasts_s)
+        for other in others:
+            self._stage.start_soon(other)
+        return True
+
+    def _leader(self, fault: Fault) -> SimulatedBroker | None:
+        """Give the machine that a fault meets, or the next one that leads anything."""
+        machines = self._stage.machines()
+        for machine in (*machines[fault.broker - 1 :], *machines[: fault.broker - 1]):
+            if machine.is_running and machine.broker and any(machine.broker.partitions.led()):
+                return machine
+        return None
+
+    def _is_in_sync(self, machine: SimulatedBroker) -> bool:
+        """Say whether one of the others has it in an ISR."""
+        return any(
+            machine.broker_id in partition.isr
+            for other in self._stage.machines()
+            if other is not machine and other.is_running and other.broker
+            for partition in other.broker.partitions.led()
+        )
