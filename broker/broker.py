@@ -302,6 +302,7 @@ class Broker:
             checkpoint_due=self._write_checkpoints_soon,
             throttles=self.throttles,
             isr_due=self._propose_isr_soon,
+            leaving=self._stopping.is_set,
         )
         return Partitions(
             disk=self._disk,

@@ -160,6 +160,8 @@ class Partition:
         self.needs_reconciling = False
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
+        if self._context.leaving() and len(state.isr) > 1:
+            self.leadership.hand_over()
         # What was appended as a follower may still wait for its fsync.
         self.flush_soon()
         self._follow_state()

@@ -33,3 +33,5 @@ class PartitionContext:
     """Called when a leader may have to propose an ISR, also one without itself."""
     checkpoint_due: Callable[[], None] = lambda: None
     """Called when a log starts elsewhere: until that is noted a crash would undo it."""
+    leaving: Callable[[], bool] = lambda: False
+    """Whether this broker is about to stop: what it is given to lead it hands over."""
