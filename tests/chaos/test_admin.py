@@ -38,12 +38,14 @@ def cluster(request, tmp_path):
         local.up()
         yield local
     finally:
+        print(local.logs())  # shown where the test has failed
         local.close()
 
 
 @pytest.fixture
 def admin(cluster):
-    return AdminClient({"bootstrap.servers": cluster.bootstrap})
+    # What librdkafka did is shown where the test has failed.
+    return AdminClient({"bootstrap.servers": cluster.bootstrap, "debug": "admin,broker,protocol"})
 
 
 def fill(cluster: LocalCluster, admin: AdminClient) -> None:
