@@ -8,7 +8,6 @@ Prints a table. Everything runs on 127.0.0.1 in a temporary directory and is end
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from functools import partial
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import trio
 
+from bench.raw_requests import cpu_seconds
 from client import Admin, NewTopic, Producer, UnknownTopic
 from tests.support.local_cluster import LocalCluster
 
@@ -69,9 +69,10 @@ async def produce_to_all(cluster: LocalCluster, names: list[str], each: int) -> 
 
 async def idle_cpu(cluster: LocalCluster) -> None:
     await trio.sleep(3)
-    before, started = cpu_seconds(cluster), time.monotonic()
+    pids = [node.pid for node in cluster.nodes().values()]
+    before, started = cpu_seconds(pids), time.monotonic()
     await trio.sleep(10)
-    used = (cpu_seconds(cluster) - before) / (time.monotonic() - started)
+    used = (cpu_seconds(pids) - before) / (time.monotonic() - started)
     report("CPU of all processes while idle", f"{used * 100:.1f} %")
 
 
@@ -100,14 +101,6 @@ def led_by_others(partition, *, victim: int) -> bool:
 def memory(cluster: LocalCluster) -> str:
     brokers = [name for name in cluster.nodes() if name != "coordinator"]
     return " ".join(f"{cluster.memory_bytes(name) / 2**20:.0f} MiB" for name in brokers)
-
-
-def cpu_seconds(cluster: LocalCluster) -> float:
-    ticks = 0
-    for node in cluster.nodes().values():
-        fields = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def seconds(since: float) -> str:

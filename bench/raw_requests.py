@@ -24,6 +24,12 @@ def frame_of(request: object, *, version: int) -> bytes:
     return b"".join(bytes(chunk) for chunk in chunks)
 
 
+def answer_of(frame: memoryview, request: object, *, version: int) -> Any:
+    """Decode the answer to a request."""
+    api = API[layout_of(type(request)).key or 0]
+    return decode_response(api.response, version, frame)[1]
+
+
 @dataclass
 class RawConnection:
     """One stream: requests go out as they are, answers come in the same order."""
@@ -39,9 +45,8 @@ class RawConnection:
     async def ask(self, request: Any, *, version: int) -> Any:
         """Send one request and decode its answer."""
         await self.stream.send_all(frame_of(request, version=version))
-        api = API[layout_of(type(request)).key or 0]
         (frame,) = await self.receive()
-        return decode_response(api.response, version, frame)[1]
+        return answer_of(frame, request, version=version)
 
     async def receive(self) -> list[memoryview]:
         """Wait for one answer at least; give all that have come."""

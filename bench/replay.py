@@ -10,13 +10,11 @@ import random
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bench.raw_requests import frame_of
-from protocol.api import API
+from bench.raw_requests import answer_of, frame_of
 from protocol.api.fetch import FetchPartition, FetchRequest, FetchTopic
 from protocol.api.list_offsets import (
     ListOffsetsPartition,
@@ -26,8 +24,6 @@ from protocol.api.list_offsets import (
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.compression import Compression
-from protocol.framing import decode_response
-from protocol.message import layout_of
 from protocol.records import BatchBuilder
 
 PRODUCE_VERSION = 9
@@ -55,7 +51,7 @@ class Batch:
 def make_batch(*, record_bytes: int, batch_bytes: int, compression: Compression) -> Batch:
     """Make a batch of about so many bytes before compression, one record at least.
 
-    Values are lower-case words at random: they compress to half or so, as JSON would to less.
+    Values are lower-case letters at random: there is little in them to compress.
     """
     rng = random.Random(1)
     builder = BatchBuilder()
@@ -78,6 +74,10 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
         self._socket.close()
 
     def send(self, frame: bytes) -> None:
@@ -97,8 +97,7 @@ class Wire:
 
     def answer_to(self, request: Any, *, version: int) -> Any:
         """Wait for the answer to a request, and decode it."""
-        api = API[layout_of(type(request)).key or 0]
-        return decode_response(api.response, version, self.receive())[1]
+        return answer_of(self.receive(), request, version=version)
 
     def _receive(self, size: int) -> memoryview:
         if size > len(self._buffer):
@@ -204,7 +203,7 @@ def _with_each(leaders: Leaders, work: Callable[[int, Wire], None]) -> float:
             failures.append(failure)
 
     wires = {partition: Wire(address) for partition, address in leaders.items()}
-    threads = deque(threading.Thread(target=run, args=each) for each in wires.items())
+    threads = [threading.Thread(target=run, args=each) for each in wires.items()]
     started = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -212,7 +211,7 @@ def _with_each(leaders: Leaders, work: Callable[[int, Wire], None]) -> float:
         thread.join()
     taken_s = time.perf_counter() - started
     for wire in wires.values():
-        wire.__exit__()
+        wire.close()
     if failures:
         raise failures[0]
     return taken_s

@@ -146,19 +146,13 @@ class Damage:
         machine = self._stage.cluster.brokers[fault.broker]
         await machine.kill()
         with trio.move_on_after(OUT_OF_SYNC_WITHIN_S):
-            while any(fault.broker in p.isr for p in self._led()):  # noqa: ASYNC110 - of many
+            while any(fault.broker in p.isr for p in self._stage.led()):  # noqa: ASYNC110 - of many
                 await trio.sleep(OUT_OF_SYNC_SEEN_WITHIN_S)
         self._stage.slow_links(*self._stage.cluster.brokers)
         self._stage.start_soon(machine)
         with trio.move_on_after(JOINS_WITHIN_S):
-            while not any(_joins(fault.broker, p) for p in self._led()):  # noqa: ASYNC110
+            while not any(_joins(fault.broker, p) for p in self._stage.led()):  # noqa: ASYNC110
                 await trio.sleep(JOINING_SEEN_WITHIN_S)
-
-    def _led(self) -> Iterator[Partition]:
-        """Give all partitions as their leaders know them."""
-        for machine in self._stage.machines():
-            if machine.is_running and machine.broker:
-                yield from machine.broker.partitions.led()
 
     async def _lose_disk(self, fault: Fault) -> bool:
         def harm(machine: SimulatedBroker) -> bool:

@@ -46,8 +46,7 @@ class Deposals:
         fault = fault._replace(broker=machine.broker_id)
         others = [other for other in self._stage.machines() if other is not machine]
         self._stage.begin(fault)
-        for other in others:
-            self._stage.cluster.network.separate(machine.host, other.host)
+        self._stage.isolate(machine.broker_id)
         for each in self._stage.machines():
             each.disk.sync_latency_s = lambda: fault.amount
         await trio.sleep(fault.amount * ALONE)
@@ -78,8 +77,6 @@ class Deposals:
     def _is_in_sync(self, machine: SimulatedBroker) -> bool:
         """Say whether one of the others has it in an ISR."""
         return any(
-            machine.broker_id in partition.isr
-            for other in self._stage.machines()
-            if other is not machine and other.is_running and other.broker
-            for partition in other.broker.partitions.led()
+            machine.broker_id in partition.isr and partition.leader_id != machine.broker_id
+            for partition in self._stage.led()
         )

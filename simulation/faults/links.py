@@ -86,10 +86,7 @@ class LinkFaults:
     async def _isolate(self, fault: Fault) -> bool:
         """Separate a broker from all others, not from clients and coordinator."""
         self._stage.begin(fault)
-        cut = self._stage.cluster.brokers[fault.broker].host
-        for machine in self._stage.machines():
-            if machine.host != cut:
-                self._stage.cluster.network.separate(cut, machine.host)
+        self._stage.isolate(fault.broker)
         await trio.sleep(fault.lasts_s)
         self._stage.cluster.network.rejoin()
         return True

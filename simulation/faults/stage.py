@@ -14,7 +14,7 @@ import trio
 from coordinator.reassign import is_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
@@ -73,6 +73,19 @@ class Stage:
         """Have the coordinator end a broker's session, if it has one."""
         if (session_id := self.session_of(machine)) is not None:
             self.cluster.memory.expire(session_id)
+
+    def led(self) -> Iterator[Partition]:
+        """Give all partitions as their leaders know them."""
+        for machine in self.machines():
+            if machine.is_running and machine.broker:
+                yield from machine.broker.partitions.led()
+
+    def isolate(self, broker_id: int) -> None:
+        """Separate a broker from all others, not from clients and coordinator."""
+        cut = self.cluster.brokers[broker_id].host
+        for machine in self.machines():
+            if machine.host != cut:
+                self.cluster.network.separate(cut, machine.host)
 
     def slow_links(self, *broker_ids: int) -> None:
         """Have what these brokers send to each other take its time, until links are restored."""

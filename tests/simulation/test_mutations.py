@@ -12,6 +12,7 @@ from tests.simulation.planted import PACKAGES, load_mutations
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
 FOUND_SOON = {
     "acknowledged-before-fsync": 5,
+    "acknowledged-by-the-leader-alone": 4,
     "any-generation-commits": 1,
     "commit-acknowledged-before-stored": 1,
     "commit-acknowledged-without-a-group": 2,
@@ -21,6 +22,7 @@ FOUND_SOON = {
     "proposals-of-old-incarnations-accepted": 1,
     "same-leader-epoch-elected": 2,
     "sequence-gaps-accepted": 4,
+    "uncommitted-records-shown": 4,
     "unflushed-leader-counted": 1,
 }
 """Some of each kind, and within how many runs they must be found."""
