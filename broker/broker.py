@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from broker.confirmation import Confirmation
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.errors import ConfigError
@@ -100,6 +101,7 @@ class Broker:
         )
         self._fetchers = Fetchers(self._make_fetcher)
         self.partitions = self._make_partitions()
+        self.confirmation = Confirmation(self.broker_id, self.view, lambda: self.store)
         self.isr_keeper = self._make_isr_keeper()
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
@@ -343,7 +345,15 @@ class Broker:
         if self._storage_error is None:
             self._storage_error = error
             log_events.error("data_directory_failed", error=str(error))
+            self._note_failure()
             self.stop()
+
+    def _note_failure(self) -> None:
+        """Have the next start write again what a failed sync may have left in memory alone."""
+        try:
+            self._directory.note_failure()
+        except StorageError as error:
+            log_events.exception("failure_not_noted", error=str(error))
 
     def _write_checkpoints_soon(self) -> None:
         self.partitions.checkpoint_soon()

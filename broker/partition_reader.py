@@ -19,11 +19,12 @@ from broker.errors import (
 )
 from broker.log.errors import OffsetOutOfRange
 from protocol.api.fetch import EpochEndOffset, LeaderIdAndEpoch, PartitionData
-from protocol.errors import OttlaError
+from protocol.errors import ErrorCode, OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from broker.confirmation import Confirmation
     from broker.fetch_sessions import CachedPartition, FetchSession
     from broker.partition import Partition
     from broker.partitions import Partitions
@@ -49,6 +50,7 @@ class PartitionReader:
         self._reader = session.reader
         self._shows_aborted = request.isolation_level == READ_COMMITTED
         self._on_follower_fetch = on_follower_fetch
+        self._doubtful: dict[Partition, PartitionData] = {}
 
     def begin(self, cached: CachedPartition) -> None:
         """Find the replica and compare the reader's log with it, once in a fetch.
@@ -77,6 +79,20 @@ class PartitionReader:
             self._read(cached, found, bytes_max=bytes_max, at_least_one=at_least_one)
         except OttlaError as error:
             self._refuse(cached, found, error)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a consumer has seen more than a log holds, so that `confirm` is needed."""
+        return bool(self._doubtful)
+
+    async def confirm(self, confirmation: Confirmation) -> None:
+        """Refuse for another reason where the log may end there only because it is led no more."""
+        led = await confirmation.still_led(self._doubtful)
+        for partition, found in self._doubtful.items():
+            if partition not in led:
+                found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+                found.diverging_epoch = None
+        self._doubtful.clear()
 
     def is_at_end(self, cached: CachedPartition) -> bool:
         """Say whether nothing can come of another look until the partition has news."""
@@ -125,6 +141,8 @@ class PartitionReader:
         if diverging is not None:
             epoch, end_offset = diverging
             found.diverging_epoch = EpochEndOffset(epoch=epoch, end_offset=end_offset)
+            if asked.last_fetched_epoch > partition.leader_epoch and not reader.is_follower:
+                self._doubtful[partition] = found
         elif reader.is_follower:
             partition.follower_fetched(
                 reader.replica_id,
@@ -173,6 +191,12 @@ class PartitionReader:
         found.current_leader = _current_leader(cached.partition, error)
         if isinstance(error, OffsetOutOfRange):
             found.log_start_offset = error.log_start_offset
+            if (
+                cached.partition is not None
+                and error.offset > error.log_end_offset
+                and not self._reader.is_follower
+            ):
+                self._doubtful[cached.partition] = found
         self._session.find_again(cached, None)
 
 

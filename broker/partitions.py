@@ -16,6 +16,7 @@ from broker.log.directory import Checkpoint
 from broker.log.errors import DiskFull
 from broker.log.log import Log
 from broker.log.offline import OfflineLog
+from broker.log.recovery import write_again
 from broker.log.storage import Storage
 from broker.partition import Partition
 from coordinator.cluster import NO_LEADER, ClusterState
@@ -290,13 +291,22 @@ class Partitions:
             self._disk.write_back()
         self._checkpoints = self.directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
+        has_failed = self.directory.has_failed()
+        if has_failed:
+            log_events.warning("written_again_after_failure", directory=self.directory.path)
         for topic, index in self.directory.partitions():
-            self._load_log(topic, index, config, clean=clean)
+            self._load_log(topic, index, config, clean=clean, has_failed=has_failed)
+        if has_failed and not self._offline:
+            self.directory.forget_failure()
 
-    def _load_log(self, topic: str, index: int, config: LogConfig, *, clean: bool) -> None:
+    def _load_log(
+        self, topic: str, index: int, config: LogConfig, *, clean: bool, has_failed: bool
+    ) -> None:
         path = self.directory.partition_path(topic, index)
         checkpoint = self._checkpoints.get((topic, index), Checkpoint())
         try:
+            if has_failed:
+                write_again(Storage(self._disk, path, config, self._wall_ms), checkpoint)
             log = Log.open(
                 self._disk,
                 path,

@@ -74,9 +74,10 @@ def _record_routes(broker: Services) -> dict[ApiKey, Route]:
         broker.fetch_sessions,
         cluster=broker.cluster_for_clients,
         on_follower_fetch=broker.isr_keeper.follower_fetched,
+        confirmation=broker.confirmation,
     )
     listing = list_offsets.ListOffsetsHandler(partitions)
-    ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions)
+    ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions, broker.confirmation)
     deleting = delete_records.DeleteRecordsHandler(partitions)
     giving_ids = init_producer_id.InitProducerIdHandler(
         lambda count: allocate_producer_ids(broker.store, count=count)
@@ -100,7 +101,7 @@ def _produce_route(broker: Services) -> Route:
         request=old_produce.OldProduceRequest,
         frame_bytes_max=frame_bytes_max,
     )
-    producing = produce.ProduceHandler(broker.partitions)
+    producing = produce.ProduceHandler(broker.partitions, broker.confirmation)
     return Route(producing, 3, 12, produce.refuse, older=older, frame_bytes_max=frame_bytes_max)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from broker.config import BrokerConfig
+    from broker.confirmation import Confirmation
     from broker.dynamic_config import DynamicConfig
     from broker.fetch_sessions import FetchSessionCache
     from broker.groups.manager import Groups
@@ -39,6 +40,10 @@ class Services(Protocol):
     @property
     def partitions(self) -> Partitions:
         """The replicas that it hosts."""
+
+    @property
+    def confirmation(self) -> Confirmation:
+        """Whoever knows whether they are led here still."""
 
     @property
     def groups(self) -> Groups:

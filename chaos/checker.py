@@ -7,6 +7,7 @@
 | `lost-write` | acknowledged, below the highest offset that was read, and read by nobody |
 | `unseen` | acknowledged, and not read even after everything was healed and read to its end |
 | `aborted-read` | the cluster refused it for good, and somebody read it |
+| `given-up` | a producer that may send again for long enough has given a record up |
 | `unsent` | somebody read what nobody has sent |
 | `poll-skip` | a consumer went past a record |
 | `nonmonotonic-poll` | a consumer went back, or was handed a record twice |
@@ -69,10 +70,12 @@ class Promises:
 
     `idempotent`: no duplicates, and a producer's order is kept. `drained`: after the last record
     was sent everything was healed, and somebody read every partition from its start to its end.
+    `delivered`: producers send again until long after everything is healed, so nothing is given up.
     """
 
     idempotent: bool = True
     drained: bool = True
+    delivered: bool = False
 
 
 @dataclass(slots=True)
@@ -195,6 +198,9 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
         elif sent.outcome is Outcome.FAILED and sent.value in read:
             facts = f"{sent.value!r} of {sent.process} was refused; {read[sent.value]} read it"
             yield Anomaly("aborted-read", place, facts)
+        if promises.delivered and sent.error:
+            facts = f"{sent.process} could not deliver {sent.value!r}: {sent.error}"
+            yield Anomaly("given-up", place, facts)
         read.pop(sent.value, None)
     for value, who in read.items():
         yield Anomaly("unsent", place, f"{who} read {value!r}, which nobody has sent")

@@ -33,7 +33,8 @@ class Partition(NamedTuple):
 class Sent(NamedTuple):
     """A record was handed to a producer; its value is unlike every other's.
 
-    `offset` is where the broker says it is: None where that is not known.
+    `offset` is where the broker says it is: None where that is not known. `error` is why the
+    producer has given it up, if it has.
     """
 
     process: str
@@ -43,6 +44,7 @@ class Sent(NamedTuple):
     ended_at: float
     outcome: Outcome
     offset: int | None = None
+    error: str = ""
 
 
 class Polled(NamedTuple):

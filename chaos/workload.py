@@ -39,6 +39,9 @@ POLL_S: Final = 1.0
 AGAIN_S: Final = 0.1
 """Before a client that has failed is made anew."""
 
+STAYS_MAX: Final = (10, 200)
+"""After how many polls a member leaves at most: who is new knows nothing of the cluster yet."""
+
 
 @dataclass(slots=True)
 class Counts:
@@ -169,9 +172,16 @@ class Workload:
         for slot, delivery in enqueued:
             try:
                 written = await delivery.wait()
-            except DeliveryFailed:
-                continue  # it may be there all the same
+            except DeliveryFailed as error:
+                self._give_up(slot, error)
+                continue
             self._acknowledge(slot, written.offset)
+
+    def _give_up(self, slot: int, error: DeliveryFailed) -> None:
+        outcome = Outcome.UNKNOWN if error.may_be_written else Outcome.FAILED
+        self._slots[slot] = self._unsettled.pop(slot)._replace(
+            ended_at=trio.current_time(), outcome=outcome, error=str(error.cause)
+        )
 
     def _acknowledge(self, slot: int, offset: int | None) -> None:
         sent = self._unsettled.pop(slot)
@@ -267,7 +277,7 @@ class Workload:
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
             topics = [self._load.topic]
             consumer.subscribe(topics, on_assigned=lambda places: self._position(name, places))
-            stays = rng.randint(5, 200)
+            stays = rng.randint(3, rng.choice(STAYS_MAX))
             for _ in range(stays):
                 began_at = trio.current_time()
                 records = await consumer.poll(timeout_s=POLL_S)

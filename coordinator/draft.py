@@ -110,9 +110,14 @@ class Draft:
         return sorted(self._listed_topics - self._topics.keys())
 
     def set_topic(self, topic: TopicState, *, zxid: int) -> None:
-        """Note a topic as of transaction `zxid`; older news than what is known is dropped."""
+        """Note a topic as of transaction `zxid`; older news than what is known is dropped.
+
+        So is a topic that has a tombstone: it was read before that was written.
+        """
         name = topic.name
         if name not in self._listed_topics or zxid < self._topic_zxids.get(name, UNREAD_ZXID):
+            return
+        if topic.topic_id in self._deleted:
             return
         self._topic_zxids[name] = zxid
         if self._topics.get(name) != topic:
@@ -152,7 +157,13 @@ class Draft:
         return sorted(listed - self._deleted.keys())
 
     def set_deleted(self, topic_id: bytes, name: str) -> None:
-        """Note a tombstone."""
+        """Note a tombstone. The topic is gone with it, also where that is still to be read.
+
+        A broker that saw both would take the topic's replicas up, and say that it has none.
+        """
         if self._deleted.get(topic_id) != name:
             self._deleted[topic_id] = name
             self._deleted_stale = True
+        known = self._topics.get(name)
+        if known is not None and known.topic_id == topic_id:
+            self.drop_topic(name)

@@ -16,6 +16,7 @@ from simulation.faults.clients import ClientFaults
 from simulation.faults.damage import Damage
 from simulation.faults.deposals import Deposals
 from simulation.faults.disks import DiskFaults
+from simulation.faults.joins import Joins
 from simulation.faults.links import LinkFaults
 from simulation.faults.machines import MachineFaults
 from simulation.faults.operators import OperatorActs
@@ -41,10 +42,12 @@ class Breakage:
         self._stage = stage
         machines = MachineFaults(stage)
         sessions = SessionFaults(stage)
+        joins = Joins(stage)
         self._acts: Mapping[str, Act] = {
             **machines.acts,
             **DiskFaults(stage).acts,
-            **Damage(stage).acts,
+            **joins.acts,
+            **Damage(stage, joins).acts,
             **LinkFaults(stage, machines.kill).acts,
             **sessions.acts,
             **Deposals(stage, sessions.acts["deregister"]).acts,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from coordinator import paths
 from coordinator.groups.records import decode_offsets
 from protocol.batch import split_batches
-from protocol.errors import StorageError
+from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -65,6 +65,11 @@ class CommittedRecords:
             self._compare(broker_id, replica, start, end)
         except StorageError:
             return  # Its disk has failed: it shows nothing to anybody.
+        except CorruptBatch as error:
+            raise Broken(
+                f"unreadable: broker {broker_id} cannot read {replica.name} between {start} and"
+                f" {end}, which is committed: {error}"
+            ) from error
         self._looked[key] = _Looked(replica, end)
 
     def _compare(self, broker_id: int, replica: Partition, start: int, end: int) -> None:

@@ -8,7 +8,7 @@ Must never know: logs, partitions, real files.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
@@ -17,12 +17,15 @@ from protocol.errors import StorageError
 from simulation.disk_tree import Content, Directory, durable_files, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from random import Random  # noqa: TID251 - the type of what is handed in
 
     from broker.log.disk import Buffer, File
 
 _UNBOUNDED_BYTES = 1 << 40
+
+Mark: TypeAlias = "list[int]"
+"""Up to where a sync under way makes a file durable; a truncation lowers it."""
 
 
 class MemoryFile:
@@ -76,8 +79,18 @@ class MemoryFile:
     def sync(self) -> None:
         """Make it durable at once. Raises: StorageError."""
         content = self.content()
-        self._disk.refuse_planned_sync(self.path)
+        try:
+            self._disk.refuse_planned_sync(self.path)
+        except StorageError:
+            content.drop(len(content.data))
+            raise
         content.durable_bytes = len(content.data)
+
+    def write_again(self) -> None:
+        """Make all of it durable, what a failed sync has dropped as well. Raises: StorageError."""
+        content = self.content()
+        self._disk.refuse_planned_sync(self.path)
+        content.write_again()
 
     def close(self) -> None:
         """End the owner's use."""
@@ -324,15 +337,23 @@ class MemoryDisk:
             content.syncs.append(mark)
         try:
             await self._wait(files[0].path if files else "/")
-            self.refuse_planned_sync(files[0].path if files else "/")
-            for content, mark in marks:
-                content.durable_bytes = max(content.durable_bytes, mark[0])
+            self._sync_now(marks, path=files[0].path if files else "/")
         finally:
             for content, mark in marks:
                 content.syncs = [other for other in content.syncs if other is not mark]
         for path in directories:
             if self.exists(path):
                 self.sync_directory(path)
+
+    def _sync_now(self, marks: Iterable[tuple[Content, Mark]], *, path: str) -> None:
+        try:
+            self.refuse_planned_sync(path)
+        except StorageError:
+            for content, mark in marks:
+                content.drop(mark[0])
+            raise
+        for content, mark in marks:
+            content.durable_bytes = max(content.durable_bytes, mark[0])
 
     async def _wait(self, path: str) -> None:
         life = self.crashes

@@ -15,12 +15,16 @@ _BLOCK_BYTES = 512
 
 
 class Content:
-    """A file's bytes: the first `durable_bytes` of them survive a crash."""
+    """A file's bytes: the first `durable_bytes` of them survive a crash, unless they were dropped.
+
+    What a failed sync has dropped can be read, and no later sync writes it: only `write_again`.
+    """
 
     def __init__(self) -> None:
         self.data = bytearray()
         self.durable_bytes = 0
         self.syncs: list[list[int]] = []  # sizes that syncs under way will make durable
+        self._dropped: list[tuple[int, int]] = []
 
     def truncate(self, size: int) -> None:
         """Cut to `size` bytes, durably."""
@@ -28,6 +32,21 @@ class Content:
         self.durable_bytes = len(self.data)
         for sync in self.syncs:
             sync[0] = min(sync[0], size)
+        self._dropped = [(start, min(end, size)) for start, end in self._dropped if start < size]
+
+    def drop(self, size: int) -> None:
+        """Count as written what a sync up to `size` bytes should have made durable, and has not.
+
+        So does Linux after a failed fsync.
+        """
+        if self.durable_bytes < size:
+            self._dropped.append((self.durable_bytes, size))
+            self.durable_bytes = size
+
+    def write_again(self) -> None:
+        """Make all durable, what was dropped as well."""
+        self._dropped = []
+        self.durable_bytes = len(self.data)
 
     def replace(self, data: bytes) -> None:
         """Hold other bytes, durably."""
@@ -37,6 +56,9 @@ class Content:
 
     def tear(self, random: Random) -> None:
         """Keep what was synced, and of the rest what the crash happened to leave."""
+        for start, end in self._dropped:
+            self.data[start:end] = bytes(end - start)
+        self._dropped = []
         kept = random.randint(self.durable_bytes, len(self.data))
         if kept > self.durable_bytes and random.random() < 0.5:
             zeroed = random.randrange(self.durable_bytes, kept) // _BLOCK_BYTES * _BLOCK_BYTES

@@ -36,6 +36,8 @@ session that ends soon after the start."""
 ALONE_FOR_LONG: Final = 0.7
 """How often who is alone stays so until the sessions of the others are over, and is elected."""
 
+DAY_MS: Final = 86_400_000
+
 TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
 ACKS_LEADER: Final = 1
@@ -156,10 +158,14 @@ def _fail_sync(rng: random.Random, brokers: int) -> Fault:
     return _one((0.0,))(rng, brokers)._replace(amount=rng.choice([0, 0, 0.1, 1.0]))
 
 
-def _depose(rng: random.Random, brokers: int) -> Fault:
+def _alone(rng: random.Random, brokers: int) -> Fault:
+    """Leave one alone until the sessions of the others are over, and it is elected."""
     lasts_s = round(rng.uniform(7.0, 14.0), 3)
-    amount = rng.choice([0.5, 1.0, 2.0])
-    return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=lasts_s, amount=amount)
+    return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=lasts_s)
+
+
+def _depose(rng: random.Random, brokers: int) -> Fault:
+    return _alone(rng, brokers)._replace(amount=rng.choice([0.5, 1.0, 2.0]))
 
 
 def _strand(rng: random.Random, brokers: int) -> Fault:
@@ -199,10 +205,13 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
     "deregister": (2, _one(LONG)),
+    "usurp": (1, _pair((5.0,))),
     "depose": (1, _depose),
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
     "fail-sync": (1, _fail_sync),
+    "drop-pages": (1, _alone),
+    "join-alone": (1, _alone),
     "fill-disk": (1, _one(LONG)),
     "elect": (1, _one((0.0,))),
     "reassign": (1, _reassign),
@@ -256,7 +265,7 @@ THEMES: Final[Mapping[str, Theme]] = {
         settings={"min.insync.replicas": "2"},
     ),
     "joins": Theme(
-        DAMAGE | {"strand"},
+        DAMAGE | {"join-alone", "strand"},
         (3.0, 1.5),
         settings={"min.insync.replicas": "2"},
         with_damage=WHILE_JOINING | OTHERS_DIE,
@@ -268,9 +277,25 @@ THEMES: Final[Mapping[str, Theme]] = {
         {"min.insync.replicas": "2"},
     ),
     "owners": Theme(
-        frozenset({"deregister", "pause-session", "expire-session", "pause", "reset", "mute"}),
+        frozenset(
+            {
+                "cut-store",
+                "deregister",
+                "expire-session",
+                "mute",
+                "pause",
+                "pause-session",
+                "reset",
+                "usurp",
+            }
+        ),
         (1.0, 0.4),
-        {"groups": 3, "members": 4, "lonely": 2},
+        {"groups": 3, "members": 4, "lonely": 2, "store_latency_s": 0.1},
+    ),
+    "usurpers": Theme(
+        frozenset({"usurp", "slow-disk"}),
+        (3.0, 1.5),
+        {"groups": 3, "members": 4, "lonely": 2, "store_latency_s": 0.1, "passing": True},
     ),
     "controllers": Theme(
         frozenset({"deregister", "pause-session", "pause", "isolate", "slow-disk", "separate"}),
@@ -281,6 +306,17 @@ THEMES: Final[Mapping[str, Theme]] = {
         (1.0, 0.4),
     ),
     "handovers": Theme(frozenset(PLANNED), (1.0, 0.4), {"acks": ACKS_LEADER}),
+    "syncs": Theme(frozenset({"fail-sync", "drop-pages", "slow-disk"}), (3.0, 1.5)),
+    "resends": Theme(
+        frozenset({"reset", "mute", "bounce"}),
+        (0.4, 0.2),
+        {"producers": 3, "latency_s": 0.1},
+    ),
+    "leaders": Theme(
+        frozenset({"deregister", "pause", "reset"}),
+        (1.0, 0.4),
+        {"groups": 2, "members": 4},
+    ),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -306,7 +342,12 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
         about = rng.choice(sorted(THEMES)) if themed else ""
     theme = THEMES[about] if about else _any_faults(kinds, acks)
-    settings = {"min.insync.replicas": str(rng.choice([1, 2, 2])), **theme.settings}
+    settings = {
+        "min.insync.replicas": str(rng.choice([1, 2, 2])),
+        # Clocks jump by an hour, time and again.
+        "message.timestamp.after.max.ms": str(DAY_MS),
+        **theme.settings,
+    }
     plan = Plan(
         seed=seed,
         brokers=brokers,

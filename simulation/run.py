@@ -146,7 +146,8 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
             verdict.anomalies.append(Anomaly(name, "the cluster", facts))
     history = work.history
     verdict.operations = len(history)
-    verdict.anomalies += check(history, Promises(idempotent=plan.acks == ACKS_ALL))
+    is_safe = plan.acks == ACKS_ALL
+    verdict.anomalies += check(history, Promises(idempotent=is_safe, delivered=is_safe))
 
 
 async def _work(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from typing import Any
 
+    from broker.confirmation import Confirmation
     from broker.dispatch import RequestContext
     from broker.fetch_sessions import CachedPartition, FetchSessionCache
     from broker.partition import Partition
@@ -42,7 +43,9 @@ class FetchHandler:
         *,
         cluster: Callable[[], ClusterState],
         on_follower_fetch: Callable[[Partition, int], None],
+        confirmation: Confirmation,
     ) -> None:
+        self._confirmation = confirmation
         self._partitions = partitions
         self._sessions = sessions
         self._cluster = cluster
@@ -67,6 +70,8 @@ class FetchHandler:
         )
         fetch = _Fetch(session, reader, request, sessions=self._sessions)
         fetch.begin()
+        if reader.is_doubtful:
+            return self._confirm(fetch, reader, context)
         if request.max_wait_ms > 0 and not fetch.is_satisfied():
             fetch.watch()
             return self._wait(fetch, request, context)
@@ -106,6 +111,16 @@ class FetchHandler:
         try:
             with trio.move_on_after(request.max_wait_ms / 1000):
                 await fetch.wait()
+            return self._with_endpoints(fetch.answer(), context)
+        finally:
+            fetch.close()
+
+    async def _confirm(
+        self, fetch: _Fetch, reader: PartitionReader, context: RequestContext
+    ) -> FetchResponse:
+        """Answer once it is certain that what the reader has seen is not there."""
+        try:
+            await reader.confirm(self._confirmation)
             return self._with_endpoints(fetch.answer(), context)
         finally:
             fetch.close()

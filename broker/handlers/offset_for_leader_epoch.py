@@ -13,26 +13,32 @@ from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderEpochResponse,
     OffsetForLeaderTopicResult,
 )
-from protocol.errors import OttlaError
+from protocol.errors import ErrorCode, OttlaError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+    from typing import Any
+
+    from broker.confirmation import Confirmation
     from broker.dispatch import RequestContext
+    from broker.partition import Partition
     from broker.partitions import Partitions
     from protocol.api.offset_for_leader_epoch import OffsetForLeaderEpochRequest
-    from protocol.errors import ErrorCode
 
 
 class OffsetForLeaderEpochHandler:
     """Answers followers that reconcile, and consumers that look for truncation."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, confirmation: Confirmation) -> None:
         self._partitions = partitions
+        self._confirmation = confirmation
 
     def __call__(
         self, request: OffsetForLeaderEpochRequest, _context: RequestContext
-    ) -> OffsetForLeaderEpochResponse:
+    ) -> OffsetForLeaderEpochResponse | Coroutine[Any, Any, OffsetForLeaderEpochResponse]:
         """Answer partition by partition."""
         response = OffsetForLeaderEpochResponse()
+        doubtful: dict[Partition, EpochEndOffset] = {}
         for topic in request.topics:
             answer = OffsetForLeaderTopicResult(topic=topic.topic)
             response.topics.append(answer)
@@ -45,8 +51,23 @@ class OffsetForLeaderEpochHandler:
                     found.leader_epoch, found.end_offset = partition.log.end_offset_for_epoch(
                         asked.leader_epoch
                     )
+                    if asked.leader_epoch > partition.leader_epoch:
+                        doubtful[partition] = found
                 except OttlaError as error:
                     found.error_code = error_code(error)
+        return self._confirm(response, doubtful) if doubtful else response
+
+    async def _confirm(
+        self,
+        response: OffsetForLeaderEpochResponse,
+        doubtful: Mapping[Partition, EpochEndOffset],
+    ) -> OffsetForLeaderEpochResponse:
+        """Who has seen a newer epoch than ours is right, unless we lead all the same."""
+        led = await self._confirmation.still_led(doubtful)
+        for partition, found in doubtful.items():
+            if partition not in led:
+                found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+                found.leader_epoch, found.end_offset = -1, -1
         return response
 
 

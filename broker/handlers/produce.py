@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.errors import NotLeader, error_code
+from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
 from protocol.api.produce import (
     LeaderIdAndEpoch,
@@ -21,9 +22,10 @@ from protocol.api.produce import (
 from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
     from typing import Any
 
+    from broker.confirmation import Confirmation
     from broker.dispatch import RequestContext
     from broker.partition import Partition
     from broker.partitions import Partitions
@@ -46,8 +48,9 @@ class Appended:
 class ProduceHandler:
     """Appends producers' batches."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, confirmation: Confirmation) -> None:
         self._partitions = partitions
+        self._confirmation = confirmation
 
     def __call__(
         self, request: ProduceRequest, _context: RequestContext
@@ -58,6 +61,7 @@ class ProduceHandler:
         """
         response = ProduceResponse()
         waiting: list[Appended] = []
+        missed: dict[Partition, PartitionProduceResponse] = {}
         for topic in request.topic_data:
             answer = TopicProduceResponse(name=topic.name)
             response.responses.append(answer)
@@ -68,12 +72,30 @@ class ProduceHandler:
                     waiting.append(self._append(request, topic.name, data, reply))
                 except OttlaError as error:
                     _refuse_partition(reply, error)
+                    if isinstance(error, OutOfOrderSequence):
+                        missed[self._partitions.get(topic.name, data.index)] = reply
         if request.acks == ACKS_NONE:
             _fail_loudly(response)
             return None
+        if missed:
+            return self._confirm(missed, request, response, waiting)
         if not waiting:
             return response
         return _acknowledge(request, response, waiting)
+
+    async def _confirm(
+        self,
+        missed: Mapping[Partition, PartitionProduceResponse],
+        request: ProduceRequest,
+        response: ProduceResponse,
+        waiting: list[Appended],
+    ) -> ProduceResponse:
+        """Refuse for another reason where records may be missing only as we lead no more."""
+        led = await self._confirmation.still_led(missed)
+        for partition, reply in missed.items():
+            if partition not in led:
+                reply.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        return await _acknowledge(request, response, waiting)
 
     def _append(
         self,

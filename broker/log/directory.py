@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _IDENTITY: Final = "meta.ottla"
 _CLEAN_MARKER: Final = ".clean-shutdown"
+_FAILURE_MARKER: Final = ".storage-failure"
 _CHECKPOINTS: Final = "checkpoints.ottla"
 DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
@@ -99,6 +100,21 @@ class DataDirectory:
     def write_clean_marker(self) -> None:
         """Say that every log was closed cleanly. Raises: StorageError."""
         self._disk.write_file(f"{self.path}/{_CLEAN_MARKER}", b"")
+
+    def note_failure(self) -> None:
+        """Say that a write or a sync has failed here. Raises: StorageError.
+
+        It need not last: what it warns of is gone with the kernel's memory, as it is itself.
+        """
+        self._disk.write_file(f"{self.path}/{_FAILURE_MARKER}", b"", durable=False)
+
+    def has_failed(self) -> bool:
+        """Say whether one has failed, and nobody has cared for what it left."""
+        return self._disk.exists(f"{self.path}/{_FAILURE_MARKER}")
+
+    def forget_failure(self) -> None:
+        """Say that all has been written again. Raises: StorageError."""
+        self._disk.remove(f"{self.path}/{_FAILURE_MARKER}")
 
     def read_checkpoints(self) -> dict[tuple[str, int], Checkpoint]:
         """Read what was known of every log; empty where there is nothing. Raises: StorageError."""

@@ -52,6 +52,13 @@ class File(FileView, Protocol):
     def sync(self) -> None:
         """Make it durable at once, blocking: for start and stop only. Raises: StorageError."""
 
+    def write_again(self) -> None:
+        """Write all that it holds once more, durably, blocking. Raises: StorageError.
+
+        After a sync has failed this alone makes it last: the kernel may count what it could not
+        write as written, and a later sync leaves that out.
+        """
+
     def close(self) -> None:
         """End the owner's use. The descriptor goes when the last view of the file has gone."""
 

@@ -37,6 +37,8 @@ _NEXT_STEP = {
 }
 _CHUNKS_MAX = 1024
 """Linux takes no more buffers than this in one call."""
+_WRITTEN_AGAIN_BYTES = 1 << 20
+"""At once, of a file whose sync has failed."""
 
 
 @contextmanager
@@ -151,6 +153,15 @@ class RealFile:
         """Make it durable at once, blocking. Raises: StorageError."""
         with _translated("sync", self.path):
             os.fdatasync(self.fileno())
+
+    def write_again(self) -> None:
+        """Write all that it holds once more, durably, blocking. Raises: StorageError."""
+        with _translated("write again", self.path):
+            fd = self.fileno()
+            for position in range(0, self._size_bytes, _WRITTEN_AGAIN_BYTES):
+                size = min(_WRITTEN_AGAIN_BYTES, self._size_bytes - position)
+                _write_rest(fd, os.pread(fd, size, position), position, 0)
+            os.fsync(fd)
 
     def close(self) -> None:
         """End the owner's use; the descriptor goes with its last view."""

@@ -9,6 +9,7 @@ Must never know: roles, watermarks other than the one it is told, the network.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -139,6 +140,29 @@ def truncation_point(storage: Storage) -> int:
         return _NEVER_TRUNCATED
     except ValueError:
         return 0
+
+
+def write_again(storage: Storage, checkpoint: Checkpoint) -> None:
+    """Write once more, durably, all that a failed sync may have left in the kernel's memory alone.
+
+    That is whatever is not known to be durable below the checkpoint's recovery point; without this
+    a power failure could take what recovery has read and others have counted on.
+    Raises: StorageError.
+    """
+    known = min(checkpoint.recovery_point, truncation_point(storage))
+    names = storage.disk.list(storage.directory)
+    logs = [name for name in names if name.endswith(LOG_SUFFIX)]
+    durable = {
+        name
+        for name, following in pairwise(logs)
+        if int(following.removesuffix(LOG_SUFFIX)) <= known
+    }
+    for name in names:
+        if name not in durable:
+            file = storage.disk.open(storage.path(name))
+            file.write_again()
+            file.close()
+    storage.disk.sync_directory(storage.directory)
 
 
 def note_truncation(storage: Storage, offset: int) -> None:

@@ -22,9 +22,9 @@ from simulation.plan import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, T
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from broker.partition import Partition
     from simulation.cluster import SimulatedBroker
     from simulation.disk import MemoryDisk
+    from simulation.faults.joins import Joins
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
 
@@ -32,12 +32,6 @@ if TYPE_CHECKING:
 Harm: TypeAlias = "Callable[[SimulatedBroker], bool]"
 """Damages the disk of a process that has ended. Returns: whether there was anything to damage."""
 
-OUT_OF_SYNC_WITHIN_S: Final = 8.0
-OUT_OF_SYNC_SEEN_WITHIN_S: Final = 0.1
-"""How long a dead broker stays away, so that it has left every ISR."""
-
-JOINS_WITHIN_S: Final = 3.0
-JOINING_SEEN_WITHIN_S: Final = 0.002
 SOUND_WITHIN_S: Final = 3.0
 SOUND_SEEN_WITHIN_S: Final = 0.1
 """How long damage waits until what was lost before is there again."""
@@ -53,8 +47,9 @@ STOPPED_WITHIN_S: Final = 6.0
 class Damage:
     """Faults that take from a disk what was on it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, joins: Joins) -> None:
         self._stage = stage
+        self._joins = joins
         self._damaged = False
 
     @property
@@ -78,7 +73,7 @@ class Damage:
         self._damaged = True
         self._stage.begin(fault)
         if how & WHILE_JOINING:
-            await self._have_it_join(fault)
+            await self._joins.have_it_join(fault)
         machine = self._stage.cluster.brokers[fault.broker]
         if machine.is_running:
             await machine.kill()
@@ -137,22 +132,6 @@ class Damage:
             and bool(found)
             and all(is_in_sync(partition) for partition in found)
         )
-
-    async def _have_it_join(self, fault: Fault) -> None:
-        """Kill and start a broker, and wait until a leader proposes it for an ISR.
-
-        What is sent takes its time from then on: the proposal is on its way for a while.
-        """
-        machine = self._stage.cluster.brokers[fault.broker]
-        await machine.kill()
-        with trio.move_on_after(OUT_OF_SYNC_WITHIN_S):
-            while any(fault.broker in p.isr for p in self._stage.led()):  # noqa: ASYNC110 - of many
-                await trio.sleep(OUT_OF_SYNC_SEEN_WITHIN_S)
-        self._stage.slow_links(*self._stage.cluster.brokers)
-        self._stage.start_soon(machine)
-        with trio.move_on_after(JOINS_WITHIN_S):
-            while not any(_joins(fault.broker, p) for p in self._stage.led()):  # noqa: ASYNC110
-                await trio.sleep(JOINING_SEEN_WITHIN_S)
 
     async def _lose_disk(self, fault: Fault) -> bool:
         def harm(machine: SimulatedBroker) -> bool:
@@ -231,10 +210,6 @@ def _is_registered(machine: SimulatedBroker) -> bool:
     """Say whether a broker has registered since its process was started."""
     broker = machine.broker
     return machine.is_running and broker is not None and broker.view.broker_epoch >= 0
-
-
-def _joins(broker_id: int, partition: Partition) -> bool:
-    return broker_id in (partition.pending_isr or ()) and broker_id not in partition.isr
 
 
 def _last_committed(machine: SimulatedBroker) -> list[tuple[str, int]]:

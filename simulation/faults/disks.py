@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 if TYPE_CHECKING:
+    from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
 
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 STARTED_AGAIN_AFTER_S: Final = 1.0
+IN_SYNC_WITHIN_S: Final = 5.0
+IN_SYNC_SEEN_WITHIN_S: Final = 0.01
+GOES_ON_S: Final = 0.3
+"""How long records are acknowledged by who came back after its sync had failed."""
 
 
 class DiskFaults:
@@ -29,6 +34,7 @@ class DiskFaults:
         return {
             "slow-disk": self._slow_disk,
             "fail-sync": self._fail_sync,
+            "drop-pages": self._drop_pages,
             "fill-disk": self._fill_disk,
         }
 
@@ -53,6 +59,36 @@ class DiskFaults:
             self._stage.start_soon(other)
         self._stage.start_soon(machine)
         return True
+
+    async def _drop_pages(self, fault: Fault) -> bool:
+        """Refuse a sync, and leave that broker the only one after a power failure everywhere.
+
+        Before that it is in sync again: what the kernel has dropped, it must have written again.
+        """
+        if (machine := self._stage.machine(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        machine.disk.fail_next_sync()
+        with trio.move_on_after(STARTED_AGAIN_AFTER_S):
+            await machine.wait_ended()
+        self._stage.start_soon(machine)
+        with trio.move_on_after(IN_SYNC_WITHIN_S):
+            while not self._is_in_sync(machine):  # noqa: ASYNC110 - it is of many
+                await trio.sleep(IN_SYNC_SEEN_WITHIN_S)
+        await trio.sleep(GOES_ON_S)
+        for each in self._stage.machines():
+            if each.is_running:
+                await each.kill(power=True)
+        self._stage.start_soon(machine)
+        await trio.sleep(fault.lasts_s)
+        for each in self._stage.machines():
+            self._stage.start_soon(each)
+        return True
+
+    def _is_in_sync(self, machine: SimulatedBroker) -> bool:
+        """Say whether it is in the ISR of all that it has a replica of."""
+        led = [p for p in self._stage.led() if p.state and machine.broker_id in p.state.replicas]
+        return bool(led) and all(machine.broker_id in partition.isr for partition in led)
 
     async def _fill_disk(self, fault: Fault) -> bool:
         disk = self._stage.cluster.brokers[fault.broker].disk

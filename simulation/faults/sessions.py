@@ -1,12 +1,12 @@
 """The coordinator: sessions cut off, silent, expired, registrations removed.
 
-Must never know: networks, disks.
+Must never know: disks.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -15,6 +15,11 @@ from coordinator.store import NoNode
 if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
     from simulation.plan import Fault
+
+
+TAKEN_OVER_S: Final = 1.0
+HEARD_STILL_S: Final = 0.2
+"""How long a broker whose writes are stuck takes more of them, before nobody hears it."""
 
 
 class SessionFaults:
@@ -31,6 +36,7 @@ class SessionFaults:
             "pause-session": self._pause_session,
             "expire-session": self._expire_session,
             "deregister": self._deregister,
+            "usurp": self._usurp,
         }
 
     def _session(self, fault: Fault) -> int | None:
@@ -81,4 +87,30 @@ class SessionFaults:
                     await hand.delete(path)
         await trio.sleep(fault.lasts_s)
         self._reconnect(fault, session_id)
+        return True
+
+    async def _usurp(self, fault: Fault) -> bool:
+        """Have a broker that was away take over from another, whose writes come through later.
+
+        The groups of both are meant: who was away owns them by right, and who is not heard had them
+        meanwhile.
+        """
+        machine, back = (self._stage.cluster.brokers[b] for b in (fault.broker, fault.other))
+        if not (machine.is_running and back.is_running):
+            return False
+        self._stage.begin(fault)
+        self._stage.expire_session(back)
+        await back.kill()
+        await trio.sleep(TAKEN_OVER_S)
+        session_id, network = self._session(fault), self._stage.cluster.network
+        if session_id is not None:
+            self._stage.cluster.memory.disconnect(session_id)
+            await trio.sleep(HEARD_STILL_S)
+            network.isolate(machine.host)
+            network.reset(machine.host)
+        self._stage.start_soon(back)
+        await trio.sleep(fault.lasts_s)
+        network.rejoin_host(machine.host)
+        if session_id is not None:
+            self._reconnect(fault, session_id)
         return True

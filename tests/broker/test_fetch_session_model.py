@@ -122,13 +122,13 @@ class Reader:
             request.replica_state = ReplicaState(replica_id=PEER, replica_epoch=PEER_EPOCH)
         return request
 
-    def fetch(self, *, answer_arrives: bool = True) -> None:
+    async def fetch(self, *, answer_arrives: bool = True) -> None:
         wanted = self.wanted()
         request = self.request()
         self.session.want_only(wanted)
         self.session.name(request)
         try:
-            response = self.broker.begin(request, version=self.version)
+            response = await self.broker.fetch(request, version=self.version)
         except (FetchSessionIdNotFound, InvalidFetchSessionEpoch) as error:
             self.session.answered(FetchResponse(error_code=error.code))
             return
@@ -136,7 +136,7 @@ class Reader:
             self.session.lost()
             return
         self.session.answered(response)
-        self._take(response, wanted, is_full=request.session_epoch == 0)
+        await self._take(response, wanted, is_full=request.session_epoch == 0)
 
     def read_on(self, index: int) -> None:
         """Go on from the end of what was fetched."""
@@ -150,12 +150,12 @@ class Reader:
             else max(position.offset, partition.high_watermark.value)
         )
 
-    def _take(self, response: FetchResponse, wanted, *, is_full: bool) -> None:
+    async def _take(self, response: FetchResponse, wanted, *, is_full: bool) -> None:
         found = {p.partition_index: p for t in response.responses for p in t.partitions}
         assert found.keys() <= {index for _, index in wanted}
         if is_full:
             assert found.keys() == {index for _, index in wanted}
-        expected = self._named_all(wanted)
+        expected = await self._named_all(wanted)
         for _, index in wanted:
             position = self.positions[index]
             if index in found:
@@ -170,11 +170,13 @@ class Reader:
             if (self.topic, index) not in wanted:
                 position.seen = None
 
-    def _named_all(self, wanted) -> dict[int, Seen]:
+    async def _named_all(self, wanted) -> dict[int, Seen]:
         request = self.request()
         request.topics = [FetchTopic(*self.topic, list(wanted.values()))] if wanted else []
         fresh = self.broker.new_handler(self.broker.new_cache())
         response = fresh(request, context(self.version))
+        if not isinstance(response, FetchResponse):
+            response = await response
         return {p.partition_index: Seen.of(p) for t in response.responses for p in t.partitions}
 
 
@@ -198,21 +200,21 @@ async def take_step(broker: LeadingBroker, reader: Reader, kind: str, index: int
     partition = broker.partition(index)
     serves = partition.is_leader and broker.lease_held
     if kind == "fetch":
-        reader.fetch()
+        await reader.fetch()
     elif kind == "append" and serves:
         broker.append(index)
     elif kind == "commit" and serves:
         await broker.commit(index)
     elif kind == "write and read on" and serves:
         await broker.write(index)
-        reader.fetch()
+        await reader.fetch()
         reader.read_on(index)
-        reader.fetch()
+        await reader.fetch()
     elif kind == "read on and commit" and serves:
         broker.append(index)
-        reader.fetch()
+        await reader.fetch()
         reader.read_on(index)
-        reader.fetch()
+        await reader.fetch()
         await broker.commit(index)
     elif kind == "read on":
         reader.read_on(index)
@@ -235,7 +237,7 @@ async def take_step(broker: LeadingBroker, reader: Reader, kind: str, index: int
 
 async def take_rare_step(broker: LeadingBroker, reader: Reader, kind: str, index: int) -> None:
     if kind == "lose an answer":
-        reader.fetch(answer_arrives=False)
+        await reader.fetch(answer_arrives=False)
     elif kind == "lose or regain the lease":
         broker.lease_held = not broker.lease_held
     elif kind == "evict":
@@ -265,7 +267,7 @@ def test_a_reader_in_a_session_knows_what_one_without_knows(steps, version, is_f
             await take_step(broker, reader, *step)
         compared = reader.compared
         for _ in range(3):  # the first two may have to find out that there is no such session
-            reader.fetch()
+            await reader.fetch()
         assert reader.compared > compared
 
     with capture_logs():

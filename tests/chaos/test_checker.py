@@ -121,6 +121,12 @@ PAIRS = [
         [sent(A, outcome=Outcome.FAILED), read(A)],
         [sent(A, outcome=Outcome.UNKNOWN), read(A)],
     ),
+    Pair(
+        "given-up",
+        [sent(A, outcome=Outcome.UNKNOWN)._replace(error="out of order"), read(A)],
+        [sent(A, outcome=Outcome.UNKNOWN), read(A)],
+        Promises(delivered=True),
+    ),
     Pair("unsent", [*acknowledged(A), read(A, B)], [*acknowledged(A, B), read(A, B)]),
     Pair(
         "poll-skip",

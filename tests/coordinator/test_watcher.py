@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 import trio
@@ -215,6 +216,25 @@ async def test_older_news_of_a_topic_changes_nothing(autojump_clock):
     draft.set_topic(topic("t", epoch=1, version=1), zxid=8)
 
     assert draft.freeze() is known
+
+
+async def test_a_topic_is_gone_with_its_tombstone_whatever_is_read_late(autojump_clock):
+    """A broker that saw both took its replica up, and then said that it has none."""
+    old = topic("t")
+    anew = replace(old, topic_id=bytes(16))
+    draft = Draft()
+    draft.list_topics(["t"])
+    draft.set_topic(old, zxid=1)
+    draft.set_deleted(old.topic_id, "t")
+    assert draft.freeze().topics == {}
+    draft.set_topic(old, zxid=2)
+    assert draft.freeze().topics == {}
+    assert draft.freeze().deleted_topics == {old.topic_id: "t"}
+
+    draft.set_topic(anew, zxid=3)
+    draft.set_deleted(old.topic_id, "t")
+
+    assert draft.freeze().topics == {"t": anew}
 
 
 async def test_several_wait_for_one_change(autojump_clock):

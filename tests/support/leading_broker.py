@@ -9,6 +9,8 @@ import random
 from contextlib import nullcontext
 from dataclasses import replace
 
+import trio
+
 from broker.config import ReplicationConfig
 from broker.dispatch import RequestContext
 from broker.fetch_sessions import FetchSessionCache
@@ -47,6 +49,17 @@ LED_BY_US = PartitionState(
 )
 
 
+class Confirmations:
+    """Says that everything is led by us still, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.is_led = True
+
+    async def still_led(self, partitions):
+        await trio.lowlevel.checkpoint()
+        return set(partitions) if self.is_led else set()
+
+
 class LeadingBroker:
     """Leads every partition of `orders`, all three replicas in sync, until told otherwise."""
 
@@ -57,6 +70,7 @@ class LeadingBroker:
         self.lease_held = True
         self.followers_heard: list[tuple[Partition, int]] = []
         self._session_ids = random.Random(4)
+        self.confirmation = Confirmations()
         self.throttles = Throttles()
         self.partitions = Partitions(
             disk=self.disk,
@@ -108,6 +122,7 @@ class LeadingBroker:
             on_follower_fetch=lambda partition, follower: self.followers_heard.append(
                 (partition, follower)
             ),
+            confirmation=self.confirmation,
         )
 
     def _new_topic(self, partitions: int) -> TopicState:

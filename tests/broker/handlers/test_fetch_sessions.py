@@ -497,3 +497,38 @@ async def test_who_asks_the_wrong_broker_is_told_where_the_leader_is(broker):
 async def test_an_answer_without_errors_names_no_endpoints(broker):
     assert (await broker.fetch(Session(broker).request({0: 0}))).node_endpoints == []
     assert US in broker.cluster.brokers
+
+
+@pytest.mark.parametrize(
+    ("is_led", "code"),
+    [(True, ErrorCode.OFFSET_OUT_OF_RANGE), (False, ErrorCode.NOT_LEADER_OR_FOLLOWER)],
+)
+async def test_what_is_beyond_the_end_is_out_of_range_only_for_a_leader_that_is_confirmed(
+    broker, is_led, code
+):
+    broker.confirmation.is_led = is_led
+    await broker.write(0, 3)
+    consumer, follower = Session(broker), Session(broker, follower=True)
+
+    told = await broker.fetch(consumer.request({0: 4, 1: 0}))
+    followed = await broker.fetch(follower.request({0: 4}))
+
+    found = {p.partition_index: p.error_code for p in told.responses[0].partitions}
+    assert found == {0: code, 1: ErrorCode.NONE}
+    assert followed.responses[0].partitions[0].error_code == ErrorCode.OFFSET_OUT_OF_RANGE
+
+
+@pytest.mark.parametrize("is_led", [True, False])
+async def test_who_has_read_a_newer_epoch_diverges_only_from_a_leader_that_is_confirmed(
+    broker, is_led
+):
+    broker.confirmation.is_led = is_led
+    await broker.write(0, 3)
+    request = Session(broker).request({0: 3})
+    request.topics[0].partitions[0].last_fetched_epoch = broker.partition(0).leader_epoch + 1
+
+    told = await broker.fetch(request)
+
+    (found,) = told.responses[0].partitions
+    assert (found.diverging_epoch is not None) is is_led
+    assert found.error_code == (ErrorCode.NONE if is_led else ErrorCode.NOT_LEADER_OR_FOLLOWER)

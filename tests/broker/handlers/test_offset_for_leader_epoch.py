@@ -8,6 +8,7 @@ from broker.handlers.offset_for_leader_epoch import OffsetForLeaderEpochHandler
 from protocol.api.offset_for_leader_epoch import (
     EpochEndOffset,
     OffsetForLeaderEpochRequest,
+    OffsetForLeaderEpochResponse,
     OffsetForLeaderPartition,
     OffsetForLeaderTopic,
 )
@@ -28,12 +29,15 @@ async def broker():
     return broker
 
 
-def ask(
+async def ask(
     broker: LeadingBroker, epoch: int, *, current: int = 4, topic: str = TOPIC
 ) -> EpochEndOffset:
     asked = OffsetForLeaderPartition(partition=0, current_leader_epoch=current, leader_epoch=epoch)
     request = OffsetForLeaderEpochRequest(topics=[OffsetForLeaderTopic(topic, [asked])])
-    response = OffsetForLeaderEpochHandler(broker.partitions)(request, context(4))
+    handler = OffsetForLeaderEpochHandler(broker.partitions, broker.confirmation)
+    response = handler(request, context(4))
+    if not isinstance(response, OffsetForLeaderEpochResponse):
+        response = await response
     (answer,) = response.topics[0].partitions
     return answer
 
@@ -51,7 +55,7 @@ def ask(
     ],
 )
 async def test_the_largest_epoch_not_above_the_asked_one_is_told_with_its_end(broker, epoch, end):
-    answer = ask(broker, epoch)
+    answer = await ask(broker, epoch)
 
     assert answer.error_code == ErrorCode.NONE
     assert (answer.leader_epoch, answer.end_offset) == end
@@ -66,17 +70,34 @@ async def test_the_largest_epoch_not_above_the_asked_one_is_told_with_its_end(br
     ],
 )
 async def test_who_believes_in_another_leader_epoch_is_refused(broker, current, code):
-    assert ask(broker, 3, current=current).error_code == code
+    assert (await ask(broker, 3, current=current)).error_code == code
 
 
 async def test_only_the_leader_answers(broker):
     await broker.elect(0, PEER)
 
-    answer = ask(broker, 3, current=5)
+    answer = await ask(broker, 3, current=5)
 
     assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
     assert (answer.leader_epoch, answer.end_offset) == (-1, -1)
 
 
 async def test_an_unknown_topic_is_unknown(broker):
-    assert ask(broker, 3, topic="other").error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    answer = await ask(broker, 3, topic="other")
+
+    assert answer.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+@pytest.mark.parametrize("epoch", [3, 5])
+async def test_who_has_seen_a_newer_epoch_is_sent_away_by_a_leader_that_is_not_confirmed(
+    broker, epoch
+):
+    broker.confirmation.is_led = False
+
+    answer = await ask(broker, epoch, current=-1)
+
+    if epoch == 3:
+        assert answer.error_code == ErrorCode.NONE
+    else:
+        assert answer.error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
+        assert (answer.leader_epoch, answer.end_offset) == (-1, -1)

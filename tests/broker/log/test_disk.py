@@ -26,6 +26,17 @@ def test_appended_chunks_are_read_back_anywhere(disk, root):
     assert file.read(8, 1) == b""
 
 
+def test_a_file_that_is_written_again_is_what_it_was(disk, root):
+    file = disk.open(f"{root}/f", create=True)
+    data = bytes(range(256)) * 5_000
+    file.append(data)
+
+    file.write_again()
+
+    assert disk.read_file(f"{root}/f") == data
+    assert file.append(b"more") == len(data)
+
+
 def test_more_chunks_than_one_call_takes_are_all_written(disk, root):
     file = disk.open(f"{root}/f", create=True)
     chunks = [str(i).encode() for i in range(3000)]
@@ -276,6 +287,30 @@ async def test_a_planned_sync_failure_happens_once(autojump_clock):
     with pytest.raises(StorageError, match="planned"):
         await disk.sync([file])
     await disk.sync([file])
+
+
+async def test_what_a_failed_sync_dropped_is_read_and_lost_unless_it_is_written_again(
+    autojump_clock,
+):
+    def left_after(*, again: bool) -> bytes:
+        if again:
+            file.write_again()
+        disk.crash()
+        return disk.read_file("/f")
+
+    for again, expected in ((False, bytes(3) + b"def"), (True, b"abcdef")):
+        disk = MemoryDisk(random.Random(0))
+        file = disk.open("/f", create=True)
+        disk.sync_directory("/")
+        file.append(b"abc")
+        disk.fail_next_sync()
+        with pytest.raises(StorageError, match="planned"):
+            await disk.sync([file])
+        file.append(b"def")
+        await disk.sync([file])
+
+        assert disk.read_file("/f") == b"abcdef"
+        assert left_after(again=again) == expected
 
 
 def test_a_full_memory_disk_takes_nothing():

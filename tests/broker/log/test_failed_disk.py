@@ -7,8 +7,12 @@ import random
 import pytest
 
 from broker.log.config import LogConfig
+from broker.log.directory import Checkpoint
 from broker.log.errors import DiskFull, LogOffline
+from broker.log.flush import Flusher
 from broker.log.log import Log
+from broker.log.recovery import write_again
+from broker.log.storage import Storage
 from protocol.batch import split_batches
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk
@@ -88,3 +92,43 @@ def test_the_owner_of_a_log_is_told_of_a_failure_once_and_before_the_caller(
         with pytest.raises(StorageError):
             act(log, batch_of(1))
         assert told == [log.failed]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_failed_flush_may_have_dropped_lasts_once_it_is_written_again(
+    disk, log, batch_of, wall_ms, autojump_clock, again
+):
+    flusher = Flusher(disk)
+    target = Target(log)
+    for leader_epoch in range(3):
+        log.append_as_leader(batch_of(2, value=bytes(100)), leader_epoch=leader_epoch)
+        disk.fail_next_sync(leader_epoch == 2)
+        await flusher.flush([target])
+    assert log.failed is not None
+    log.close(clean=False)
+    checkpoint = Checkpoint(recovery_point=2)
+    storage = Storage(disk, "/d/t-0", LogConfig(), wall_ms)
+
+    def opened() -> Log:
+        return Log.open(
+            disk, "/d/t-0", LogConfig(), wall_ms=wall_ms, clean=False, checkpoint=checkpoint
+        )
+
+    if again:
+        write_again(storage, checkpoint)
+    read = opened()
+    assert read.log_end_offset == 6, "the kernel shows what it has not written"
+    read.close(clean=False)
+    disk.crash()
+
+    assert opened().log_end_offset == (6 if again else 4)
+
+
+class Target:
+    """Whoever has a log flushed."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    def flushed(self) -> None:
+        pass
