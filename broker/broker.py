@@ -345,13 +345,13 @@ class Broker:
         if self._storage_error is None:
             self._storage_error = error
             log_events.error("data_directory_failed", error=str(error))
-            self._note_failure()
+            self._distrust_syncs()
             self.stop()
 
-    def _note_failure(self) -> None:
+    def _distrust_syncs(self) -> None:
         """Have the next start write again what a failed sync may have left in memory alone."""
         try:
-            self._directory.note_failure()
+            self._directory.distrust_syncs()
         except StorageError as error:
             log_events.exception("failure_not_noted", error=str(error))
 

@@ -291,21 +291,20 @@ class Partitions:
             self._disk.write_back()
         self._checkpoints = self.directory.read_checkpoints()
         config = LogConfig.of(self._topic_defaults)
-        has_failed = self.directory.has_failed()
-        if has_failed:
-            log_events.warning("written_again_after_failure", directory=self.directory.path)
+        again = not (clean or self.directory.trusts_syncs())
         for topic, index in self.directory.partitions():
-            self._load_log(topic, index, config, clean=clean, has_failed=has_failed)
-        if has_failed and not self._offline:
-            self.directory.forget_failure()
+            self._load_log(topic, index, config, clean=clean, again=again)
+        if not self._offline:
+            self.directory.trust_syncs()
 
     def _load_log(
-        self, topic: str, index: int, config: LogConfig, *, clean: bool, has_failed: bool
+        self, topic: str, index: int, config: LogConfig, *, clean: bool, again: bool
     ) -> None:
         path = self.directory.partition_path(topic, index)
         checkpoint = self._checkpoints.get((topic, index), Checkpoint())
         try:
-            if has_failed:
+            if again:
+                log_events.warning("written_again_after_failure", directory=path)
                 write_again(Storage(self._disk, path, config, self._wall_ms), checkpoint)
             log = Log.open(
                 self._disk,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _IDENTITY: Final = "meta.ottla"
 _CLEAN_MARKER: Final = ".clean-shutdown"
-_FAILURE_MARKER: Final = ".storage-failure"
+_SYNCS_MARKER: Final = ".syncs-succeeded"
 _CHECKPOINTS: Final = "checkpoints.ottla"
 DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
@@ -101,20 +101,25 @@ class DataDirectory:
         """Say that every log was closed cleanly. Raises: StorageError."""
         self._disk.write_file(f"{self.path}/{_CLEAN_MARKER}", b"")
 
-    def note_failure(self) -> None:
-        """Say that a write or a sync has failed here. Raises: StorageError.
+    def distrust_syncs(self) -> None:
+        """Say that a write or a sync has failed here, by removing what says the opposite.
 
-        It need not last: what it warns of is gone with the kernel's memory, as it is itself.
+        That takes no space. It need not last: what it warns of is gone with the kernel's memory,
+        as it may be itself. Raises: StorageError.
         """
-        self._disk.write_file(f"{self.path}/{_FAILURE_MARKER}", b"", durable=False)
+        self._disk.remove(f"{self.path}/{_SYNCS_MARKER}")
 
-    def has_failed(self) -> bool:
-        """Say whether one has failed, and nobody has cared for what it left."""
-        return self._disk.exists(f"{self.path}/{_FAILURE_MARKER}")
+    def trusts_syncs(self) -> bool:
+        """Say whether all that could be read of an unclean stop can be made durable by a sync."""
+        return self._disk.exists(f"{self.path}/{_SYNCS_MARKER}")
 
-    def forget_failure(self) -> None:
-        """Say that all has been written again. Raises: StorageError."""
-        self._disk.remove(f"{self.path}/{_FAILURE_MARKER}")
+    def trust_syncs(self) -> None:
+        """Say that no sync has failed here, or that all has been written again since.
+
+        Raises: StorageError.
+        """
+        if not self.trusts_syncs():
+            self._disk.write_file(f"{self.path}/{_SYNCS_MARKER}", b"", durable=False)
 
     def read_checkpoints(self) -> dict[tuple[str, int], Checkpoint]:
         """Read what was known of every log; empty where there is nothing. Raises: StorageError."""
