@@ -11,15 +11,17 @@ from tests.simulation.planted import PACKAGES, load_mutations
 
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
 FOUND_SOON = {
-    "acknowledged-before-fsync": 5,
+    "acknowledged-before-fsync": 4,
     "acknowledged-by-the-leader-alone": 4,
     "any-generation-commits": 1,
     "commit-acknowledged-before-stored": 1,
     "commit-acknowledged-without-a-group": 2,
+    "dropped-pages-trusted": 2,
     "followers-forget-producers": 4,
-    "hand-over-before-the-successor-has-all": 1,
+    "four-batches-remembered": 1,
+    "hand-over-before-the-successor-has-all": 2,
     "lost-records-trusted": 12,
-    "proposals-of-old-incarnations-accepted": 1,
+    "out-of-range-unconfirmed": 1,
     "same-leader-epoch-elected": 2,
     "sequence-gaps-accepted": 4,
     "uncommitted-records-shown": 4,
