@@ -119,7 +119,7 @@ def measure(cluster: UnderTest, topic: str, case: Case, *, megabytes: int, in_fl
         batch_bytes=case.batch_bytes,
         compression=Compression[case.compression.upper()],
     )
-    trio.run(_make_topic, cluster.bootstrap, topic, case.brokers)
+    trio.run(make_topic, cluster.bootstrap, topic, case.brokers, min(3, case.brokers))
     try:
         leaders = leaders_of(cluster.bootstrap, topic)
         batches = max(1, int(megabytes * 1e6 / len(leaders) / batch.size_bytes))
@@ -136,7 +136,7 @@ def measure(cluster: UnderTest, topic: str, case: Case, *, megabytes: int, in_fl
         taken_s = consume(leaders, topic, batch, ends=ends, fetch_bytes=FETCH_BYTES)
         return produced, meter.stop("consume", volume_bytes=volume_bytes, taken_s=taken_s)
     finally:
-        trio.run(_delete_topic, cluster.bootstrap, topic)
+        trio.run(delete_topic, cluster.bootstrap, topic)
 
 
 def _require_all(ends: dict[int, int], batch: Batch, batches: int) -> None:
@@ -144,14 +144,14 @@ def _require_all(ends: dict[int, int], batch: Batch, batches: int) -> None:
     assert set(ends.values()) == {wanted}, f"the partitions end at {ends}, {wanted} wanted"
 
 
-async def _make_topic(bootstrap: str, topic: str, brokers: int) -> None:
-    """Make a topic with one partition led by each broker."""
+async def make_topic(bootstrap: str, topic: str, partitions: int, replicas: int) -> None:
+    """Make a topic; with as many partitions as brokers each leads one."""
     async with Admin(bootstrap) as admin:
-        new = NewTopic(topic, partitions=brokers, replication_factor=min(3, brokers))
+        new = NewTopic(topic, partitions=partitions, replication_factor=replicas)
         await admin.create_topic(new)
 
 
-async def _delete_topic(bootstrap: str, topic: str) -> None:
+async def delete_topic(bootstrap: str, topic: str) -> None:
     async with Admin(bootstrap) as admin:
         await admin.delete_topics([topic])
 
@@ -230,11 +230,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--records", type=_numbers, default=[100, 1_000, 10_000])
-    parser.add_argument("--brokers", type=_numbers, default=[1, 3])
-    parser.add_argument("--acks", type=_acks, default=[ALL])
+    parser.add_argument("--records", type=numbers_of, default=[100, 1_000, 10_000])
+    parser.add_argument("--brokers", type=numbers_of, default=[1, 3])
+    parser.add_argument("--acks", type=acks_of, default=[ALL])
     parser.add_argument("--compression", type=lambda s: s.split(","), default=["none"])
-    parser.add_argument("--batch", type=_numbers, default=[65_536])
+    parser.add_argument("--batch", type=numbers_of, default=[65_536])
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--in-flight", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
@@ -267,11 +267,13 @@ def main() -> None:
         arguments.json.write_text(json.dumps({"command": command, "figures": measured}, indent=1))
 
 
-def _numbers(text: str) -> list[int]:
+def numbers_of(text: str) -> list[int]:
+    """Read numbers with commas between them."""
     return [int(each) for each in text.split(",")]
 
 
-def _acks(text: str) -> list[int]:
+def acks_of(text: str) -> list[int]:
+    """Read acks with commas between them, `all` for -1."""
     return [ALL if each == "all" else int(each) for each in text.split(",")]
 
 
