@@ -375,6 +375,9 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         about=about,
     )
     plan = replace(plan, **theme.plan)
+    if plan.acks == ACKS_LEADER:
+        # A broker that stops waits for who is behind, but not for ever: they can catch up in time.
+        plan = replace(plan, properties={**plan.properties, "replica.fetch.max.bytes": "1048576"})
     draw = _one_damage if about else _favoured
     faults = _draw_faults(rng, plan.brokers, draw(rng, sorted(theme.kinds)), theme.mean_s)
     if theme.with_damage is not None:
