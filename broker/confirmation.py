@@ -8,7 +8,7 @@ Must never know: requests, what is missed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
@@ -16,12 +16,14 @@ from coordinator.freshness import is_current
 from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from broker.partition import Partition
     from broker.view import ClusterView
     from coordinator.cluster import TopicState
     from coordinator.store import Store
+
+Answer = TypeVar("Answer")
 
 WITHIN_S: Final = 1.0
 """Who hears nothing from the coordinator for so long leads nothing, as far as clients are told."""
@@ -39,7 +41,12 @@ class Confirmation:
         self._store = store
         self._limit = trio.CapacityLimiter(AT_ONCE_MAX)
 
-    async def still_led(self, partitions: Collection[Partition]) -> set[Partition]:
+    async def unconfirmed(self, answers: Mapping[Partition, Answer]) -> list[Answer]:
+        """Give the answers about partitions that nobody says are led here still."""
+        led = await self._still_led(answers)
+        return [answer for partition, answer in answers.items() if partition not in led]
+
+    async def _still_led(self, partitions: Collection[Partition]) -> set[Partition]:
         """Give those that are led here, at some moment after the call."""
         confirmed: set[Partition] = set()
         with trio.move_on_after(WITHIN_S):

@@ -87,12 +87,9 @@ class PartitionReader:
 
     async def confirm(self, confirmation: Confirmation) -> None:
         """Refuse for another reason where the log may end there only because it is led no more."""
-        led = await confirmation.still_led(self._doubtful)
-        for partition, found in self._doubtful.items():
-            if partition not in led:
-                found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
-                found.diverging_epoch = None
-        self._doubtful.clear()
+        for found in await confirmation.unconfirmed(self._doubtful):
+            found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+            found.diverging_epoch = None
 
     def is_at_end(self, cached: CachedPartition) -> bool:
         """Say whether nothing can come of another look until the partition has news."""

@@ -8,7 +8,7 @@ Must never know: logs, partitions, real files.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -17,15 +17,12 @@ from protocol.errors import StorageError
 from simulation.disk_tree import Content, Directory, durable_files, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from random import Random  # noqa: TID251 - the type of what is handed in
 
     from broker.log.disk import Buffer, File
 
 _UNBOUNDED_BYTES = 1 << 40
-
-Mark: TypeAlias = "list[int]"
-"""Up to where a sync under way makes a file durable; a truncation lowers it."""
 
 
 class MemoryFile:
@@ -79,12 +76,7 @@ class MemoryFile:
     def sync(self) -> None:
         """Make it durable at once. Raises: StorageError."""
         content = self.content()
-        try:
-            self._disk.refuse_planned_sync(self.path)
-        except StorageError:
-            content.drop(len(content.data))
-            raise
-        content.durable_bytes = len(content.data)
+        self._disk.sync_now([(content, len(content.data))], path=self.path)
 
     def write_again(self) -> None:
         """Make all of it durable, what a failed sync has dropped as well. Raises: StorageError."""
@@ -337,7 +329,8 @@ class MemoryDisk:
             content.syncs.append(mark)
         try:
             await self._wait(files[0].path if files else "/")
-            self._sync_now(marks, path=files[0].path if files else "/")
+            sizes = [(content, mark[0]) for content, mark in marks]
+            self.sync_now(sizes, path=files[0].path if files else "/")
         finally:
             for content, mark in marks:
                 content.syncs = [other for other in content.syncs if other is not mark]
@@ -345,15 +338,16 @@ class MemoryDisk:
             if self.exists(path):
                 self.sync_directory(path)
 
-    def _sync_now(self, marks: Iterable[tuple[Content, Mark]], *, path: str) -> None:
+    def sync_now(self, sizes: Collection[tuple[Content, int]], *, path: str) -> None:
+        """Make files durable to these sizes, or drop that, where planned. Raises: StorageError."""
         try:
             self.refuse_planned_sync(path)
         except StorageError:
-            for content, mark in marks:
-                content.drop(mark[0])
+            for content, size in sizes:
+                content.drop(size)
             raise
-        for content, mark in marks:
-            content.durable_bytes = max(content.durable_bytes, mark[0])
+        for content, size in sizes:
+            content.durable_bytes = max(content.durable_bytes, size)
 
     async def _wait(self, path: str) -> None:
         life = self.crashes

@@ -71,10 +71,11 @@ class FetchHandler:
         fetch = _Fetch(session, reader, request, sessions=self._sessions)
         fetch.begin()
         if reader.is_doubtful:
-            return self._confirm(fetch, reader, context)
+            return self._answer_after(reader.confirm(self._confirmation), fetch, context)
         if request.max_wait_ms > 0 and not fetch.is_satisfied():
             fetch.watch()
-            return self._wait(fetch, request, context)
+            waiting = fetch.wait(at_most_s=request.max_wait_ms / 1000)
+            return self._answer_after(waiting, fetch, context)
         response = fetch.answer()
         fetch.close()
         return self._with_endpoints(response, context)
@@ -104,23 +105,12 @@ class FetchHandler:
                 session.make_all_due()
         return session
 
-    async def _wait(
-        self, fetch: _Fetch, request: FetchRequest, context: RequestContext
+    async def _answer_after(
+        self, waiting: Coroutine[Any, Any, None], fetch: _Fetch, context: RequestContext
     ) -> FetchResponse:
-        """Answer once satisfied, or with what there is when the time is over."""
+        """Answer with what there is then."""
         try:
-            with trio.move_on_after(request.max_wait_ms / 1000):
-                await fetch.wait()
-            return self._with_endpoints(fetch.answer(), context)
-        finally:
-            fetch.close()
-
-    async def _confirm(
-        self, fetch: _Fetch, reader: PartitionReader, context: RequestContext
-    ) -> FetchResponse:
-        """Answer once it is certain that what the reader has seen is not there."""
-        try:
-            await reader.confirm(self._confirmation)
+            await waiting
             return self._with_endpoints(fetch.answer(), context)
         finally:
             fetch.close()
@@ -200,13 +190,14 @@ class _Fetch:
             if cached.partition is not None:
                 self._session.watch.add(cached.partition, cached)
 
-    async def wait(self) -> None:
-        """Return once satisfied, or when there is no more to wait for."""
-        while not (self._is_over or self.is_satisfied()):
-            await self._session.watch.wait()
-            if not self._is_over:
-                self._take_news()
-                self.watch()
+    async def wait(self, *, at_most_s: float) -> None:
+        """Return once satisfied, when there is no more to wait for, or when the time is over."""
+        with trio.move_on_after(at_most_s):
+            while not (self._is_over or self.is_satisfied()):
+                await self._session.watch.wait()
+                if not self._is_over:
+                    self._take_news()
+                    self.watch()
 
     @property
     def _is_superseded(self) -> bool:

@@ -63,11 +63,9 @@ class OffsetForLeaderEpochHandler:
         doubtful: Mapping[Partition, EpochEndOffset],
     ) -> OffsetForLeaderEpochResponse:
         """Who has seen a newer epoch than ours is right, unless we lead all the same."""
-        led = await self._confirmation.still_led(doubtful)
-        for partition, found in doubtful.items():
-            if partition not in led:
-                found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
-                found.leader_epoch, found.end_offset = -1, -1
+        for found in await self._confirmation.unconfirmed(doubtful):
+            found.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+            found.leader_epoch, found.end_offset = -1, -1
         return response
 
 

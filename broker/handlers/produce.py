@@ -91,10 +91,8 @@ class ProduceHandler:
         waiting: list[Appended],
     ) -> ProduceResponse:
         """Refuse for another reason where records may be missing only as we lead no more."""
-        led = await self._confirmation.still_led(missed)
-        for partition, reply in missed.items():
-            if partition not in led:
-                reply.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
+        for reply in await self._confirmation.unconfirmed(missed):
+            reply.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
         return await _acknowledge(request, response, waiting)
 
     def _append(

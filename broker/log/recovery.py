@@ -116,7 +116,7 @@ def _tell(storage: Storage, report: RecoveryReport) -> None:
 def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
     """List the segments and clear away what half-done changes have left."""
     names = storage.disk.list(storage.directory)
-    stems = [name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)]
+    stems = _stems_of_logs(names)
     bases = sorted(int(stem) for stem in stems if stem.isdigit())
     for name in names:
         stem, dot, suffix = name.partition(".")
@@ -130,6 +130,10 @@ def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
         Segment.existing(storage, base, next_offset=end)
         for base, end in zip(bases, ends, strict=True)
     ]
+
+
+def _stems_of_logs(names: Iterable[str]) -> list[str]:
+    return [name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)]
 
 
 def truncation_point(storage: Storage) -> int:
@@ -151,12 +155,8 @@ def write_again(storage: Storage, checkpoint: Checkpoint) -> None:
     """
     known = min(checkpoint.recovery_point, truncation_point(storage))
     names = storage.disk.list(storage.directory)
-    logs = [name for name in names if name.endswith(LOG_SUFFIX)]
-    durable = {
-        name
-        for name, following in pairwise(logs)
-        if int(following.removesuffix(LOG_SUFFIX)) <= known
-    }
+    logs = sorted(stem for stem in _stems_of_logs(names) if stem.isdigit())
+    durable = {stem + LOG_SUFFIX for stem, following in pairwise(logs) if int(following) <= known}
     for name in names:
         if name not in durable:
             file = storage.disk.open(storage.path(name))

@@ -55,9 +55,9 @@ class Confirmations:
     def __init__(self) -> None:
         self.is_led = True
 
-    async def still_led(self, partitions):
+    async def unconfirmed(self, answers):
         await trio.lowlevel.checkpoint()
-        return set(partitions) if self.is_led else set()
+        return [] if self.is_led else list(answers.values())
 
 
 class LeadingBroker:

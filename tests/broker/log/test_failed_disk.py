@@ -114,6 +114,7 @@ async def test_what_a_failed_flush_may_have_dropped_lasts_once_it_is_written_aga
             disk, "/d/t-0", LogConfig(), wall_ms=wall_ms, clean=False, checkpoint=checkpoint
         )
 
+    disk.open("/d/t-0/notes.log", create=True).append(b"somebody else's")
     if again:
         write_again(storage, checkpoint)
     read = opened()
