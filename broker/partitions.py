@@ -62,6 +62,7 @@ class Partitions:
         self._cluster = ClusterState()
         self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
         self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
+        self._renamed: list[str] = []
         self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
         self._writing_checkpoints = trio.Lock()
         self._checkpoint_due = trio.Event()
@@ -238,20 +239,35 @@ class Partitions:
         log_events.warning("stray_log_set_aside", partition=partition.name)
         partition.log.set_aside()
 
-    def delete_topic(self, topic_id: bytes) -> int:
-        """Delete this broker's replicas of a deleted topic. Returns: how many there were."""
-        doomed = [p for p in self if p.topic_id == topic_id]
-        for partition in doomed:
+    async def delete_topic(self, topic_id: bytes) -> int:
+        """Delete this broker's replicas of a deleted topic. Returns: how many there were.
+
+        Others go on meanwhile, however many there are.
+        """
+        doomed = [(p.topic, p.index) for p in self if p.topic_id == topic_id]
+        doomed += [key for key, log in self._offline.items() if log.topic_id == topic_id]
+        for topic, index in doomed:
+            await trio.lowlevel.checkpoint()
+            self._begin_delete(topic, index)
+            log_events.info("replica_deleted", partition=f"{topic}-{index}")
+        await self._finish_deletes()
+        return len(doomed)
+
+    def _begin_delete(self, topic: str, index: int) -> None:
+        """Be without a replica. Its files are renamed; `_finish_deletes` removes them."""
+        log: Log | OfflineLog
+        if (partition := self._hosted.pop((topic, index), None)) is not None:
             self._fetchers.forget(partition)
             partition.close()
-            partition.log.delete()
-            del self._hosted[partition.topic, partition.index]
-            log_events.info("replica_deleted", partition=partition.name)
-        lost = [key for key, log in self._offline.items() if log.topic_id == topic_id]
-        for topic, index in lost:
-            self._offline.pop((topic, index)).delete()
-            log_events.info("replica_deleted", partition=f"{topic}-{index}")
-        return len(doomed) + len(lost)
+            log = partition.log
+        else:
+            log = self._offline.pop((topic, index))
+        self._renamed.append(log.begin_delete())
+
+    async def _finish_deletes(self) -> None:
+        if paths := self._renamed:
+            await self._disk.discard(paths)
+            self._renamed = [path for path in self._renamed if path not in paths]
 
     @property
     def unlisted(self) -> list[TopicState]:
@@ -260,22 +276,17 @@ class Partitions:
             self._cluster.topics[name] for name in self._unlisted if name in self._cluster.topics
         ]
 
-    def drop_unlisted(self, topic: TopicState) -> None:
+    async def drop_unlisted(self, topic: TopicState) -> None:
         """Delete our replicas that a topic does not list, where that is still what was obeyed.
 
         Only for one who knows that nobody counts on them: see `BrokerSession`.
         """
         if self._cluster.topics.get(topic.name) is not topic:
             return
-        for index, found in self._unlisted.pop(topic.name, {}).items():
-            if isinstance(found, Partition):
-                found.close()
-                found.log.delete()
-                del self._hosted[topic.name, index]
-            else:
-                found.delete()
-                del self._offline[topic.name, index]
+        for index in self._unlisted.pop(topic.name, {}):
+            self._begin_delete(topic.name, index)
             log_events.info("replica_removed", partition=f"{topic.name}-{index}")
+        await self._finish_deletes()
 
     # The data directory.
 

@@ -122,7 +122,7 @@ class BrokerSession:
         while True:
             household.view.latest = state
             for topic_id in state.deleted_topics:
-                household.partitions.delete_topic(topic_id)
+                await household.partitions.delete_topic(topic_id)
             household.adopt_settings(state)
             await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
             household.view.publish(state)
@@ -143,7 +143,7 @@ class BrokerSession:
         """
         for topic in self._household.partitions.unlisted:
             if await is_current(self.store, topic):
-                self._household.partitions.drop_unlisted(topic)
+                await self._household.partitions.drop_unlisted(topic)
 
     async def _tell_offline(self, registration: BrokerRegistration) -> None:
         """Have it known that there is no damaged replica any more where one was dropped."""

@@ -251,8 +251,8 @@ class MemoryDisk:
                 raise StorageError(f"cannot create {path}: {name} is a file")
             directory = node
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a file or directory, durably. Raises: FileMissing, StorageError."""
+    def rename(self, old: str, new: str, *, durable: bool = True) -> None:
+        """Rename a file or directory, durably or not. Raises: FileMissing, StorageError."""
         source, old_name = self._parent(old)
         target, new_name = self._parent(new)
         node = source.entries.get(old_name)
@@ -263,14 +263,23 @@ class MemoryDisk:
             raise StorageError(f"cannot rename {old}: {new} is a directory with files in it")
         source.unlink(old_name)
         target.link(new_name, node)
-        source.sync()
-        target.sync()
+        if durable:
+            source.sync()
+            target.sync()
 
     def remove(self, path: str) -> None:
         """Remove a file, or a directory with all in it. Missing is fine."""
         if self.exists(path):
             directory, name = self._parent(path)
             directory.unlink(name)
+
+    async def discard(self, paths: Sequence[str]) -> None:
+        """Remove directories, their renames made durable, after the latency."""
+        await self._wait("/")
+        for parent in sorted({path.rpartition("/")[0] for path in paths}):
+            self.sync_directory(parent)
+        for path in paths:
+            self.remove(path)
 
     def read_file(self, path: str) -> bytes:
         """Read a whole small file. Raises: FileMissing, StorageError."""

@@ -91,11 +91,20 @@ class Disk(Protocol):
     def make_directory(self, path: str, *, durable: bool = True) -> None:
         """Create it and its parents, durably (parents fsynced) unless told otherwise."""
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a file or directory, replacing a file; durable on return (parent fsynced)."""
+    def rename(self, old: str, new: str, *, durable: bool = True) -> None:
+        """Rename a file or directory, replacing a file.
+
+        Durable on return (parent fsynced) unless told otherwise. Raises: FileMissing, StorageError.
+        """
 
     def remove(self, path: str) -> None:
         """Remove a file, or a directory with all in it. Missing is fine."""
+
+    async def discard(self, paths: Sequence[str]) -> None:
+        """Remove directories off the loop, once the renames that gave them their names are durable.
+
+        Missing is fine. Raises: StorageError.
+        """
 
     def read_file(self, path: str) -> bytes:
         """Read a whole small file. Raises: FileMissing, StorageError."""

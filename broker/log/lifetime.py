@@ -71,12 +71,24 @@ def delete(storage: Storage, topic_id: bytes | None) -> None:
 
     Raises: StorageError.
     """
-    storage.disk.remove(_move_away(storage, topic_id, DELETE_SUFFIX))
+    path = _move_away(storage, topic_id, DELETE_SUFFIX)
+    storage.disk.sync_directory(path.rpartition("/")[0])
+    storage.disk.remove(path)
+
+
+def begin_delete(storage: Storage, topic_id: bytes | None) -> str:
+    """Rename the directory; `Disk.discard` makes that last and removes what is in it.
+
+    Returns: its path now. Raises: StorageError.
+    """
+    return _move_away(storage, topic_id, DELETE_SUFFIX)
 
 
 def set_aside(storage: Storage, topic_id: bytes | None) -> str:
     """Keep the directory under another name. Returns: its path now. Raises: StorageError."""
-    return _move_away(storage, topic_id, STRAY_SUFFIX)
+    path = _move_away(storage, topic_id, STRAY_SUFFIX)
+    storage.disk.sync_directory(path.rpartition("/")[0])
+    return path
 
 
 def _move_away(storage: Storage, topic_id: bytes | None, suffix: str) -> str:
@@ -84,5 +96,5 @@ def _move_away(storage: Storage, topic_id: bytes | None, suffix: str) -> str:
     identity = (topic_id or b"").hex()
     unique = f"{name[:_NAME_BYTES_KEPT]}.{identity}.{storage.wall_ms():x}"
     path = f"{parent}/{unique}{suffix}"
-    storage.disk.rename(storage.directory, path)
+    storage.disk.rename(storage.directory, path, durable=False)
     return path

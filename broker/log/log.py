@@ -331,6 +331,14 @@ class Log:
         self.close(clean=False)
         lifetime.delete(self._storage, self.topic_id)
 
+    def begin_delete(self) -> str:
+        """Close it and rename its directory, for `Disk.discard`. Returns: its path now.
+
+        Raises: StorageError.
+        """
+        self.close(clean=False)
+        return lifetime.begin_delete(self._storage, self.topic_id)
+
     def set_aside(self) -> str:
         """Keep the log under another name. Returns: its path now. Raises: StorageError."""
         self.close(clean=False)

@@ -22,9 +22,9 @@ class OfflineLog:
         self.topic_id = _read_topic_id(storage)
         self._storage = storage
 
-    def delete(self) -> None:
-        """Remove it from the disk: its directory is renamed first. Raises: StorageError."""
-        lifetime.delete(self._storage, self.topic_id)
+    def begin_delete(self) -> str:
+        """Rename its directory, for `Disk.discard`. Returns: its path now. Raises: StorageError."""
+        return lifetime.begin_delete(self._storage, self.topic_id)
 
     def set_aside(self) -> str:
         """Keep it under another name. Returns: its path now. Raises: StorageError."""

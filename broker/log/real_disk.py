@@ -221,11 +221,12 @@ class RealDisk:
                 if durable:
                     self.sync_directory(str(part.parent))
 
-    def rename(self, old: str, new: str) -> None:
-        """Rename a file or directory, durably. Raises: FileMissing, StorageError."""
+    def rename(self, old: str, new: str, *, durable: bool = True) -> None:
+        """Rename a file or directory, durably or not. Raises: FileMissing, StorageError."""
         with _translated("rename", old):
             Path(old).replace(new)
-        self.sync_directory(str(Path(new).parent))
+        if durable:
+            self.sync_directory(str(Path(new).parent))
 
     def remove(self, path: str) -> None:
         """Remove a file, or a directory with all in it. Missing is fine. Raises: StorageError."""
@@ -235,6 +236,16 @@ class RealDisk:
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
+
+    async def discard(self, paths: Sequence[str]) -> None:
+        """Remove directories off the loop, their renames made durable. Raises: StorageError."""
+        await trio.to_thread.run_sync(self._discard_now, tuple(paths))
+
+    def _discard_now(self, paths: Sequence[str]) -> None:
+        for parent in sorted({str(Path(path).parent) for path in paths}):
+            self.sync_directory(parent)
+        for path in paths:
+            self.remove(path)
 
     def read_file(self, path: str) -> bytes:
         """Read a whole small file. Raises: FileMissing, StorageError."""

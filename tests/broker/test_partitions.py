@@ -156,12 +156,44 @@ async def test_deleting_the_topic_removes_its_offline_replicas(disk, open_partit
     partitions = open_partitions()
     await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
 
-    assert partitions.delete_topic(TOPIC_ID) == 2
+    assert await partitions.delete_topic(TOPIC_ID) == 2
 
     assert replicas_on(disk) == []
     await partitions.obey(ClusterState(), broker_epoch=OUR_EPOCH)
     with pytest.raises(UnknownTopicOrPartition):
         partitions.get("orders", 0)
+
+
+async def test_others_go_on_between_the_replicas_that_are_deleted(disk, open_partitions):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+    left = []
+
+    async def look() -> None:
+        while names := [partition.name for partition in partitions]:
+            left.append(names)
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(look)
+        await partitions.delete_topic(TOPIC_ID)
+
+    assert ["orders-1"] in left
+
+
+async def test_a_deletion_that_was_cut_short_ends_with_the_next_one(
+    disk, open_partitions, autojump_clock
+):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+    disk.sync_latency_s = lambda: 1.0
+    with trio.move_on_after(0.5):
+        await partitions.delete_topic(TOPIC_ID)
+    assert [name for name in disk.list(DATA) if name.endswith("-delete")]
+
+    assert await partitions.delete_topic(TOPIC_ID) == 0
+
+    assert not [name for name in disk.list(DATA) if name.startswith("orders")]
 
 
 async def test_an_offline_log_gives_way_to_another_topic_of_the_same_name(disk, open_partitions):
@@ -324,7 +356,7 @@ async def test_a_replica_that_is_not_listed_any_more_serves_nobody_and_stays_unt
     assert partitions.unlisted == [gone.topics["orders"]]
     assert disk.exists(f"{DATA}/orders-0")
 
-    partitions.drop_unlisted(gone.topics["orders"])
+    await partitions.drop_unlisted(gone.topics["orders"])
 
     assert replicas_on(disk) == ["orders-1"]
     assert partitions.unlisted == []
@@ -341,7 +373,7 @@ async def test_a_replica_that_is_listed_again_is_fetched_again_and_not_dropped(
     await partitions.obey(gone, broker_epoch=OUR_EPOCH)
     await partitions.obey(moved(PEER, US, partition_epoch=3), broker_epoch=OUR_EPOCH)
 
-    partitions.drop_unlisted(gone.topics["orders"])
+    await partitions.drop_unlisted(gone.topics["orders"])
 
     assert partitions.get("orders", 0).log.log_end_offset == 12
     assert fetcher.followed == ["orders-0"]
@@ -375,6 +407,6 @@ async def test_an_offline_replica_that_is_not_listed_is_dropped_as_well(disk, op
     gone = moved(PEER, partition_epoch=2)
     await partitions.obey(gone, broker_epoch=OUR_EPOCH)
 
-    partitions.drop_unlisted(gone.topics["orders"])
+    await partitions.drop_unlisted(gone.topics["orders"])
 
     assert replicas_on(disk) == ["orders-1"]

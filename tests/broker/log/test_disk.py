@@ -127,6 +127,17 @@ def test_renaming_replaces_a_file_and_moves_a_directory(disk, root):
     assert disk.read_file(f"{root}/e/f") == b"in it"
 
 
+async def test_discarding_removes_directories_with_all_in_them(disk, root):
+    for name in ("one", "two", "stays"):
+        disk.make_directory(f"{root}/{name}")
+        disk.write_file(f"{root}/{name}/f", b"in it")
+    disk.rename(f"{root}/two", f"{root}/three", durable=False)
+
+    await disk.discard([f"{root}/one", f"{root}/three", f"{root}/never"])
+
+    assert disk.list(root) == ["stays"]
+
+
 @pytest.mark.parametrize("durable", [True, False])
 def test_writing_a_small_file_replaces_it(disk, root, durable):
     disk.write_file(f"{root}/f", b"a longer content", durable=durable)
