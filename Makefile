@@ -1,6 +1,7 @@
 # make setup   a virtual environment in .venv with all that development needs
 # make up      three brokers and a coordinator on this machine, until Ctrl-C
 # make test    lint, types, import rules and the tests that take less than three minutes
+# make bench   Ottla and Apache Kafka side by side, for an hour and more; needs Java 17 and Maven
 # make lint    ruff, mypy and the import rules alone
 # make clean   remove everything that the other targets made (not ottla-data)
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := broker chaos client commands coordinator protocol simulation cli.py
 
-.PHONY: setup up test lint clean
+.PHONY: setup up test bench lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -33,6 +34,13 @@ up: setup
 
 test: lint
 	@$(BIN)/python -m pytest -q -m "not interop and not chaos and not zookeeper and not slow"
+
+bench: setup
+	@command -v java >/dev/null && command -v mvn >/dev/null || \
+	    { echo "make: Apache Kafka needs Java 17, and Maven to fetch it (Debian: apt install openjdk-17-jre-headless maven)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,interop,bench]'
+	@mvn -q -B -f tests/interop/java/pom.xml dependency:copy-dependencies -DoutputDirectory=target/jars
+	@$(BIN)/python -m bench --json docs/performance/results.json --report
 
 lint: setup
 	@$(BIN)/ruff check --quiet .

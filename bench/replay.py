@@ -31,6 +31,9 @@ FETCH_VERSION = 12
 LIST_OFFSETS_VERSION = 7
 METADATA_VERSION = 9
 LATEST = -1
+ALL = -1
+"""acks=all."""
+
 REPLY_BYTES_MAX = 1 << 26
 TIMEOUT_S = 60.0
 
@@ -127,17 +130,22 @@ def leaders_of(bootstrap: str, topic: str) -> Leaders:
     return {each.partition_index: addresses[each.leader_id] for each in described.partitions}
 
 
+def produce_request(topic: str, partition: int, batch: Batch, *, acks: int) -> ProduceRequest:
+    """Make the request to append one batch to one partition."""
+    return ProduceRequest(
+        acks=acks,
+        timeout_ms=int(TIMEOUT_S * 1000),
+        topic_data=[TopicProduceData(topic, [PartitionProduceData(partition, batch.data)])],
+    )
+
+
 def produce(
     leaders: Leaders, topic: str, batch: Batch, *, batches: int, acks: int, in_flight: int
 ) -> float:
     """Append so many batches to each partition, one in a request. Returns: the seconds taken."""
 
     def append(partition: int, wire: Wire) -> None:
-        request = ProduceRequest(
-            acks=acks,
-            timeout_ms=int(TIMEOUT_S * 1000),
-            topic_data=[TopicProduceData(topic, [PartitionProduceData(partition, batch.data)])],
-        )
+        request = produce_request(topic, partition, batch, acks=acks)
         frame = frame_of(request, version=PRODUCE_VERSION)
         for _ in range(min(in_flight, batches)):
             wire.send(frame)

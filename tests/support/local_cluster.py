@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PORTS_PER_CLUSTER = 200
+NODES_MAX = 7
+"""Apache Kafka takes two ports for each."""
+
 UP_TIMEOUT_S = 60
 
 
@@ -47,7 +49,7 @@ def free_ports() -> int:
     for base in (*bases[first:], *bases[:first]):
         with ExitStack() as stack:
             try:
-                for port in (*range(base, base + 7), base + 100):
+                for port in (*range(base, base + NODES_MAX * 2), base + 100):
                     probe = stack.enter_context(socket.socket())
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))

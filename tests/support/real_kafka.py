@@ -103,10 +103,30 @@ class RealKafka:
 
     def up(self) -> None:
         """Start it, or start again what does not run; returns when it serves."""
-        if not self._formatted:
-            self._format()
+        self.format()
         self.start(*(name for name in self._names if not self._runs(name)))
         self._wait_until_complete()
+
+    def format(self) -> None:
+        """Make the directories of all nodes, as an operator does before the first start."""
+        if self._formatted:
+            return
+        self.directory.mkdir(parents=True)
+        # An id may not begin with a dash: the tool would take it for an option.
+        cluster_id = "o" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
+        formatting = []
+        for name in self._names:
+            path = self.directory / f"{name}.properties"
+            path.write_text("".join(f"{k}={v}\n" for k, v in self._properties(name).items()))
+            command = self._jvm.command(
+                "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(path)
+            )
+            formatting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=-2))
+        for process in formatting:
+            told, _ = process.communicate(timeout=START_TIMEOUT_S)
+            if process.returncode != 0:
+                raise RuntimeError(told.decode())
+        self._formatted = True
 
     def down(self) -> None:
         """Stop all that runs, cleanly."""
@@ -167,24 +187,6 @@ class RealKafka:
 
     def _runs(self, name: str) -> bool:
         return name in self._processes and self._processes[name].poll() is None
-
-    def _format(self) -> None:
-        self.directory.mkdir(parents=True)
-        # An id may not begin with a dash: the tool would take it for an option.
-        cluster_id = "o" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
-        formatting = []
-        for name in self._names:
-            path = self.directory / f"{name}.properties"
-            path.write_text("".join(f"{k}={v}\n" for k, v in self._properties(name).items()))
-            command = self._jvm.command(
-                "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(path)
-            )
-            formatting.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=-2))
-        for process in formatting:
-            told, _ = process.communicate(timeout=START_TIMEOUT_S)
-            if process.returncode != 0:
-                raise RuntimeError(told.decode())
-        self._formatted = True
 
     def _properties(self, name: str) -> dict[str, str]:
         copies = min(3, len(self._names))

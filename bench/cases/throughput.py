@@ -1,0 +1,87 @@
+"""Produce and consume as fast as it goes: MB/s, and CPU seconds of the servers for each GB.
+
+The same encoded requests over one connection to each leader, five on their way, a batch in each;
+each broker leads one partition, with three replicas where there are three brokers. With acks=1 a
+last batch with acks=all ends the measurement: what is copied later counts as well. Apache Kafka
+never fsyncs, we do before we acknowledge. 1 GB is 10^9 bytes of batches as they are stored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from bench.bench import Bench, Measured
+from bench.figure import Case
+from bench.meter import Meter
+from bench.replay import ALL, Batch, Leaders, consume, end_offsets, make_batch, produce
+from bench.systems import System
+from protocol.compression import Compression
+
+BATCH_BYTES = 65_536
+FETCH_BYTES = 1 << 20
+IN_FLIGHT = 5
+MEGABYTES = 300
+GB = 1e9
+
+
+def measure(system: System, case: Case) -> Measured:
+    """Produce so much to a new topic, and read it."""
+    batch = make_batch(
+        record_bytes=int(case["record_bytes"]),
+        batch_bytes=int(case.get("batch_bytes", BATCH_BYTES)),
+        compression=Compression[str(case["compression"]).upper()],
+    )
+    acks = ALL if case["acks"] == "all" else int(case["acks"])
+    topic = f"throughput-{time.time_ns()}"
+    with system.topic(topic, partitions=system.brokers) as leaders:
+        batches = max(2, int(MEGABYTES * 1e6 / len(leaders) / batch.size_bytes))
+        volume_bytes = batches * len(leaders) * batch.size_bytes
+        meter = Meter(system.pids())
+        taken_s = produce(
+            leaders, topic, batch, batches=batches - 1, acks=acks, in_flight=IN_FLIGHT
+        )
+        taken_s += produce(leaders, topic, batch, batches=1, acks=ALL, in_flight=1)
+        yield "produce", costs(meter, volume_bytes=volume_bytes, taken_s=taken_s)
+        ends = _require_all(leaders, topic, batch, batches)
+        meter = Meter(system.pids())
+        taken_s = consume(leaders, topic, batch, ends=ends, fetch_bytes=FETCH_BYTES)
+        yield "consume", costs(meter, volume_bytes=volume_bytes, taken_s=taken_s)
+
+
+def costs(meter: Meter, *, volume_bytes: int, taken_s: float) -> dict[str, float]:
+    """Put what a meter shows in relation to the volume."""
+    cpu, volume_gb = meter.read(), volume_bytes / GB
+    return {
+        "mb_per_s": volume_bytes / taken_s / 1e6,
+        "cpu_s_per_gb": cpu.servers_s / volume_gb,
+        "client_cpu_s_per_gb": cpu.client_s / volume_gb,
+        "other_cpu_s_per_gb": cpu.other_s / volume_gb,
+    }
+
+
+def _require_all(leaders: Leaders, topic: str, batch: Batch, batches: int) -> dict[int, int]:
+    ends, wanted = end_offsets(leaders, topic), batches * batch.records
+    assert set(ends.values()) == {wanted}, f"the partitions end at {ends}, {wanted} wanted"
+    return ends
+
+
+def _cases() -> Iterator[Case]:
+    for record_bytes in (100, 1_000, 10_000):
+        for acks in ("all", "1"):
+            for compression in ("none", "lz4"):
+                yield {"record_bytes": record_bytes, "acks": acks, "compression": compression}
+
+
+THROUGHPUT = Bench("throughput", "produce and consume as fast as it goes", measure, tuple(_cases()))
+
+BATCH_SIZES = Bench(
+    "batch-sizes",
+    "how both grow with the size of the batches",
+    measure,
+    tuple(
+        {"batch_bytes": size, "record_bytes": 1_000, "acks": "all", "compression": "none"}
+        for size in (1_024, 4_096, 16_384, 65_536, 262_144, 900_000)
+    ),
+    rounds=2,
+)

@@ -1,0 +1,116 @@
+"""The systems that are compared: clusters of real processes, started side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from bench.figure import OURS, THEIRS
+from bench.replay import Leaders, leaders_of
+from client import Admin, NewTopic, UnknownTopic
+from tests.support.local_cluster import LocalCluster
+from tests.support.real_kafka import DISTRIBUTED, RealKafka
+from tests.support.under_test import UnderTest
+
+COORDINATOR = "coordinator"
+IN_SYNC_WITHIN_S = 180.0
+
+
+@dataclass(frozen=True)
+class System:
+    """One of them, with a cluster of so many brokers that serves."""
+
+    name: str
+    brokers: int
+    cluster: UnderTest
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses of its brokers."""
+        return self.cluster.bootstrap
+
+    @property
+    def replicas(self) -> int:
+        """How many replicas a topic gets: three, where there are as many brokers."""
+        return min(3, self.brokers)
+
+    def pids(self) -> list[int]:
+        """Its servers: brokers, and our coordinator."""
+        return [node.pid for node in self.cluster.nodes().values()]
+
+    def broker_names(self) -> list[str]:
+        """The brokers that run."""
+        return [name for name in self.cluster.nodes() if name != COORDINATOR]
+
+    def memory_mb_per_broker(self) -> float:
+        """Resident memory of all servers, our coordinator too, for each broker."""
+        names = self.cluster.nodes()
+        return sum(map(self.cluster.memory_bytes, names)) / self.brokers / 1e6
+
+    @contextmanager
+    def topic(self, name: str, *, partitions: int) -> Iterator[Leaders]:
+        """Make a topic and give the leaders of its partitions; it is deleted afterwards."""
+        trio.run(self._make_topic, name, partitions)
+        try:
+            yield leaders_of(self.bootstrap, name)
+        finally:
+            trio.run(self._delete_topic, name)
+
+    def wait_in_sync(self, topic: str, *, partitions: int) -> None:
+        """Wait until every partition is led and has all its replicas in sync."""
+        trio.run(self._in_sync, topic, partitions)
+
+    async def _make_topic(self, name: str, partitions: int) -> None:
+        async with Admin(self.bootstrap) as admin:
+            new = NewTopic(name, partitions=partitions, replication_factor=self.replicas)
+            await admin.create_topic(new)
+        await self._in_sync(name, partitions)
+
+    async def _in_sync(self, name: str, partitions: int) -> None:
+        async with Admin(self.bootstrap) as admin:
+            with trio.fail_after(IN_SYNC_WITHIN_S):
+                while not await self._is_in_sync(admin, name, partitions):  # noqa: ASYNC110
+                    await trio.sleep(0.05)
+
+    async def _is_in_sync(self, admin: Admin, name: str, partitions: int) -> bool:
+        try:
+            described = (await admin.describe_topics([name]))[name].partitions
+        except UnknownTopic:
+            return False  # The broker that was asked has not heard of it yet.
+        return len(described) == partitions and all(
+            each.leader_id >= 0 and len(each.isr) == self.replicas for each in described.values()
+        )
+
+    async def _delete_topic(self, name: str) -> None:
+        async with Admin(self.bootstrap) as admin:
+            await admin.delete_topics([name])
+
+
+@contextmanager
+def started(name: str, *, brokers: int) -> Iterator[System]:
+    """Start a cluster in a directory of its own, with the defaults of its system; end it."""
+    with prepared(name, brokers=brokers) as cluster:
+        cluster.up()
+        yield System(name, brokers, cluster)
+
+
+@contextmanager
+def prepared(name: str, *, brokers: int) -> Iterator[UnderTest]:
+    """Give a cluster that is not started yet; end whatever of it runs afterwards."""
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory:
+        cluster: UnderTest
+        if name == OURS:
+            cluster = LocalCluster(Path(directory), brokers=brokers)
+        else:
+            assert name == THEIRS, name
+            cluster = RealKafka(Path(directory), brokers=brokers, jvm=DISTRIBUTED)
+            cluster.format()
+        try:
+            yield cluster
+        finally:
+            cluster.close()
