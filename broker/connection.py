@@ -1,6 +1,7 @@
 """One client's connection: frames in, requests begun in order, answers out in the same order.
 
-A handler's waiting runs as a task of the connection, so that later requests are begun meanwhile.
+What a handler has left to do runs as a task of the connection, so that later requests are begun
+meanwhile; where nothing is left but to wait, one task waits for the oldest of all such answers.
 What is in work is bounded: beyond the bound reading pauses, which the client feels as backpressure.
 There is no task that writes: whoever makes the oldest answer ready sends it and those behind it.
 Must never know: what a request asks for, logs, the cluster.
@@ -10,13 +11,13 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import trio
 
+from broker.delayed import Delayed
 from broker.dispatch import RequestContext
 from broker.errors import error_code
 from broker.transmit import IN_MEMORY, send_chunks
@@ -25,7 +26,7 @@ from protocol.errors import EncodeError, ErrorCode, OttlaError, ProtocolError
 from protocol.framing import FrameReader, decode_request_header, encode_response
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
     from broker.config import NetworkConfig
     from broker.dispatch import Dispatch, Target
@@ -43,21 +44,25 @@ ANSWERS_JOINED_MAX = 64
 
 @dataclass(slots=True)
 class Exchange:
-    """A request and its answer: `answer` is None until it is ready, empty where none is sent."""
+    """A request and its answer: `answer` is None until it is ready, empty where none is sent.
+
+    `delayed` is where it will come from if nobody works at it.
+    """
 
     context: RequestContext
     target: Target
     held_bytes: int
     request: Any = None
+    delayed: Delayed | None = None
     answer: list[Chunk] | None = None
 
 
 @dataclass(slots=True)
 class Failure:
-    """What was raised, in words that a client may see; no message where nothing was."""
+    """What was raised, in words that a client may see."""
 
-    code: ErrorCode = ErrorCode.NONE
-    message: str = ""
+    code: ErrorCode
+    message: str
     closes: bool = False
 
 
@@ -87,6 +92,8 @@ class Connection:
         self._draining = False
         self._active_at = 0.0
         self._room = trio.lowlevel.ParkingLot()
+        self._oldest_changed = trio.lowlevel.ParkingLot()
+        self._awaits_delayed = False
         self._reading = trio.CancelScope()
         self._tasks: trio.Nursery | None = None
 
@@ -106,6 +113,7 @@ class Connection:
             if not self._draining:
                 # The peer has left: nobody is there to be answered.
                 self._tasks.cancel_scope.cancel()
+            self._oldest_changed.unpark_all()
 
     def drain(self) -> None:
         """Begin no more requests; `serve` returns when those in work are answered."""
@@ -120,8 +128,7 @@ class Connection:
         silent_s = trio.current_time() - self._active_at
         is_in_work = bool(self._exchanges) and not self._sending
         if silent_s >= self._config.connections_max_idle_ms / 1000 and not is_in_work:
-            assert self._tasks is not None, "looked at within serve()"
-            self._tasks.cancel_scope.cancel()
+            self._nursery.cancel_scope.cancel()
 
     async def _serve_requests(self) -> None:
         while data := await self._receive():
@@ -148,6 +155,11 @@ class Connection:
                     LARGE_RECEIVE_BYTES if self._frames.pending_bytes else None
                 )
         return b""
+
+    @property
+    def _nursery(self) -> trio.Nursery:
+        assert self._tasks is not None, "it is used within serve()"
+        return self._tasks
 
     @property
     def _is_over(self) -> bool:
@@ -178,70 +190,96 @@ class Connection:
         )
         exchange = Exchange(context, target, len(frame))
         self._traffic.requests += 1
-        with self._failures_kept(exchange) as failure:
+        try:
             exchange.request = (
                 decode(target.request, header.api_version, body)
                 if target.is_decodable
                 else target.request()
             )
             outcome = target.handler(exchange.request, context)
-            if inspect.iscoroutine(outcome):
-                self._enqueue(exchange)
-                assert self._tasks is not None, "requests are served within serve()"
-                self._tasks.start_soon(self._finish, exchange, outcome)
-            elif outcome is not None:
+            if outcome is None:
+                return
+            if isinstance(outcome, Delayed):
+                exchange.delayed = outcome
+                self._await_delayed_soon()
+            elif inspect.iscoroutine(outcome):
+                self._nursery.start_soon(self._finish, exchange, outcome)
+            else:
                 exchange.answer = self._encode(exchange, outcome)
-                self._enqueue(exchange)
-        if failure.message:
-            self._refuse(exchange, failure)
-            self._enqueue(exchange)
+        except Exception as error:  # noqa: BLE001 - kept from the other connections
+            self._refuse(exchange, error)
+        self._enqueue(exchange)
 
     async def _finish(self, exchange: Exchange, waiting: Coroutine[Any, Any, Any]) -> None:
         """Wait for a handler's answer, then send what is ready."""
-        with self._failures_kept(exchange) as failure:
+        try:
             response = await waiting
             exchange.answer = [] if response is None else self._encode(exchange, response)
-        if failure.message:
-            self._refuse(exchange, failure)
+        except Exception as error:  # noqa: BLE001 - kept from the other connections
+            self._refuse(exchange, error)
         self._account(exchange)
-        try:
-            await self._flush()
-        except trio.BrokenResourceError:
-            assert self._tasks is not None, "requests are served within serve()"
-            self._tasks.cancel_scope.cancel()
+        await self._flush_or_end()
 
-    @contextmanager
-    def _failures_kept(self, exchange: Exchange) -> Iterator[Failure]:
-        """Keep what a handler raises from the other connections; the one place that catches all."""
-        failure = Failure()
-        try:
-            yield failure
-        except Exception as error:
-            if isinstance(error, OttlaError) and not isinstance(error, EncodeError):
-                failure.code = error_code(error)
-                failure.message = str(error) or type(error).__name__
-                failure.closes = isinstance(error, ProtocolError)
-                return
-            self._traffic.requests_crashed += 1
-            log_events.exception("request_crashed", **self._describe(exchange))
-            failure.code = ErrorCode.UNKNOWN_SERVER_ERROR
-            failure.message = "the broker failed at this request; its log says why"
+    def _await_delayed_soon(self) -> None:
+        if not self._awaits_delayed:
+            self._awaits_delayed = True
+            self._nursery.start_soon(self._await_delayed)
 
-    def _refuse(self, exchange: Exchange, failure: Failure) -> None:
-        """Answer with the failure, or close the connection where the response has no place for it.
+    async def _await_delayed(self) -> None:
+        """Whenever the oldest answer is a delayed one, wait for it; then send what is ready."""
+        while self._exchanges or not self._draining:
+            oldest = self._exchanges[0] if self._exchanges else None
+            if oldest is None or oldest.delayed is None or oldest.answer is not None:
+                await self._oldest_changed.park()
+                continue
+            try:
+                await oldest.delayed.wait()
+            except Exception as error:  # noqa: BLE001 - kept from the other connections
+                self._refuse(oldest, error)
+                self._account(oldest)
+            if self._is_ready(oldest):
+                await self._flush_or_end()
+
+    def _is_ready(self, exchange: Exchange) -> bool:
+        """Say whether an answer can be sent, a delayed one that has come meanwhile too."""
+        if exchange.answer is None and exchange.delayed is not None:
+            try:
+                if exchange.delayed.is_done():
+                    exchange.answer = self._encode(exchange, exchange.delayed.response())
+            except Exception as error:  # noqa: BLE001 - kept from the other connections
+                self._refuse(exchange, error)
+            if exchange.answer is not None:
+                self._account(exchange)
+        return exchange.answer is not None
+
+    def _refuse(self, exchange: Exchange, error: Exception) -> None:
+        """Answer with what was raised, or close the connection if the response has no place for it.
 
         The exchange then has an empty answer: all is over.
         """
+        failure = self._failure(exchange, error)
         exchange.answer = []
         refuse = exchange.target.refuse
         if failure.closes or refuse is None:
             self._abandon(ProtocolError(failure.message), **self._describe(exchange))
             return
-        with self._failures_kept(exchange) as again:
+        try:
             response = refuse(exchange.request, failure.code, failure.message)
             exchange.answer = self._encode(exchange, response)
-        if again.message:
-            self._abandon(ProtocolError(again.message), **self._describe(exchange))
+        except Exception as again:  # noqa: BLE001 - kept from the other connections
+            message = self._failure(exchange, again).message
+            self._abandon(ProtocolError(message), **self._describe(exchange))
+
+    def _failure(self, exchange: Exchange, error: Exception) -> Failure:
+        """Say what of an error a client may see; log what should not have been raised."""
+        if isinstance(error, OttlaError) and not isinstance(error, EncodeError):
+            message = str(error) or type(error).__name__
+            return Failure(error_code(error), message, closes=isinstance(error, ProtocolError))
+        self._traffic.requests_crashed += 1
+        log_events.error("request_crashed", exc_info=error, **self._describe(exchange))
+        return Failure(
+            ErrorCode.UNKNOWN_SERVER_ERROR, "the broker failed at this request; its log says why"
+        )
 
     def _encode(self, exchange: Exchange, response: Any) -> list[Chunk]:
         chunks = encode_response(
@@ -276,17 +314,27 @@ class Connection:
             return
         self._sending = True
         try:
-            while self._exchanges and self._exchanges[0].answer is not None:
+            while self._exchanges and self._is_ready(self._exchanges[0]):
                 await self._send_ready()
         finally:
             self._sending = False
+        if self._exchanges or self._draining:
+            self._oldest_changed.unpark_all()
+
+    async def _flush_or_end(self) -> None:
+        """Send what is ready; one who cannot be sent to any more is left."""
+        try:
+            await self._flush()
+        except trio.BrokenResourceError:
+            self._nursery.cancel_scope.cancel()
 
     async def _send_ready(self) -> None:
         chunks: list[Chunk] = []
         count = 0
         for exchange in self._exchanges:
-            if exchange.answer is None or count == ANSWERS_JOINED_MAX:
+            if count == ANSWERS_JOINED_MAX or not self._is_ready(exchange):
                 break
+            assert exchange.answer is not None, "it is ready"
             chunks += exchange.answer
             count += 1
         self._active_at = trio.current_time()
@@ -304,8 +352,7 @@ class Connection:
             reason=str(error),
             **(facts or {"peer": self._peer, "listener": self._listener}),
         )
-        assert self._tasks is not None, "requests are served within serve()"
-        self._tasks.cancel_scope.cancel()
+        self._nursery.cancel_scope.cancel()
 
     def _describe(self, exchange: Exchange) -> dict[str, object]:
         return {

@@ -39,9 +39,10 @@ class Handler(Protocol):
     """Answers one API.
 
     The call itself runs in the order in which requests arrive on a connection. It returns the
-    response, or a coroutine that waits for it (requests that follow are begun meanwhile), or None
-    where the client expects no answer. RequestError, StorageError and CoordinationError are turned
-    into refusals; ProtocolError closes the connection.
+    response, or a `Delayed` that only has to be waited for, or a coroutine that works for it
+    (requests that follow are begun meanwhile), or None where the client expects no answer.
+    RequestError, StorageError and CoordinationError are turned into refusals; ProtocolError closes
+    the connection.
     """
 
     def __call__(self, request: Any, context: RequestContext, /) -> Any:

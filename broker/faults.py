@@ -14,7 +14,6 @@ Must never know: connections, how faults come here, what APIs do.
 
 from __future__ import annotations
 
-import inspect
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from broker.delayed import answer_of
 from broker.errors import ConfigError
 from protocol.api import API
 from protocol.errors import ErrorCode, ProtocolError, RequestError
@@ -162,7 +162,7 @@ class Planted:
                 begun.set()
                 if self._begun.get(context.peer) is begun:
                     del self._begun[context.peer]
-            return await outcome if inspect.iscoroutine(outcome) else outcome
+            return await answer_of(outcome)
 
         return later()
 
@@ -193,6 +193,5 @@ def _suffer(fault: PlantedFault, handler: Handler, request: Any, context: Reques
 
 async def _unanswered(outcome: Any) -> Any:
     """Wait until all is done, then break the connection instead of answering."""
-    if inspect.iscoroutine(outcome):
-        await outcome
+    await answer_of(outcome)
     raise ProtocolError("a planted fault drops the answer and closes the connection")

@@ -1,20 +1,18 @@
-"""Produce: append at once, in the order of arrival; answer when enough replicas hold it durably.
+"""Produce: append at once, in the order of arrival; the answer comes when enough replicas have it.
 
 Must never know: how a record looks, sockets.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from broker.errors import NotLeader, error_code
+from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
 from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
 from protocol.api.produce import (
-    LeaderIdAndEpoch,
     PartitionProduceResponse,
     ProduceResponse,
     TopicProduceResponse,
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from broker.confirmation import Confirmation
+    from broker.delayed import Delayed
     from broker.dispatch import RequestContext
     from broker.partition import Partition
     from broker.partitions import Partitions
@@ -33,16 +32,6 @@ if TYPE_CHECKING:
 
 ACKS_NONE = 0
 ACKS_LEADER = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """What waits for its acknowledgement: all below `end_offset`, under one leader epoch."""
-
-    partition: Partition
-    end_offset: int
-    leader_epoch: int
-    reply: PartitionProduceResponse
 
 
 class ProduceHandler:
@@ -54,7 +43,7 @@ class ProduceHandler:
 
     def __call__(
         self, request: ProduceRequest, _context: RequestContext
-    ) -> ProduceResponse | Coroutine[Any, Any, ProduceResponse] | None:
+    ) -> Delayed | Coroutine[Any, Any, ProduceResponse] | None:
         """Append every partition's batches, then answer, wait, or with acks=0 say nothing.
 
         Raises: ProtocolError where acks=0 leaves no other way to tell of a failure.
@@ -71,29 +60,24 @@ class ProduceHandler:
                 try:
                     waiting.append(self._append(request, topic.name, data, reply))
                 except OttlaError as error:
-                    _refuse_partition(reply, error)
+                    refuse_partition(reply, error)
                     if isinstance(error, OutOfOrderSequence):
                         missed[self._partitions.get(topic.name, data.index)] = reply
         if request.acks == ACKS_NONE:
             _fail_loudly(response)
             return None
-        if missed:
-            return self._confirm(missed, request, response, waiting)
-        if not waiting:
-            return response
-        return _acknowledge(request, response, waiting)
+        deadline = trio.current_time() + max(request.timeout_ms, 0) / 1000
+        delayed = DelayedProduce(response, waiting, acks=request.acks, deadline=deadline)
+        return self._confirm(missed, delayed) if missed else delayed
 
     async def _confirm(
-        self,
-        missed: Mapping[Partition, PartitionProduceResponse],
-        request: ProduceRequest,
-        response: ProduceResponse,
-        waiting: list[Appended],
+        self, missed: Mapping[Partition, PartitionProduceResponse], delayed: DelayedProduce
     ) -> ProduceResponse:
         """Refuse for another reason where records may be missing only as we lead no more."""
         for reply in await self._confirmation.unconfirmed(missed):
             reply.error_code = ErrorCode.NOT_LEADER_OR_FOLLOWER
-        return await _acknowledge(request, response, waiting)
+        await delayed.wait()
+        return delayed.response()
 
     def _append(
         self,
@@ -134,17 +118,6 @@ def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceRes
     )
 
 
-def _refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None:
-    """Turn one partition's reply into a refusal."""
-    reply.error_code = error_code(error)
-    reply.error_message = str(error)
-    reply.base_offset = -1
-    if isinstance(error, NotLeader):
-        reply.current_leader = LeaderIdAndEpoch(
-            leader_id=error.leader_id, leader_epoch=error.leader_epoch
-        )
-
-
 def _fail_loudly(response: ProduceResponse) -> None:
     for topic in response.responses:
         for reply in topic.partition_responses:
@@ -153,40 +126,3 @@ def _fail_loudly(response: ProduceResponse) -> None:
                     f"a produce with acks=0 to {topic.name}-{reply.index} failed:"
                     f" {reply.error_message}; the connection is closed to tell the client"
                 )
-
-
-async def _acknowledge(
-    request: ProduceRequest, response: ProduceResponse, waiting: list[Appended]
-) -> ProduceResponse:
-    deadline = trio.current_time() + max(request.timeout_ms, 0) / 1000
-    for appended in waiting:
-        with trio.move_on_at(deadline) as scope:
-            try:
-                await _settled(appended, acks=request.acks)
-            except RequestError as error:
-                _refuse_partition(appended.reply, error)
-        if scope.cancelled_caught:
-            _refuse_partition(appended.reply, _too_late(appended.partition))
-    return response
-
-
-async def _settled(appended: Appended, *, acks: int) -> None:
-    partition = appended.partition
-    if acks == ACKS_ALL:
-        await partition.wait_committed(appended.end_offset, leader_epoch=appended.leader_epoch)
-    else:
-        await partition.wait_durable(appended.end_offset, leader_epoch=appended.leader_epoch)
-
-
-def _too_late(partition: Partition) -> RequestError:
-    if len(partition.isr) < partition.min_isr:
-        return RequestError.of(
-            ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-            f"{partition.name} has {len(partition.isr)} in-sync replicas left,"
-            f" min.insync.replicas is {partition.min_isr}; the records may be committed later",
-        )
-    return RequestError.of(
-        ErrorCode.REQUEST_TIMED_OUT,
-        f"the in-sync replicas {list(partition.isr)} of {partition.name} did not acknowledge in"
-        " time; the records may be committed later",
-    )

@@ -1,0 +1,122 @@
+"""Produce's waiting: until enough replicas hold what was appended durably, or time is up.
+
+Must never know: how a record looks, connections, what is appended.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from broker.delayed import Delayed
+from broker.errors import NotLeader, error_code
+from broker.partition import ACKS_ALL
+from protocol.api.produce import LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse
+from protocol.errors import ErrorCode, OttlaError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from broker.partition import Partition
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What waits for its acknowledgement: all below `end_offset`, under one leader epoch."""
+
+    partition: Partition
+    end_offset: int
+    leader_epoch: int
+    reply: PartitionProduceResponse
+
+
+class DelayedProduce(Delayed):
+    """The answer to a produce with acks=all or acks=1; refuses what is not acknowledged in time."""
+
+    __slots__ = ("_acks", "_deadline", "_response", "_waiting")
+
+    def __init__(
+        self,
+        response: ProduceResponse,
+        waiting: Iterable[Appended],
+        *,
+        acks: int,
+        deadline: float,
+    ) -> None:
+        self._response = response
+        self._waiting = deque(waiting)
+        self._acks = acks
+        self._deadline = deadline
+
+    def is_done(self) -> bool:
+        """Say whether all is acknowledged or refused."""
+        while self._waiting:
+            oldest = self._waiting[0]
+            try:
+                if self._is_acknowledged(oldest):
+                    self._waiting.popleft()
+                elif trio.current_time() >= self._deadline:
+                    self._refuse_oldest(_too_late(oldest.partition))
+                else:
+                    return False
+            except NotLeader as error:
+                self._refuse_oldest(error)
+        return True
+
+    async def wait(self) -> None:
+        """Return once all is acknowledged or refused."""
+        while not self.is_done():
+            with trio.move_on_at(self._deadline):
+                try:
+                    await self._acknowledged(self._waiting[0])
+                except NotLeader as error:
+                    self._refuse_oldest(error)
+
+    def response(self) -> ProduceResponse:
+        """Give the response with the fate of each partition's records."""
+        return self._response
+
+    def _refuse_oldest(self, error: OttlaError) -> None:
+        refuse_partition(self._waiting.popleft().reply, error)
+
+    def _is_acknowledged(self, appended: Appended) -> bool:
+        """Raises: NotLeader where the epoch is over; the records' fate is then unknown."""
+        partition = appended.partition
+        partition.require_epoch(appended.leader_epoch)
+        reached = partition.high_watermark if self._acks == ACKS_ALL else partition.durable
+        return reached.value >= appended.end_offset
+
+    async def _acknowledged(self, appended: Appended) -> None:
+        partition = appended.partition
+        if self._acks == ACKS_ALL:
+            await partition.wait_committed(appended.end_offset, leader_epoch=appended.leader_epoch)
+        else:
+            await partition.wait_durable(appended.end_offset, leader_epoch=appended.leader_epoch)
+
+
+def refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None:
+    """Turn one partition's reply into a refusal."""
+    reply.error_code = error_code(error)
+    reply.error_message = str(error)
+    reply.base_offset = -1
+    if isinstance(error, NotLeader):
+        reply.current_leader = LeaderIdAndEpoch(
+            leader_id=error.leader_id, leader_epoch=error.leader_epoch
+        )
+
+
+def _too_late(partition: Partition) -> RequestError:
+    if len(partition.isr) < partition.min_isr:
+        return RequestError.of(
+            ErrorCode.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+            f"{partition.name} has {len(partition.isr)} in-sync replicas left,"
+            f" min.insync.replicas is {partition.min_isr}; the records may be committed later",
+        )
+    return RequestError.of(
+        ErrorCode.REQUEST_TIMED_OUT,
+        f"the in-sync replicas {list(partition.isr)} of {partition.name} did not acknowledge in"
+        " time; the records may be committed later",
+    )
