@@ -29,7 +29,8 @@ from protocol.api.metadata import (
 )
 from protocol.api.produce import PartitionProduceResponse, ProduceResponse, TopicProduceResponse
 from protocol.codec import decode
-from protocol.framing import FrameReader, decode_request_header, encode_response
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_request_header, encode_response
 from protocol.records import BatchBuilder
 from simulation.network import MemoryNetwork
 

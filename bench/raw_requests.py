@@ -14,7 +14,8 @@ from typing import Any
 import trio
 
 from protocol.api import API
-from protocol.framing import FrameReader, decode_response, encode_request
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_response, encode_request
 from protocol.message import layout_of
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -21,9 +21,11 @@ from broker.delayed import Delayed
 from broker.dispatch import RequestContext
 from broker.errors import error_code
 from broker.transmit import IN_MEMORY, send_chunks
+from client.receiver import Receiver
 from protocol.codec import decode
 from protocol.errors import EncodeError, ErrorCode, OttlaError, ProtocolError
-from protocol.framing import FrameReader, decode_request_header, encode_response
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_request_header, encode_response
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -32,14 +34,20 @@ if TYPE_CHECKING:
     from broker.dispatch import Dispatch, Target
     from broker.traffic import Traffic
     from broker.transmit import Chunk
+    from protocol.frame_reader import BufferPool
 
 log_events = structlog.get_logger()
 
-LARGE_RECEIVE_BYTES = 262_144
-"""Asked for while a request is cut: it is larger than what came at once, so more is on its way."""
-
 ANSWERS_JOINED_MAX = 64
 """Answers that are sent together when they became ready together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a connection comes from, and by which listener it came in."""
+
+    peer: str = ""
+    listener: str = "PLAINTEXT"
 
 
 @dataclass(slots=True)
@@ -76,16 +84,16 @@ class Connection:
         dispatch: Dispatch,
         config: NetworkConfig,
         traffic: Traffic,
-        peer: str = "",
-        listener: str = "PLAINTEXT",
+        buffers: BufferPool,
+        origin: Origin | None = None,
     ) -> None:
         self._stream = stream
         self._dispatch = dispatch
         self._config = config
         self._traffic = traffic
-        self._peer = peer
-        self._listener = listener
-        self._frames = FrameReader(config.socket_request_max_bytes)
+        self._origin = origin or Origin()
+        self._frames = FrameReader(config.socket_request_max_bytes, pool=buffers)
+        self._receiver = Receiver(stream, self._frames)
         self._exchanges: deque[Exchange] = deque()
         self._held_bytes = 0
         self._sending = False
@@ -131,10 +139,9 @@ class Connection:
             self._nursery.cancel_scope.cancel()
 
     async def _serve_requests(self) -> None:
-        while data := await self._receive():
+        while count := await self._receive():
             self._active_at = trio.current_time()
-            self._traffic.bytes_in += len(data)
-            self._frames.feed(data)
+            self._traffic.bytes_in += count
             while (frame := self._frames.next_frame()) is not None:
                 self._begin(frame)
                 if self._is_over:
@@ -147,14 +154,12 @@ class Connection:
                     break
             await self._flush()
 
-    async def _receive(self) -> bytes | bytearray:
-        """Receive some bytes, b"" at the end and when draining."""
+    async def _receive(self) -> int:
+        """Receive some bytes. Returns: how many, 0 at the end and when draining."""
         if not self._draining:
             with trio.CancelScope() as self._reading:
-                return await self._stream.receive_some(
-                    LARGE_RECEIVE_BYTES if self._frames.pending_bytes else None
-                )
-        return b""
+                return await self._receiver.receive()
+        return 0
 
     @property
     def _nursery(self) -> trio.Nursery:
@@ -185,12 +190,14 @@ class Connection:
             header.api_version,
             header.correlation_id,
             header.client_id,
-            self._peer,
-            self._listener,
+            self._origin.peer,
+            self._origin.listener,
         )
         exchange = Exchange(context, target, len(frame))
         self._traffic.requests += 1
         try:
+            if target.keeps_records:
+                body = memoryview(bytes(body))
             exchange.request = (
                 decode(target.request, header.api_version, body)
                 if target.is_decodable
@@ -350,7 +357,7 @@ class Connection:
         log_events.warning(
             "connection_closed",
             reason=str(error),
-            **(facts or {"peer": self._peer, "listener": self._listener}),
+            **(facts or asdict(self._origin)),
         )
         self._nursery.cancel_scope.cancel()
 
@@ -359,6 +366,5 @@ class Connection:
             "api": exchange.target.name,
             "api_version": exchange.context.api_version,
             "client_id": exchange.context.client_id,
-            "peer": self._peer,
-            "listener": self._listener,
+            **asdict(self._origin),
         }

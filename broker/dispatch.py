@@ -38,6 +38,8 @@ class RequestContext:
 class Handler(Protocol):
     """Answers one API.
 
+    Records in the request are views of a buffer that is overwritten once the call has returned.
+
     The call itself runs in the order in which requests arrive on a connection. It returns the
     response, or a `Delayed` that only has to be waited for, or a coroutine that works for it
     (requests that follow are begun meanwhile), or None where the client expects no answer.
@@ -83,7 +85,10 @@ Routes = Mapping[ApiKey, Route]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What serves one version of one API; the answer is encoded in `answer_version`."""
+    """What serves one version of one API; the answer is encoded in `answer_version`.
+
+    Records of a request are lent until its handler returns, unless it `keeps_records`.
+    """
 
     name: str
     handler: Handler
@@ -92,6 +97,7 @@ class Target:
     answer_version: int
     frame_bytes_max: int
     is_decodable: bool = True
+    keeps_records: bool = False
 
 
 class Dispatch:

@@ -131,7 +131,8 @@ class Planted:
         """Give the target with its faults, the target itself where it has none."""
         if api_key not in self._by_api:
             return target
-        return replace(target, handler=self._faulty(target.handler, api_key))
+        handler = self._faulty(target.handler, api_key)
+        return replace(target, handler=handler, keeps_records=True)
 
     def _faulty(self, handler: Handler, api_key: int) -> Handler:
         def handle(request: Any, context: RequestContext, /) -> Any:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from broker.connection import Connection
+from broker.connection import Connection, Origin
 from broker.places import Places
 from broker.traffic import Traffic
+from protocol.frame_reader import BufferPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ class Server:
         self, dispatch: Dispatch, config: NetworkConfig, *, traffic: Traffic | None = None
     ) -> None:
         self.traffic = traffic or Traffic()
+        self._buffers = BufferPool()
         self._dispatch = dispatch
         self._config = config
         self._connections: set[Connection] = set()
@@ -126,8 +128,8 @@ class Server:
             dispatch=self._dispatch,
             config=self._config,
             traffic=self.traffic,
-            peer=_peer_of(stream),
-            listener=listener,
+            buffers=self._buffers,
+            origin=Origin(_peer_of(stream), listener),
         )
         self._connections.add(connection)
         self.traffic.connections_accepted += 1

@@ -29,7 +29,7 @@ from client.pool import ConnectionPool, Lane
 from client.race import Race
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
-from protocol.framing import FRAME_BYTES_MAX
+from protocol.frame_reader import FRAME_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

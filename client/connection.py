@@ -17,11 +17,11 @@ import trio
 from client.background import background_tasks
 from client.errors import ConnectFailed, ConnectionBroken, RequestTimedOut, UnsupportedApi
 from client.negotiation import negotiate_versions
+from client.receiver import Receiver
 from protocol.api import API, Api, ApiKey
 from protocol.errors import ProtocolError
+from protocol.frame_reader import FRAME_BYTES_MAX, FrameReader
 from protocol.framing import (
-    FRAME_BYTES_MAX,
-    FrameReader,
     decode_response,
     encode_request,
     read_correlation_id,
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ConnectionBroken", "Exchange", "connect", "open_connection"]
 
 REQUEST_TIMEOUT_S: Final = 30.0
-RECEIVE_BYTES: Final = 256 * 1024
-"""Bytes asked of the stream at once."""
-
 WRITE_BYTES: Final = 256 * 1024
 """Requests that wait together are written together up to this size."""
 
@@ -225,10 +222,10 @@ class Connection:
 
     async def _read_responses(self) -> None:
         try:
-            while data := await self._stream.receive_some(RECEIVE_BYTES):
-                self._reader.feed(data)
+            receiver = Receiver(self._stream, self._reader)
+            while await receiver.receive():
                 for frame in self._reader:
-                    self._answer(frame)
+                    self._answer(memoryview(bytes(frame)))  # what came is kept, frames are lent
             error = ConnectionBroken(f"{self.address} closed the connection")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as cause:
             error = ConnectionBroken(f"the connection to {self.address} broke: {cause}")

@@ -16,7 +16,7 @@ from protocol.errors import ErrorCode, ProtocolError
 from protocol.framing import decode_response, encode_request
 
 if TYPE_CHECKING:
-    from protocol.framing import FrameReader
+    from protocol.frame_reader import FrameReader
 
 SOFTWARE_NAME: Final = "ottla"
 SOFTWARE_VERSION: Final = "0.1"

@@ -1,4 +1,4 @@
-"""Frames: cutting a stream into them, and the headers of requests and responses.
+"""Frames put together, and the headers of requests and responses.
 
 A frame is an int32 size and so many bytes: a header, and one message.
 Must never know: sockets, what the messages are about.
@@ -7,7 +7,6 @@ Must never know: sockets, what the messages are about.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -19,17 +18,10 @@ from protocol.message import layout_of
 
 M = TypeVar("M")
 
-FRAME_BYTES_MAX: Final = 100 * 1024 * 1024
-"""The largest frame that is accepted where nothing else is asked for (Kafka's default)."""
-
 _SIZE: Final = struct.Struct(">i")
 _REQUEST_HEADER: Final = struct.Struct(">hhih")
 _CORRELATION: Final = struct.Struct(">i")
 _NO_TAGGED_FIELDS: Final = b"\0"
-
-
-class FrameTooLarge(ProtocolError):
-    """A frame announces a size that is not accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,82 +32,6 @@ class RequestHeader:
     api_version: int
     correlation_id: int
     client_id: str | None
-
-
-_NOTHING = memoryview(b"")
-
-
-class FrameReader:
-    """Cuts a stream of bytes, fed in any pieces, into frames.
-
-    A frame that lies within one piece is a view of it; one that was cut is collected in a buffer of
-    its own that grows with what arrives, never with what is announced.
-    """
-
-    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
-        """Accept frames of at most `frame_bytes_max` bytes, their size not counted."""
-        self._frame_bytes_max = frame_bytes_max
-        self._fed = _NOTHING
-        self._cut = bytearray()
-
-    @property
-    def pending_bytes(self) -> int:
-        """Count the bytes held that are no whole frame yet, or have not been asked for."""
-        return len(self._cut) + len(self._fed)
-
-    def feed(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next piece. Take out all frames before the next one, or it is copied."""
-        piece = bytes(data)
-        self._fed = memoryview(bytes(self._fed) + piece if self._fed else piece)
-
-    def next_frame(self) -> memoryview | None:
-        """Give the next frame without its size, or None until more is fed.
-
-        Raises: FrameTooLarge; nothing that follows can be understood.
-        """
-        if self._cut:
-            return self._next_cut_frame()
-        available = len(self._fed)
-        if available >= _SIZE.size:
-            end = _SIZE.size + self._announced(self._fed)
-            if available >= end:
-                frame, self._fed = self._fed[_SIZE.size : end], self._rest(end)
-                return frame
-        self._move_to_cut(available)
-        return None
-
-    def __iter__(self) -> Iterator[memoryview]:
-        """Give all whole frames."""
-        while (frame := self.next_frame()) is not None:
-            yield frame
-
-    def _next_cut_frame(self) -> memoryview | None:
-        self._move_to_cut(_SIZE.size - len(self._cut))
-        if len(self._cut) < _SIZE.size:
-            return None
-        end = _SIZE.size + self._announced(self._cut)
-        self._move_to_cut(end - len(self._cut))
-        if len(self._cut) < end:
-            return None
-        frame, self._cut = memoryview(self._cut)[_SIZE.size :], bytearray()
-        return frame
-
-    def _move_to_cut(self, size: int) -> None:
-        if size > 0:
-            self._cut += self._fed[:size]
-            self._fed = self._rest(size)
-
-    def _rest(self, start: int) -> memoryview:
-        # An empty view of a piece would keep the whole piece in memory, on every idle connection.
-        return self._fed[start:] if start < len(self._fed) else _NOTHING
-
-    def _announced(self, buffer: memoryview | bytearray) -> int:
-        (size,) = _SIZE.unpack_from(buffer)
-        if not 0 <= size <= self._frame_bytes_max:
-            raise FrameTooLarge(
-                f"frame of {size} bytes announced, 0 to {self._frame_bytes_max} accepted"
-            )
-        return int(size)
 
 
 def decode_request_header(frame: memoryview) -> tuple[RequestHeader, memoryview]:

@@ -25,7 +25,8 @@ from protocol.api.produce import (
     TopicProduceData,
 )
 from protocol.errors import CoordinationError, ErrorCode, ProtocolError, RequestError, StorageError
-from protocol.framing import FrameReader, decode_response, encode_request
+from protocol.frame_reader import BufferPool, FrameReader
+from protocol.framing import decode_response, encode_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -156,6 +157,7 @@ async def connected(
         dispatch=Dispatch(routes),
         config=NetworkConfig(**config),
         traffic=traffic or Traffic(),
+        buffers=BufferPool(),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.serve)
@@ -229,6 +231,7 @@ async def test_answers_that_nobody_reads_pause_the_reading(autojump_clock):
         dispatch=Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, HEARTBEAT_VERSION)}),
         config=NetworkConfig(connection_requests_max=4),
         traffic=Traffic(),
+        buffers=BufferPool(),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.serve)
@@ -411,6 +414,7 @@ async def test_a_peer_that_does_not_read_its_answer_is_silent(autojump_clock):
         dispatch=Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, HEARTBEAT_VERSION)}),
         config=NetworkConfig(connections_max_idle_ms=5_000),
         traffic=Traffic(),
+        buffers=BufferPool(),
     )
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.serve)

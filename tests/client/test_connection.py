@@ -11,7 +11,8 @@ from protocol.api.api_versions import ApiVersionsRequest
 from protocol.api.metadata import MetadataRequest, MetadataResponse, MetadataResponseBroker
 from protocol.api.produce import ProduceRequest
 from protocol.errors import ErrorCode
-from protocol.framing import FrameReader, decode_request_header, encode_response
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_request_header, encode_response
 from simulation.network import MemoryNetwork
 
 QUESTION = MetadataRequest(topics=[])

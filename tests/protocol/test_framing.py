@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import tracemalloc
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.api import API, ApiKey
@@ -15,9 +14,8 @@ from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.api.metadata import MetadataRequest, MetadataResponse
 from protocol.codec import Chunk, decode, encode_bytes
 from protocol.errors import EncodeError, ProtocolError
+from protocol.frame_reader import FrameReader
 from protocol.framing import (
-    FrameReader,
-    FrameTooLarge,
     RequestHeader,
     decode_request_header,
     decode_response,
@@ -30,83 +28,6 @@ from tests.protocol.messages import DECLARED, versions
 
 REQUESTS = [(api.request, version) for api in API.values() for version in versions(api.request)]
 RESPONSES = [(api.response, version) for api in API.values() for version in versions(api.response)]
-
-
-def framed(*payloads: bytes) -> bytes:
-    return b"".join(struct.pack(">i", len(payload)) + payload for payload in payloads)
-
-
-def cut_at(stream: bytes, positions: list[int]) -> list[bytes]:
-    ends = [*sorted(position % (len(stream) + 1) for position in positions), len(stream)]
-    return [stream[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-
-
-@given(
-    st.lists(st.binary(max_size=30), max_size=8),
-    st.lists(st.integers(0, 400), max_size=20),
-    st.booleans(),
-)
-@example([b"", b"", b"abc"], list(range(30)), True)
-def test_frames_do_not_depend_on_how_the_stream_is_cut(
-    payloads: list[bytes], positions: list[int], greedy: bool
-) -> None:
-    reader = FrameReader(frame_bytes_max=30)
-    frames = []
-    for piece in cut_at(framed(*payloads), positions):
-        reader.feed(piece)
-        if greedy:
-            frames += list(reader)
-    frames += list(reader)
-
-    assert [bytes(frame) for frame in frames] == payloads
-    assert reader.pending_bytes == 0
-
-
-@pytest.mark.parametrize("kind", [bytearray, memoryview])
-def test_what_is_fed_may_change_afterwards(kind: type) -> None:
-    fed = bytearray(framed(b"abc"))
-    reader = FrameReader()
-    reader.feed(kind(fed))
-    fed[:] = b"x" * len(fed)
-
-    frame = reader.next_frame()
-    assert frame is not None
-    assert bytes(frame) == b"abc"
-
-
-def test_a_frame_within_one_piece_is_not_copied() -> None:
-    piece = framed(b"abc", b"def")
-    reader = FrameReader()
-    reader.feed(piece)
-
-    assert [frame.obj is piece for frame in reader] == [True, True]
-
-
-@pytest.mark.parametrize("size", [101, 2**31 - 1, -1, -(2**31)])
-@pytest.mark.parametrize("cut", [0, 2])
-def test_a_size_that_is_not_accepted_is_refused_at_once(size: int, cut: int) -> None:
-    prefix = struct.pack(">i", size)
-    reader = FrameReader(frame_bytes_max=100)
-    reader.feed(prefix[:cut])
-    assert reader.next_frame() is None
-    reader.feed(prefix[cut:])
-
-    with pytest.raises(FrameTooLarge, match=f"{size} bytes announced"):
-        reader.next_frame()
-
-
-def test_memory_follows_what_arrived_and_not_what_was_announced() -> None:
-    tracemalloc.start()
-    try:
-        reader = FrameReader(frame_bytes_max=2**30)
-        reader.feed(struct.pack(">i", 2**30))
-        for _ in range(10_000):
-            reader.feed(b"x")
-            assert reader.next_frame() is None
-        assert reader.pending_bytes == 10_004
-        assert tracemalloc.get_traced_memory()[0] < 50_000
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("cls", "version"), REQUESTS)

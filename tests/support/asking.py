@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol.api import API
-from protocol.framing import FrameReader, decode_response, encode_request
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_response, encode_request
 from protocol.message import layout_of
 from simulation.cluster import PORT
 

@@ -17,7 +17,8 @@ from protocol.api import API, ApiKey
 from protocol.api.api_versions import ApiVersionsResponse
 from protocol.codec import decode
 from protocol.errors import ErrorCode
-from protocol.framing import FrameReader, decode_request_header, encode_response
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_request_header, encode_response
 from simulation.network import MemoryNetwork
 from tests.support.fake_answers import NO_RESPONSE, PORT, Answers
 from tests.support.fake_group_answers import GroupAnswers

@@ -35,7 +35,8 @@ from protocol.consumer_protocol import (
     encode_subscription,
 )
 from protocol.errors import ErrorCode
-from protocol.framing import FrameReader, decode_response, encode_request
+from protocol.frame_reader import FrameReader
+from protocol.framing import decode_response, encode_request
 from protocol.message import layout_of
 from simulation.cluster import PORT
 
