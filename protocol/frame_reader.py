@@ -68,15 +68,6 @@ class FrameReader:
         """Count the bytes held that are no whole frame yet, or have not been asked for."""
         return self._end - self._start
 
-    @property
-    def missing_bytes(self) -> int:
-        """Count the bytes that are known to be missing of the next frame, 1 at least."""
-        available = self._end - self._start
-        if available < _SIZE.size:
-            return 1
-        size = self._announced()
-        return max(1, _SIZE.size + size - available)
-
     def room(self) -> memoryview:
         """Give space to receive into. Frames that were lent before are overwritten by it."""
         if not len(self._buffer):
