@@ -5,9 +5,10 @@ Pure. Each goal names the cases that it is judged by; the worst of them counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.cases.throughput import LARGE_BATCH_BYTES, SMALL_BATCH_BYTES
 from bench.figure import MACHINE, OURS, Case, Comparison
 
 
@@ -55,46 +56,39 @@ class Goal:
         return ours.median / limit.median if ours and limit else None
 
 
-def _throughput(title: str, what: str, value: str, bound: float, **case: int | str) -> Goal:
-    whole: Case = {"acks": "all", "compression": "none", **case}
-    at_least = value == "mb_per_s"
-    return Goal(title, "throughput", what, value, bound, (whole,), at_least=at_least)
+def _throughput(
+    title: str, what: str, value: str, bound: float, *cases: Case, of_limit: bool = False
+) -> Iterator[Goal]:
+    """Judge by acks=all without compression, for either size of batches by itself."""
+    for batch_bytes, name in BATCHES.items():
+        wanted = {"acks": "all", "compression": "none", "batch_bytes": batch_bytes}
+        yield Goal(
+            f"{title}, {name}",
+            "throughput",
+            what,
+            value,
+            bound,
+            tuple({**wanted, **case} for case in cases),
+            at_least=value == "mb_per_s",
+            of_limit=of_limit,
+        )
 
 
-_LARGE: tuple[Case, ...] = tuple(
-    {"brokers": 1, "acks": "all", "compression": "none", "record_bytes": size}
-    for size in (1_000, 10_000)
-)
+BATCHES = {SMALL_BATCH_BYTES: "batches of 64 KiB", LARGE_BATCH_BYTES: "of 900 KB"}
+_ONE: Case = {"brokers": 1}
+_ONE_LARGE: tuple[Case, ...] = tuple({**_ONE, "record_bytes": size} for size in (1_000, 10_000))
+_ONE_1_KB: Case = {**_ONE, "record_bytes": 1_000}
+_THREE_1_KB: Case = {"brokers": 3, "record_bytes": 1_000}
 _ACK: tuple[Case, ...] = ({"brokers": 3, "per_s": 500, "in_flight": "many"},)
 
 GOALS: tuple[Goal, ...] = (
-    Goal(
-        "server CPU per GB produced, 1 KB and 10 KB, RF=1",
-        "throughput",
-        "produce",
-        "cpu_s_per_gb",
-        0.5,
-        _LARGE,
-    ),
-    _throughput(
-        "the same, RF=3, acks=all, 1 KB",
-        "produce",
-        "cpu_s_per_gb",
-        0.35,
-        brokers=3,
-        record_bytes=1_000,
-    ),
-    _throughput(
-        "server CPU per GB produced, 100 B", "produce", "cpu_s_per_gb", 0.5, record_bytes=100
-    ),
-    _throughput("server CPU per GB consumed", "consume", "cpu_s_per_gb", 0.6),
-    _throughput(
-        "produce throughput, RF=1, 1 KB", "produce", "mb_per_s", 1.0, brokers=1, record_bytes=1_000
-    ),
-    _throughput(
-        "produce throughput, RF=3, 1 KB", "produce", "mb_per_s", 1.5, brokers=3, record_bytes=1_000
-    ),
-    _throughput("consume throughput, 1 KB", "consume", "mb_per_s", 1.1, record_bytes=1_000),
+    *_throughput("CPU/GB produced, 1 and 10 KB, RF=1", "produce", "cpu_s_per_gb", 0.5, *_ONE_LARGE),
+    *_throughput("CPU/GB produced, 1 KB, RF=3", "produce", "cpu_s_per_gb", 0.35, _THREE_1_KB),
+    *_throughput("CPU/GB produced, 100 B", "produce", "cpu_s_per_gb", 0.5, {"record_bytes": 100}),
+    *_throughput("CPU/GB consumed", "consume", "cpu_s_per_gb", 0.6, {}),
+    *_throughput("produce throughput, 1 KB, RF=1", "produce", "mb_per_s", 1.0, _ONE_1_KB),
+    *_throughput("produce throughput, 1 KB, RF=3", "produce", "mb_per_s", 1.5, _THREE_1_KB),
+    *_throughput("consume throughput, 1 KB", "consume", "mb_per_s", 1.1, {"record_bytes": 1_000}),
     Goal("p50 ack at 500/s, RF=3, acks=all", "latency", "wait", "ack_p50_ms", 1.0, _ACK),
     Goal("p99 ack at 500/s, RF=3, acks=all", "latency", "wait", "ack_p99_ms", 0.5, _ACK),
     Goal("memory per broker, idle", "idle", "nothing to do", "memory_mb_per_broker", 0.15, ({},)),
@@ -108,15 +102,8 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal("start to first ack, 1 and 3 brokers", "start", "start", "first_ack_s", 0.15, ({},)),
     Goal("longest gap, kill -9 of the leader", "failover", "leader killed", "gap_s", 0.1, ({},)),
-    Goal(
-        "share of the measured limit, produce RF=1",
-        "throughput",
-        "produce",
-        "mb_per_s",
-        0.5,
-        _LARGE,
-        at_least=True,
-        of_limit=True,
+    *_throughput(
+        "share of the limit, produce RF=1", "produce", "mb_per_s", 0.5, *_ONE_LARGE, of_limit=True
     ),
 )
-"""Where nothing else is said: acks=all, no compression."""
+"""All with acks=all and without compression."""

@@ -48,7 +48,11 @@ def draw_cost(found: Sequence[Comparison], path: Path) -> None:
             if (each.bench, each.what) == ("throughput", what)
             and {"acks": "all", "compression": "none"}.items() <= each.case.items()
         ]
-        labels = [f"{each.case['record_bytes']} B\nRF={each.case['brokers']}" for each in cases]
+        labels = [
+            f"{each.case['record_bytes']} B\nin {int(each.case['batch_bytes']) // 1000} KB"
+            f"\nRF={min(3, int(each.case['brokers']))}"
+            for each in cases
+        ]
         _bars(axis, labels, cases, "cpu_s_per_gb")
         for limit in (e for e in found if (e.bench, e.what) == ("limit", what)):
             spread = limit.spread(MACHINE, "cpu_s_per_gb")

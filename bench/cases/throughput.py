@@ -18,7 +18,11 @@ from bench.replay import ALL, Batch, Leaders, consume, end_offsets, make_batch, 
 from bench.systems import System
 from protocol.compression import Compression
 
-BATCH_BYTES = 65_536
+RECORD_BYTES = (100, 1_000, 10_000)
+SMALL_BATCH_BYTES = 65_536
+LARGE_BATCH_BYTES = 900_000
+"""About what librdkafka fills under load."""
+
 FETCH_BYTES = 1 << 20
 IN_FLIGHT = 5
 MEGABYTES = 300
@@ -29,7 +33,7 @@ def measure(system: System, case: Case) -> Measured:
     """Produce so much to a new topic, and read it."""
     batch = make_batch(
         record_bytes=int(case["record_bytes"]),
-        batch_bytes=int(case.get("batch_bytes", BATCH_BYTES)),
+        batch_bytes=int(case["batch_bytes"]),
         compression=Compression[str(case["compression"]).upper()],
     )
     acks = ALL if case["acks"] == "all" else int(case["acks"])
@@ -67,10 +71,20 @@ def _require_all(leaders: Leaders, topic: str, batch: Batch, batches: int) -> di
 
 
 def _cases() -> Iterator[Case]:
-    for record_bytes in (100, 1_000, 10_000):
+    for record_bytes in RECORD_BYTES:
         for acks in ("all", "1"):
             for compression in ("none", "lz4"):
-                yield {"record_bytes": record_bytes, "acks": acks, "compression": compression}
+                yield _case(record_bytes, SMALL_BATCH_BYTES, acks=acks, compression=compression)
+        yield _case(record_bytes, LARGE_BATCH_BYTES, acks="all", compression="none")
+
+
+def _case(record_bytes: int, batch_bytes: int, *, acks: str, compression: str) -> Case:
+    return {
+        "record_bytes": record_bytes,
+        "batch_bytes": batch_bytes,
+        "acks": acks,
+        "compression": compression,
+    }
 
 
 THROUGHPUT = Bench("throughput", "produce and consume as fast as it goes", measure, tuple(_cases()))
@@ -80,8 +94,8 @@ BATCH_SIZES = Bench(
     "how both grow with the size of the batches",
     measure,
     tuple(
-        {"batch_bytes": size, "record_bytes": 1_000, "acks": "all", "compression": "none"}
-        for size in (1_024, 4_096, 16_384, 65_536, 262_144, 900_000)
+        _case(1_000, size, acks="all", compression="none")
+        for size in (1_024, 4_096, 16_384, SMALL_BATCH_BYTES, 262_144, LARGE_BATCH_BYTES)
     ),
     rounds=2,
 )
