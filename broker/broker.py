@@ -15,13 +15,13 @@ import trio
 from broker.confirmation import Confirmation
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
-from broker.errors import ConfigError
 from broker.faults import Planted, parse_faults
 from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
 from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
+from broker.identity import adopt_cluster, take_directory
 from broker.lease import Lease
-from broker.log.directory import DataDirectory, DirectoryId
+from broker.log.directory import DataDirectory
 from broker.log.flush import Flusher
 from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from broker.config import BrokerConfig
+    from broker.log.directory import DirectoryId
     from broker.log.disk import Disk
     from broker.partition import Partition
     from client.environment import Environment, NetworkListener
@@ -146,7 +147,13 @@ class Broker:
         Raises: StorageError (no data directory, or it failed), ConfigError, OSError (port taken).
         """
         async with AsyncExitStack() as stack:
-            identity, clean = self._take_directory(stack)
+            identity = take_directory(
+                self._directory,
+                broker_id=self.broker_id,
+                random_bytes=self._environment.random.randbytes,
+                stack=stack,
+            )
+            clean = self._directory.take_clean_marker()
             self.partitions.load(clean=clean)
             listeners = await self._listen(stack)
             async with trio.open_nursery() as nursery:
@@ -232,7 +239,7 @@ class Broker:
             new_cluster_id=lambda: new_cluster_id(self._environment.random.randbytes),
             adopt_settings=self._adopt_settings,
             hang_up=self._server.hang_up,
-            adopt_cluster=self._adopt_cluster,
+            adopt_cluster=lambda cluster_id: adopt_cluster(self._directory, cluster_id),
         )
 
     def _adopt_settings(self, cluster: ClusterState) -> None:
@@ -252,19 +259,6 @@ class Broker:
             return
         log_events.warning("faults_planted", faults=faults or "none")
         self._dispatch.plant(Planted(parse_faults(faults)) if faults else None)
-
-    def _adopt_cluster(self, cluster_id: str) -> None:
-        """Note which cluster our data belongs to, and refuse to join another with it."""
-        identity = self._directory.read_identity()
-        assert identity is not None, "written before the first session"
-        if identity.cluster_id == "":
-            self._directory.write_identity(replace(identity, cluster_id=cluster_id))
-        elif identity.cluster_id != cluster_id:
-            raise ConfigError(
-                f"{self._directory.path} belongs to cluster {identity.cluster_id}, the coordinator"
-                f" leads cluster {cluster_id}; give this broker an empty directory, or its own"
-                " coordinator back"
-            )
 
     def _make_controller(self, store: Store, watcher: ClusterWatcher) -> Controller:
         return Controller(
@@ -374,28 +368,7 @@ class Broker:
             except StorageError as error:
                 self._fail(error)
 
-    # The data directory and listeners.
-
-    def _take_directory(self, stack: AsyncExitStack) -> tuple[DirectoryId, bool]:
-        """Lock the data directory and see whose it is and how it was left."""
-        path = self._directory.path
-        self._disk.make_directory(path)
-        lock = self._disk.lock(f"{path}/.lock")
-        stack.callback(lock.release)
-        identity = self._directory.read_identity()
-        if identity is None:
-            identity = DirectoryId(
-                directory_id=self._environment.random.randbytes(16),
-                cluster_id="",
-                broker_id=self.broker_id,
-            )
-            self._directory.write_identity(identity)
-        if identity.broker_id != self.broker_id:
-            raise ConfigError(
-                f"{path} belongs to broker {identity.broker_id}, not {self.broker_id};"
-                " give this broker a directory of its own"
-            )
-        return identity, self._directory.take_clean_marker()
+    # What we are, and where we listen.
 
     def _facts(
         self, identity: DirectoryId, ports: Mapping[str, int], *, clean: bool

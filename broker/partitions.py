@@ -240,10 +240,7 @@ class Partitions:
         partition.log.set_aside()
 
     async def delete_topic(self, topic_id: bytes) -> int:
-        """Delete this broker's replicas of a deleted topic. Returns: how many there were.
-
-        Others go on meanwhile, however many there are.
-        """
+        """Delete our replicas of a deleted topic while others go on. Returns: how many."""
         doomed = [(p.topic, p.index) for p in self if p.topic_id == topic_id]
         doomed += [key for key, log in self._offline.items() if log.topic_id == topic_id]
         for topic, index in doomed:

@@ -16,7 +16,7 @@ from protocol.errors import StorageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from broker.log.disk import Disk
+    from broker.log.disk import DirectoryLock, Disk
 
 _IDENTITY: Final = "meta.ottla"
 _CLEAN_MARKER: Final = ".clean-shutdown"
@@ -50,6 +50,11 @@ class DataDirectory:
     def __init__(self, disk: Disk, path: str) -> None:
         self._disk = disk
         self.path = path
+
+    def lock(self) -> DirectoryLock:
+        """Make it, and take it for this process. Raises: DirectoryInUse, StorageError."""
+        self._disk.make_directory(self.path)
+        return self._disk.lock(f"{self.path}/.lock")
 
     def partition_path(self, topic: str, partition: int) -> str:
         """Return the directory of a partition."""
