@@ -16,7 +16,7 @@ from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.errors import FileMissing
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
-from simulation.faults.stage import SLOW_LINK_S, is_in_sync
+from simulation.faults.stage import SLOW_LINK_S, is_in_sync, seen
 from simulation.plan import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, TOPIC, WHILE_JOINING
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ class Damage:
     async def _damage(self, fault: Fault, harm: Harm) -> bool:
         """End a process, harm its disk, start it again; with what else comes with the damage."""
         how = int(fault.amount)
-        with trio.move_on_after(SOUND_WITHIN_S):
-            while not self._may_damage():  # noqa: ASYNC110 - it is of many
-                await trio.sleep(SOUND_SEEN_WITHIN_S)
-        if not self._may_damage():
+        if not await seen(self._may_damage, within_s=SOUND_WITHIN_S, every_s=SOUND_SEEN_WITHIN_S):
             return False
         self._damaged = True
         self._stage.begin(fault)
@@ -90,9 +87,8 @@ class Damage:
             self._stage.start_soon(machine)
             await trio.sleep(SLOW_LINK_S)
         others = [other for other in self._stage.machines() if other is not machine]
-        for other in others if how & OTHERS_DIE else ():
-            if other.is_running:
-                await other.kill()
+        if how & OTHERS_DIE:
+            await self._stage.kill(others)
         self._stage.start_soon(machine)
         if how & NO_COORDINATOR:
             await trio.sleep(fault.lasts_s / 4)
@@ -106,9 +102,11 @@ class Damage:
 
     async def _strike_again(self, machine: SimulatedBroker, fault: Fault) -> None:
         """End a session or a process right after it has told what was lost, or while it does."""
-        with trio.move_on_after(REGISTERED_WITHIN_S):
-            while not _is_registered(machine):  # noqa: ASYNC110 - it is no event
-                await trio.sleep(REGISTERED_SEEN_WITHIN_S)
+        await seen(
+            lambda: _is_registered(machine),
+            within_s=REGISTERED_WITHIN_S,
+            every_s=REGISTERED_SEEN_WITHIN_S,
+        )
         await trio.sleep(fault.lasts_s % AGAIN_WITHIN_S)
         if int(fault.amount) & EXPIRED:
             self._stage.expire_session(machine)

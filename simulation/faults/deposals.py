@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from simulation.faults.stage import seen
+
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
@@ -52,9 +54,9 @@ class Deposals:
         await trio.sleep(fault.amount * ALONE)
         await self._deregister(fault._replace(lasts_s=fault.amount * ALONE))
         self._stage.cluster.network.rejoin()
-        with trio.move_on_after(BACK_WITHIN_S):
-            while not self._is_in_sync(machine):  # noqa: ASYNC110 - it is of many
-                await trio.sleep(BACK_SEEN_WITHIN_S)
+        await seen(
+            lambda: self._is_in_sync(machine), within_s=BACK_WITHIN_S, every_s=BACK_SEEN_WITHIN_S
+        )
         await trio.sleep(fault.amount * UNTIL_ACKNOWLEDGED)
         for each in (machine, *others):
             if each.is_running:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from simulation.faults.stage import seen
+
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
@@ -72,13 +74,13 @@ class DiskFaults:
         with trio.move_on_after(STARTED_AGAIN_AFTER_S):
             await machine.wait_ended()
         self._stage.start_soon(machine)
-        with trio.move_on_after(IN_SYNC_WITHIN_S):
-            while not self._is_in_sync(machine):  # noqa: ASYNC110 - it is of many
-                await trio.sleep(IN_SYNC_SEEN_WITHIN_S)
+        await seen(
+            lambda: self._is_in_sync(machine),
+            within_s=IN_SYNC_WITHIN_S,
+            every_s=IN_SYNC_SEEN_WITHIN_S,
+        )
         await trio.sleep(GOES_ON_S)
-        for each in self._stage.machines():
-            if each.is_running:
-                await each.kill(power=True)
+        await self._stage.kill(self._stage.machines(), power=True)
         self._stage.start_soon(machine)
         await trio.sleep(fault.lasts_s)
         for each in self._stage.machines():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from simulation.faults.stage import seen
+
 if TYPE_CHECKING:
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker
@@ -46,14 +48,16 @@ class Joins:
         machine = self._stage.cluster.brokers[fault.broker]
         if machine.is_running:
             await machine.kill()
-        with trio.move_on_after(OUT_OF_SYNC_WITHIN_S):
-            while any(fault.broker in p.isr for p in self._stage.led()):  # noqa: ASYNC110 - of many
-                await trio.sleep(OUT_OF_SYNC_SEEN_WITHIN_S)
+        await seen(
+            lambda: all(fault.broker not in p.isr for p in self._stage.led()),
+            within_s=OUT_OF_SYNC_WITHIN_S,
+            every_s=OUT_OF_SYNC_SEEN_WITHIN_S,
+        )
         self._stage.slow_links(*self._stage.cluster.brokers)
         self._stage.start_soon(machine)
-        with trio.move_on_after(JOINS_WITHIN_S):
-            while not self._joined(fault.broker):  # noqa: ASYNC110 - it is of many
-                await trio.sleep(SEEN_WITHIN_S)
+        await seen(
+            lambda: self._joined(fault.broker), within_s=JOINS_WITHIN_S, every_s=SEEN_WITHIN_S
+        )
         return self._joined(fault.broker)
 
     def _joined(self, broker_id: int) -> list[Partition]:
@@ -75,14 +79,14 @@ class Joins:
         self._stage.isolate(fault.broker)
         for leader_id in leaders:
             self._stage.cluster.cut_from_store(leader_id)
-        with trio.move_on_after(ACCEPTED_WITHIN_S):
-            while joined and not _is_member(machine, joined):  # noqa: ASYNC110 - it is of many
-                await trio.sleep(SEEN_WITHIN_S)
+        await seen(
+            lambda: not joined or _is_member(machine, joined),
+            within_s=ACCEPTED_WITHIN_S,
+            every_s=SEEN_WITHIN_S,
+        )
         await trio.sleep(GOES_ON_S)
         others = [other for other in self._stage.machines() if other is not machine]
-        for other in others:
-            if other.is_running:
-                await other.kill()
+        await self._stage.kill(others)
         for leader_id in leaders:
             self._stage.cluster.reconnect_to_store(leader_id)
         self._stage.cluster.network.rejoin()

@@ -14,7 +14,7 @@ import trio
 from coordinator.reassign import is_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
@@ -97,6 +97,12 @@ class Stage:
         """Tell that a fault is carried out."""
         self.told(f"fault {fault} {whom}".rstrip())
 
+    async def kill(self, machines: Iterable[SimulatedBroker], *, power: bool = False) -> None:
+        """Kill the processes that run, one after the other, or have their machines lose power."""
+        for machine in machines:
+            if machine.is_running:
+                await machine.kill(power=power)
+
     async def start_after(self, machine: SimulatedBroker, fault: Fault) -> None:
         """Start a process once its fault has lasted."""
         await trio.sleep(fault.lasts_s)
@@ -110,6 +116,14 @@ class Stage:
         if not machine.is_running:
             self.told(f"start broker {machine.broker_id}")
             await machine.start(wait_registered=False)
+
+
+async def seen(condition: Callable[[], object], *, within_s: float, every_s: float) -> bool:
+    """Look from time to time, for so long at most. Returns: whether it has come true."""
+    with trio.move_on_after(within_s):
+        while not condition():  # noqa: ASYNC110 - it is of many
+            await trio.sleep(every_s)
+    return bool(condition())
 
 
 def is_in_sync(partition: Partition) -> bool:
