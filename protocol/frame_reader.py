@@ -1,8 +1,9 @@
 """Frames cut out of the buffer that a stream is received into: nothing is copied, nothing is kept.
 
 A frame is lent: it is overwritten once more is received. A buffer is as well: whoever waits with
-nothing in it gives it back, so that a thousand idle peers hold none, and one that is busy finds the
-same memory again. It grows with what arrives, never with what is announced.
+little in it keeps that alone and gives the buffer back, so that a thousand idle peers hold none,
+nor a thousand that have sent one byte, and one that is busy finds the same memory again.
+It grows with what arrives, never with what is announced.
 Must never know: sockets, what is in a frame.
 """
 
@@ -20,6 +21,9 @@ FRAME_BYTES_MAX: Final = 100 * 1024 * 1024
 FIRST_BYTES: Final = 65_536
 KEPT_BYTES_MAX: Final = 4 * 1024 * 1024
 """What waits in a pool for its next use at most."""
+
+KEPT_APART_BYTES_MAX: Final = FIRST_BYTES // 4
+"""So much of a frame that is not whole yet is copied rather than keep a buffer for it."""
 
 _SIZE: Final = struct.Struct(">i")
 _NO_BUFFER: Final = memoryview(bytearray())
@@ -62,16 +66,20 @@ class FrameReader:
         self._frame_bytes_max = frame_bytes_max
         self._buffer = _NO_BUFFER
         self._start = self._end = 0
+        self._kept_apart = b""
 
     @property
     def pending_bytes(self) -> int:
         """Count the bytes held that are no whole frame yet, or have not been asked for."""
-        return self._end - self._start
+        return self._end - self._start + len(self._kept_apart)
 
     def room(self) -> memoryview:
         """Give space to receive into. Frames that were lent before are overwritten by it."""
         if not len(self._buffer):
             self._buffer = self._pool.take()
+            self._end = len(self._kept_apart)
+            self._buffer[: self._end] = self._kept_apart
+            self._kept_apart = b""
         pending = self._end - self._start
         if pending > len(self._buffer) // 2:
             larger = memoryview(bytearray(len(self._buffer) * 2))
@@ -126,8 +134,9 @@ class FrameReader:
         return int(size)
 
     def rest(self) -> None:
-        """Hold no buffer while nothing is in it. Frames that were lent are overwritten."""
-        if self._start == self._end and len(self._buffer):
+        """Hold no buffer for little that is in it. Frames that were lent are overwritten."""
+        if self._end - self._start <= KEPT_APART_BYTES_MAX and len(self._buffer):
+            self._kept_apart = bytes(self._buffer[self._start : self._end])
             self._pool.give_back(self._buffer)
             self._buffer = _NO_BUFFER
             self._start = self._end = 0

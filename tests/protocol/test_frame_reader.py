@@ -33,8 +33,9 @@ def receive(frames: FrameReader, data: bytes) -> None:
 @given(
     payloads=st.lists(st.binary(max_size=200_000), max_size=6),
     pieces=st.lists(st.integers(1, 100_000), min_size=1, max_size=8),
+    rests=st.booleans(),
 )
-def test_frames_do_not_depend_on_how_the_stream_is_cut(payloads, pieces):
+def test_frames_do_not_depend_on_how_the_stream_is_cut(payloads, pieces, rests):
     stream, frames, found = framed(*payloads), FrameReader(), []
     position = number = 0
     while position < len(stream):
@@ -43,6 +44,8 @@ def test_frames_do_not_depend_on_how_the_stream_is_cut(payloads, pieces):
         position, number = position + size, number + 1
         while (frame := frames.next_frame()) is not None:
             found.append(bytes(frame))
+        if rests:
+            frames.rest()
 
     assert found == payloads
     assert frames.pending_bytes == 0
@@ -93,6 +96,21 @@ def test_one_who_waits_with_nothing_pending_holds_no_buffer():
 
     assert second.room().obj is lent
     assert first.pending_bytes == 0
+
+
+def test_a_thousand_who_have_sent_one_byte_hold_no_buffers():
+    pool = BufferPool()
+    tracemalloc.start()
+    try:
+        waiting = [FrameReader(pool=pool) for _ in range(1_000)]
+        for frames in waiting:
+            receive(frames, b"\0")
+            assert frames.next_frame() is None
+            frames.rest()
+        assert sum(frames.pending_bytes for frames in waiting) == 1_000
+        assert tracemalloc.get_traced_memory()[0] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_one_who_waits_for_the_rest_of_a_frame_keeps_what_has_come():
