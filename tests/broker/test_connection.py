@@ -12,7 +12,9 @@ import trio.testing
 
 from broker.config import NetworkConfig
 from broker.connection import Connection
+from broker.delayed import Delayed
 from broker.dispatch import Dispatch, Route
+from broker.faults import Planted, parse_faults
 from broker.handlers import old_produce
 from broker.handlers.api_versions import ApiVersionsHandler
 from broker.traffic import Traffic
@@ -21,6 +23,7 @@ from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.api.heartbeat import HeartbeatRequest, HeartbeatResponse
 from protocol.api.produce import (
     PartitionProduceData,
+    ProduceRequest,
     ProduceResponse,
     TopicProduceData,
 )
@@ -83,6 +86,25 @@ class Client:
             return True
 
 
+class DelayedHeartbeat(Delayed):
+    """An answer that comes when a gate is opened."""
+
+    def __init__(self, gate: trio.Event, *, crashes: bool) -> None:
+        self._gate = gate
+        self._crashes = crashes
+
+    def is_done(self) -> bool:
+        return self._gate.is_set()
+
+    async def wait(self) -> None:
+        await self._gate.wait()
+
+    def response(self) -> HeartbeatResponse:
+        if self._crashes:
+            raise ZeroDivisionError
+        return HeartbeatResponse()
+
+
 class Desk:
     """Answers heartbeats: the group id says how, and one that waits is answered on demand."""
 
@@ -97,6 +119,9 @@ class Desk:
             case "wait":
                 gate = self.gates.setdefault(request.group_id, trio.Event())
                 return self._wait(gate, request.group_id)
+            case "delayed":
+                gate = self.gates.setdefault(request.group_id, trio.Event())
+                return DelayedHeartbeat(gate, crashes="crash" in request.group_id)
             case "crash":
                 raise ZeroDivisionError
             case "refuse":
@@ -186,6 +211,112 @@ async def test_answers_come_in_the_order_of_requests_however_they_become_ready(a
         desk.open("wait-1")
 
         assert [await client.heartbeat_answer() for _ in range(3)] == [(1, 0), (2, 0), (3, 0)]
+
+
+async def test_delayed_answers_come_in_order_with_those_that_are_worked_at(autojump_clock):
+    desk = Desk()
+    names = ["delayed-1", "wait-2", "delayed-3", "now", "delayed-4"]
+    async with connected(desk) as (client, _):
+        await client.send(*(heartbeat(name, i) for i, name in enumerate(names)))
+        await trio.testing.wait_all_tasks_blocked()
+        assert desk.begun == names
+        for name in ("delayed-4", "delayed-3", "delayed-1", "wait-2"):
+            desk.open(name)
+            await trio.testing.wait_all_tasks_blocked()
+
+        assert [await client.heartbeat_answer() for _ in names] == [(i, 0) for i in range(5)]
+
+
+async def test_delayed_answers_that_are_done_together_go_out_together(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, _):
+        await client.send(*(heartbeat("delayed-all", i) for i in range(5)))
+        await trio.testing.wait_all_tasks_blocked()
+        desk.open("delayed-all")
+
+        piece = await client.stream.receive_some()
+
+        frames = FrameReader()
+        frames.feed(piece)
+        assert len(list(frames)) == 5
+
+
+async def test_a_delayed_answer_that_crashes_is_an_error_of_its_request_alone(autojump_clock):
+    desk, traffic = Desk(), Traffic()
+    async with connected(desk, traffic=traffic) as (client, _):
+        await client.send(heartbeat("delayed-crash", 1), heartbeat("delayed-2", 2))
+        desk.open("delayed-crash")
+        desk.open("delayed-2")
+
+        assert await client.heartbeat_answer() == (1, ErrorCode.UNKNOWN_SERVER_ERROR)
+        assert await client.heartbeat_answer() == (2, 0)
+    assert traffic.requests_crashed == 1
+
+
+async def test_draining_waits_for_delayed_answers(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, connection):
+        await client.send(heartbeat("delayed-1", 1))
+        await trio.testing.wait_all_tasks_blocked()
+        connection.drain()
+        await trio.testing.wait_all_tasks_blocked()
+        desk.open("delayed-1")
+
+        assert await client.heartbeat_answer() == (1, 0)
+        assert await client.is_closed()
+
+
+async def test_draining_ends_a_connection_whose_delayed_answers_are_given(autojump_clock):
+    desk = Desk()
+    async with connected(desk) as (client, connection):
+        await client.send(heartbeat("delayed-1", 1))
+        desk.open("delayed-1")
+        assert await client.heartbeat_answer() == (1, 0)
+        connection.drain()
+
+        assert await client.is_closed()
+
+
+def produce_frame(records: bytes, correlation_id: int) -> bytes:
+    data = TopicProduceData("orders", [PartitionProduceData(0, records)])
+    return frame_of(
+        ProduceRequest(acks=1, timeout_ms=1_000, topic_data=[data]),
+        version=9,
+        correlation_id=correlation_id,
+    )
+
+
+@pytest.mark.parametrize("faults", ["", "Produce=delay/500"])
+async def test_records_are_what_was_sent_however_late_a_request_is_handled(faults, autojump_clock):
+    seen = []
+
+    def handle(request: ProduceRequest, _context: RequestContext) -> ProduceResponse:
+        (data,) = request.topic_data[0].partition_data
+        seen.append(bytes(data.records or b""))
+        return ProduceResponse()
+
+    dispatch = Dispatch({ApiKey.PRODUCE: Route(handle, 3, 12)})
+    dispatch.plant(Planted(parse_faults(faults)) if faults else None)
+    sent = [bytes([number]) * 30_000 for number in range(10)]
+    ours, theirs = trio.testing.memory_stream_pair()
+    connection = Connection(
+        ours,
+        dispatch=dispatch,
+        config=NetworkConfig(),
+        traffic=Traffic(),
+        buffers=BufferPool(),
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connection.serve)
+        client = Client(theirs)
+        for number, records in enumerate(sent):
+            await client.send(produce_frame(records, number))
+            await trio.testing.wait_all_tasks_blocked()
+        for _ in sent:
+            await client.receive()
+        nursery.cancel_scope.cancel()
+
+    assert seen == sent
 
 
 async def test_requests_cut_anywhere_are_understood(autojump_clock):
