@@ -21,7 +21,6 @@ FOUND_SOON = {
     "four-batches-remembered": 1,
     "hand-over-before-the-successor-has-all": 2,
     "lost-records-trusted": 12,
-    "out-of-range-unconfirmed": 1,
     "same-leader-epoch-elected": 2,
     "sequence-gaps-accepted": 4,
     "uncommitted-records-shown": 4,
