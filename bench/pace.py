@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ from bench.replay import (
     produce_request,
 )
 from protocol.api.fetch import FetchPartition, FetchRequest, FetchTopic
+from protocol.api.produce import ProduceRequest
 
 HEAD_START_S = 0.01
 BASE_OFFSET_AND_LENGTH = struct.Struct(">qi")
@@ -55,20 +56,21 @@ class Lanes:
     """A connection to each leader, and the request to append one batch to each partition."""
 
     def __init__(
-        self, leaders: Leaders, topic: str, batch: Batch, *, acks: int, stack: ExitStack
+        self, topics: Mapping[str, Leaders], batch: Batch, *, acks: int, stack: ExitStack
     ) -> None:
-        self.wires = {
-            address: stack.enter_context(Wire(address)) for address in set(leaders.values())
-        }
-        requests = {each: produce_request(topic, each, batch, acks=acks) for each in leaders}
+        addresses = {address for leaders in topics.values() for address in leaders.values()}
+        self.wires = {each: stack.enter_context(Wire(each)) for each in sorted(addresses)}
         self.frames = [
-            (self.wires[address], frame_of(requests[partition], version=PRODUCE_VERSION))
+            self._try_out(self.wires[address], produce_request(topic, partition, batch, acks=acks))
+            for topic, leaders in topics.items()
             for partition, address in leaders.items()
         ]
-        for partition, address in leaders.items():
-            answer = self.wires[address].ask(requests[partition], version=PRODUCE_VERSION)
-            (outcome,) = answer.responses[0].partition_responses
-            assert outcome.error_code == 0, f"partition {partition}: error {outcome.error_code}"
+
+    def _try_out(self, wire: Wire, request: ProduceRequest) -> tuple[Wire, bytes]:
+        answer = wire.ask(request, version=PRODUCE_VERSION)
+        (outcome,) = answer.responses[0].partition_responses
+        assert outcome.error_code == 0, f"error {outcome.error_code}"
+        return wire, frame_of(request, version=PRODUCE_VERSION)
 
 
 def at_a_rate(lanes: Lanes, *, rate: int, seconds: float, due: list[float]) -> Waits:

@@ -38,5 +38,5 @@ def _in_bulk(system: System, batch: Batch) -> None:
 def _one_by_one(system: System, batch: Batch) -> None:
     topic = f"warm-up-{time.time_ns()}"
     with system.topic(topic, partitions=system.brokers) as leaders, ExitStack() as stack:
-        lanes = Lanes(leaders, topic, batch, acks=ALL, stack=stack)
+        lanes = Lanes({topic: leaders}, batch, acks=ALL, stack=stack)
         at_a_rate(lanes, rate=RATE, seconds=AT_A_RATE_S, due=[])

@@ -40,7 +40,7 @@ class Load:
         self.failures: list[str] = []
         self.sent = 0
         self._topic = topic
-        self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all"})
+        self._producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "log_level": 0})
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()

@@ -21,21 +21,24 @@ from protocol.compression import Compression
 PER_S = 500
 SECONDS = 10.0
 RECORD_BYTES = 1_000
+TOPIC_PARTITIONS_MAX = 2_000
 
 
 def measure(system: System, case: Case) -> Measured:
-    """Have a topic with so many partitions, and so many connections, and produce."""
-    topic = f"growth-{time.time_ns()}"
+    """Have topics with so many partitions in all, and so many connections, and produce."""
     batch = make_batch(record_bytes=RECORD_BYTES, batch_bytes=0, compression=Compression.NONE)
-    partitions = int(case.get("partitions", system.brokers))
-    began_at = time.perf_counter()
-    with system.topic(topic, partitions=partitions) as leaders, ExitStack() as stack:
+    with ExitStack() as stack:
+        began_at = time.perf_counter()
+        topics = {
+            name: stack.enter_context(system.topic(name, partitions=count))
+            for name, count in _topics(int(case.get("partitions", system.brokers)))
+        }
         created_s = time.perf_counter() - began_at
-        addresses = sorted(set(leaders.values()))
+        addresses = sorted({each for leaders in topics.values() for each in leaders.values()})
         _allow_files(int(case.get("connections", 0)) + 1_000)
         for number in range(int(case.get("connections", 0))):
             stack.enter_context(Wire(addresses[number % len(addresses)]))
-        lanes = Lanes(leaders, topic, batch, acks=ALL, stack=stack)
+        lanes = Lanes(topics, batch, acks=ALL, stack=stack)
         meter = Meter(system.pids())
         waits = at_a_rate(lanes, rate=PER_S, seconds=SECONDS, due=[])
         cpu = meter.read()
@@ -48,6 +51,13 @@ def measure(system: System, case: Case) -> Measured:
                 **waits.values(),
             },
         )
+
+
+def _topics(partitions: int) -> list[tuple[str, int]]:
+    """Divide partitions among topics: Apache Kafka makes no 10,000 at once."""
+    count = -(-partitions // TOPIC_PARTITIONS_MAX)
+    stem = f"growth-{time.time_ns()}"
+    return [(f"{stem}-{number}", (partitions + number) // count) for number in range(count)]
 
 
 def _allow_files(wanted: int) -> None:

@@ -29,7 +29,7 @@ def measure(system: System, case: Case) -> Measured:
     topic = f"latency-{time.time_ns()}"
     batch = make_batch(record_bytes=RECORD_BYTES, batch_bytes=0, compression=Compression.NONE)
     with system.topic(topic, partitions=1) as leaders, ExitStack() as stack:
-        lanes = Lanes(leaders, topic, batch, acks=ALL, stack=stack)
+        lanes = Lanes({topic: leaders}, batch, acks=ALL, stack=stack)
         reader = stack.enter_context(closing(Reader(leaders[0], topic, offset=1)))
         due: list[float] = []
         send = SENDS[str(case["in_flight"])]
