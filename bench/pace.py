@@ -26,8 +26,11 @@ from bench.replay import (
 )
 from protocol.api.fetch import FetchPartition, FetchRequest, FetchTopic
 from protocol.api.produce import ProduceRequest
+from protocol.errors import ErrorCode
 
 HEAD_START_S = 0.01
+LED_WITHIN_S = 30.0
+NOT_LED_YET = (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, ErrorCode.NOT_LEADER_OR_FOLLOWER)
 BASE_OFFSET_AND_LENGTH = struct.Struct(">qi")
 
 
@@ -67,10 +70,16 @@ class Lanes:
         ]
 
     def _try_out(self, wire: Wire, request: ProduceRequest) -> tuple[Wire, bytes]:
-        answer = wire.ask(request, version=PRODUCE_VERSION)
-        (outcome,) = answer.responses[0].partition_responses
-        assert outcome.error_code == 0, f"error {outcome.error_code}"
+        """Append once; a leader may hear of its partition a moment after others show it."""
+        until = time.monotonic() + LED_WITHIN_S
+        while (code := self._code_of(wire, request)) in NOT_LED_YET and time.monotonic() < until:
+            time.sleep(0.05)
+        assert code == ErrorCode.NONE, f"error {code}"
         return wire, frame_of(request, version=PRODUCE_VERSION)
+
+    def _code_of(self, wire: Wire, request: ProduceRequest) -> int:
+        (outcome,) = wire.ask(request, version=PRODUCE_VERSION).responses[0].partition_responses
+        return int(outcome.error_code)
 
 
 def at_a_rate(lanes: Lanes, *, rate: int, seconds: float, due: list[float]) -> Waits:
