@@ -30,13 +30,17 @@ log_events = structlog.get_logger()
 RETRY_PAUSE_S = 0.1
 OUTCOME_UNKNOWN = frozenset(
     {
+        ErrorCode.FENCED_LEADER_EPOCH,
         ErrorCode.INVALID_UPDATE_VERSION,
         ErrorCode.NOT_CONTROLLER,
         ErrorCode.REQUEST_TIMED_OUT,
         ErrorCode.UNKNOWN_SERVER_ERROR,
     }
 )
-"""After these the proposal, or an earlier try of it, may be or become the controller's state."""
+"""After these the proposal, or an earlier try of it, may be or become the controller's state.
+
+A leader whose epoch is over as well: the next one may have been elected from what it proposed.
+"""
 
 
 class IsrKeeper:

@@ -38,8 +38,10 @@ class ClientFaults:
             return False
         self._stage.begin(fault, whom=name)
         process.stop()
-        await trio.sleep(fault.lasts_s)
-        process.go_on()
+        try:
+            await trio.sleep(fault.lasts_s)
+        finally:
+            process.go_on()  # also where the run ends: what stands still cannot be cancelled
         return True
 
     async def _isolate(self, fault: Fault) -> bool:

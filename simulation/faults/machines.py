@@ -62,9 +62,11 @@ class MachineFaults:
         self._stage.begin(fault)
         broker = machine.broker
         machine.pause()
-        await trio.sleep(fault.lasts_s)
-        if machine.broker is broker and machine.is_running:
-            machine.resume()
+        try:
+            await trio.sleep(fault.lasts_s)
+        finally:
+            if machine.broker is broker and machine.is_running:
+                machine.resume()  # also where the run ends
         return True
 
     async def _jump_clock(self, fault: Fault) -> bool:

@@ -24,6 +24,7 @@ from protocol.api.alter_partition import (
     PartitionResult,
     TopicResult,
 )
+from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
 from simulation.disk import MemoryDisk
 
@@ -39,6 +40,7 @@ class Office:
     def __init__(self) -> None:
         self.asked: list[list[tuple[int, int]]] = []
         self.answers = True
+        self.refuses: ErrorCode | None = None
 
     async def __call__(self, request: AlterPartitionRequest) -> AlterPartitionResponse:
         await trio.lowlevel.checkpoint()
@@ -48,6 +50,11 @@ class Office:
         self.asked.append(members)
         if not self.answers:
             raise OSError("the connection broke")
+        if self.refuses is not None:
+            refused = PartitionResult(error_code=self.refuses)
+            return AlterPartitionResponse(
+                topics=[TopicResult(topic_id=topic.topic_id, partitions=[refused])]
+            )
         result = PartitionResult(
             leader_id=US,
             leader_epoch=asked.leader_epoch,
@@ -147,6 +154,24 @@ async def test_an_isr_is_obeyed_together_with_the_minimum_that_it_was_decided_by
     leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=2)
 
     assert leader.pending_isr is None
+    assert leader.high_watermark.value == 10
+
+
+@pytest.mark.parametrize("code", [ErrorCode.FENCED_LEADER_EPOCH, ErrorCode.INVALID_UPDATE_VERSION])
+async def test_who_was_proposed_is_counted_with_until_the_state_says_otherwise(
+    leader, keeper, office, code, autojump_clock
+):
+    leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
+    office.answers = False  # it may have agreed all the same, and elected one of them since
+    keeper.follower_fetched(leader, OTHER)
+    await trio.sleep(0.05)
+    office.answers, office.refuses = True, code
+    await trio.sleep(1)
+
+    append(leader, 5)
+    await leader.durable.wait_reached(15)
+    leader.follower_fetched(PEER, 15, broker_epoch=PEER_EPOCH)
+
     assert leader.high_watermark.value == 10
 
 
