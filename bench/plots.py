@@ -183,7 +183,7 @@ def draw_clients(found: Sequence[Comparison], path: Path) -> None:
 
 
 PLOTS: Mapping[str, Callable[[Sequence[Comparison], Path], None]] = {
-    "cost": draw_cost,
+    "throughput": draw_cost,
     "latency": draw_latency,
     "batch-sizes": draw_batch_sizes,
     "partitions": partial(draw_growth, bench="partitions", key="partitions", log=True),
@@ -191,3 +191,4 @@ PLOTS: Mapping[str, Callable[[Sequence[Comparison], Path], None]] = {
     "brokers": partial(draw_growth, bench="brokers", key="brokers", log=False),
     "clients": draw_clients,
 }
+"""By the bench that they show."""

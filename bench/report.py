@@ -41,8 +41,10 @@ def write_report(results: Results) -> None:
     text = fill(DOCUMENT.read_text(), lambda name: _part(name, found, results))
     DOCUMENT.write_text(text)
     PLOT_DIRECTORY.mkdir(exist_ok=True)
+    measured = {each.bench for each in found}
     for name, draw in PLOTS.items():
-        draw(found, PLOT_DIRECTORY / f"{name}.png")
+        if name in measured:
+            draw(found, PLOT_DIRECTORY / f"{name}.png")
 
 
 def fill(text: str, part: Callable[[str], Sequence[str]]) -> str:
@@ -64,4 +66,5 @@ def _part(name: str, found: Sequence[Comparison], results: Results) -> list[str]
     if not of_bench:
         return ["Not measured yet."]
     command, day, machine = results.origin(name)
-    return [*bench_table(of_bench, TABLES[name]), "", f"`{command}`, {day}, {machine}."]
+    plot = [f"![{name}]({PLOT_DIRECTORY.name}/{name}.png)", ""] if name in PLOTS else []
+    return [*plot, *bench_table(of_bench, TABLES[name]), "", f"`{command}`, {day}, {machine}."]
