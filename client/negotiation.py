@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from client.errors import ConnectionBroken, refusal
+from client.receiver import Receiver
 from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
 from protocol.errors import ErrorCode, ProtocolError
 from protocol.framing import decode_response, encode_request
@@ -68,9 +69,8 @@ async def _ask(
 
 
 async def _next_frame(stream: trio.abc.Stream, reader: FrameReader) -> memoryview:
+    receiver = Receiver(stream, reader)
     while (frame := reader.next_frame()) is None:
-        data = await stream.receive_some()
-        if not data:
+        if not await receiver.receive():
             raise ProtocolError("it closed the connection")
-        reader.feed(data)
     return frame

@@ -38,15 +38,15 @@ class Receiver:
             data = await stream.receive_some(RECEIVE_BYTES)
             frames.feed(data)
             return len(data)
+        count = None
         if self._may_be_more:
             await trio.lowlevel.checkpoint()
-            if (count := self._receive_now(stream)) is not None:
-                return count
-        while True:
+            count = self._receive_now(stream)
+        while count is None:
             frames.rest()
             await trio.lowlevel.wait_readable(stream.socket)
-            if (count := self._receive_now(stream)) is not None:
-                return count
+            count = self._receive_now(stream)
+        return count
 
     def _receive_now(self, stream: trio.SocketStream) -> int | None:
         """Take what has come already; None where that is nothing."""

@@ -71,9 +71,7 @@ def delete(storage: Storage, topic_id: bytes | None) -> None:
 
     Raises: StorageError.
     """
-    path = _move_away(storage, topic_id, DELETE_SUFFIX)
-    storage.disk.sync_directory(path.rpartition("/")[0])
-    storage.disk.remove(path)
+    storage.disk.remove(_move_away(storage, topic_id, DELETE_SUFFIX))
 
 
 def begin_delete(storage: Storage, topic_id: bytes | None) -> str:
@@ -81,20 +79,20 @@ def begin_delete(storage: Storage, topic_id: bytes | None) -> str:
 
     Returns: its path now. Raises: StorageError.
     """
-    return _move_away(storage, topic_id, DELETE_SUFFIX)
+    return _move_away(storage, topic_id, DELETE_SUFFIX, durable=False)
 
 
 def set_aside(storage: Storage, topic_id: bytes | None) -> str:
     """Keep the directory under another name. Returns: its path now. Raises: StorageError."""
-    path = _move_away(storage, topic_id, STRAY_SUFFIX)
-    storage.disk.sync_directory(path.rpartition("/")[0])
-    return path
+    return _move_away(storage, topic_id, STRAY_SUFFIX)
 
 
-def _move_away(storage: Storage, topic_id: bytes | None, suffix: str) -> str:
+def _move_away(
+    storage: Storage, topic_id: bytes | None, suffix: str, *, durable: bool = True
+) -> str:
     parent, _, name = storage.directory.rpartition("/")
     identity = (topic_id or b"").hex()
     unique = f"{name[:_NAME_BYTES_KEPT]}.{identity}.{storage.wall_ms():x}"
     path = f"{parent}/{unique}{suffix}"
-    storage.disk.rename(storage.directory, path, durable=False)
+    storage.disk.rename(storage.directory, path, durable=durable)
     return path
