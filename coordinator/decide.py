@@ -160,7 +160,10 @@ def _alter_partitions(state: ClusterState, event: AlterPartitions) -> Changes:
 
 
 def _check_current(partition: PartitionState, proposal: IsrChange, *, leader_id: int) -> None:
-    """Refuse a proposal that was made on an older or newer state, or by somebody else."""
+    """Refuse a proposal that was made on an older or newer state, or by somebody else.
+
+    The versions come first: only what is refused after them was not accepted by an earlier try.
+    """
     if (
         proposal.leader_epoch > partition.leader_epoch
         or proposal.partition_epoch > partition.partition_epoch
@@ -173,16 +176,16 @@ def _check_current(partition: PartitionState, proposal: IsrChange, *, leader_id:
             ErrorCode.FENCED_LEADER_EPOCH,
             f"leader epoch {proposal.leader_epoch} is over, it is {partition.leader_epoch} now",
         )
-    if partition.leader_id != leader_id:
-        raise RequestError.of(
-            ErrorCode.INVALID_REQUEST,
-            f"broker {leader_id} proposes, but broker {partition.leader_id} leads",
-        )
     if proposal.partition_epoch < partition.partition_epoch:
         raise RequestError.of(
             ErrorCode.INVALID_UPDATE_VERSION,
             f"partition epoch {proposal.partition_epoch} is over, "
             f"it is {partition.partition_epoch} now: propose again on that",
+        )
+    if partition.leader_id != leader_id:
+        raise RequestError.of(
+            ErrorCode.INVALID_REQUEST,
+            f"broker {leader_id} proposes, but broker {partition.leader_id} leads",
         )
 
 

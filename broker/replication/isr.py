@@ -28,18 +28,10 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 RETRY_PAUSE_S = 0.1
-OUTCOME_UNKNOWN = frozenset(
-    {
-        ErrorCode.FENCED_LEADER_EPOCH,
-        ErrorCode.INVALID_UPDATE_VERSION,
-        ErrorCode.NOT_CONTROLLER,
-        ErrorCode.REQUEST_TIMED_OUT,
-        ErrorCode.UNKNOWN_SERVER_ERROR,
-    }
-)
-"""After these the proposal, or an earlier try of it, may be or become the controller's state.
-
-A leader whose epoch is over as well: the next one may have been elected from what it proposed.
+SURELY_REFUSED = frozenset({ErrorCode.INELIGIBLE_REPLICA, ErrorCode.INVALID_REQUEST})
+"""Answered only to a proposal made on the partition state that still holds: so no earlier try of
+it was accepted. After every other error the proposal may be, or have been, the controller's state,
+even where the leader's epoch is over or its topic gone.
 """
 
 
@@ -136,10 +128,9 @@ class IsrKeeper:
         if code is ErrorCode.NONE or answer.leader_epoch not in (partition.leader_epoch, 0):
             return True
         log_events.info("isr_change_refused", partition=partition.name, code=code.name)
-        if code in OUTCOME_UNKNOWN:
-            return partition.pending_isr is None
-        partition.isr_refused()
-        return True
+        if code in SURELY_REFUSED:
+            partition.isr_refused()
+        return partition.pending_isr is None
 
     def _request(self, partitions: Iterable[Partition]) -> AlterPartitionRequest:
         topics: dict[bytes, TopicData] = {}

@@ -157,10 +157,11 @@ async def test_an_isr_is_obeyed_together_with_the_minimum_that_it_was_decided_by
     assert leader.high_watermark.value == 10
 
 
-@pytest.mark.parametrize("code", [ErrorCode.FENCED_LEADER_EPOCH, ErrorCode.INVALID_UPDATE_VERSION])
-async def test_who_was_proposed_is_counted_with_until_the_state_says_otherwise(
-    leader, keeper, office, code, autojump_clock
-):
+SURELY_REFUSED = {ErrorCode.INELIGIBLE_REPLICA, ErrorCode.INVALID_REQUEST}
+
+
+async def _high_watermark_without_whom_it_proposed(leader, keeper, office, code):
+    """Propose OTHER, have that refused with a code, and append what only US and PEER have."""
     leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
     office.answers = False  # it may have agreed all the same, and elected one of them since
     keeper.follower_fetched(leader, OTHER)
@@ -171,8 +172,25 @@ async def test_who_was_proposed_is_counted_with_until_the_state_says_otherwise(
     append(leader, 5)
     await leader.durable.wait_reached(15)
     leader.follower_fetched(PEER, 15, broker_epoch=PEER_EPOCH)
+    return leader.high_watermark.value
 
-    assert leader.high_watermark.value == 10
+
+@pytest.mark.parametrize(
+    "code",
+    sorted(set(ErrorCode) - SURELY_REFUSED - {ErrorCode.NONE}),
+    ids=lambda code: code.name,
+)
+async def test_who_was_proposed_is_counted_with_until_the_state_says_otherwise(
+    leader, keeper, office, code, autojump_clock
+):
+    assert await _high_watermark_without_whom_it_proposed(leader, keeper, office, code) == 10
+
+
+@pytest.mark.parametrize("code", sorted(SURELY_REFUSED), ids=lambda code: code.name)
+async def test_who_was_refused_on_the_state_that_holds_is_not_waited_for(
+    leader, keeper, office, code, autojump_clock
+):
+    assert await _high_watermark_without_whom_it_proposed(leader, keeper, office, code) == 15
 
 
 async def test_an_offset_beyond_the_leaders_log_acknowledges_nothing(leader):
