@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("broker", "chaos", "client", "commands", "coordinator", "protocol", "simulation")
+ROOMS = (
+    "broker",
+    "chaos",
+    "client",
+    "commands",
+    "coordinator",
+    "protocol",
+    "registry",
+    "schemas",
+    "simulation",
+)
 MODULES = sorted(
     [ROOT / "cli.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
 )
