@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "chaos": "Break a cluster of real processes under load, and judge it.",
     "log": "Look into the segments of a partition.",
     "broker": "Run one broker in the foreground.",
+    "registry": "Run one schema registry in the foreground.",
     "zookeeper": "Run the embedded coordinator in the foreground.",
 }
 """Each command lives in `commands/<name>.py` under its own name."""

@@ -39,6 +39,7 @@ from client.errors import (
     NoPosition,
     NothingAssigned,
     OffsetOutOfRange,
+    ProducerFenced,
     RecordsLost,
     RecordTooLarge,
     RequestTimedOut,
@@ -47,6 +48,7 @@ from client.errors import (
     UnsupportedApi,
     WaitTimedOut,
 )
+from client.identity import ProducerIdentity
 from client.metadata import Broker, PartitionInfo, TopicInfo
 from client.producer import Producer, ProducerConfig
 from client.records import (
@@ -89,6 +91,8 @@ __all__ = [
     "PartitionInfo",
     "Producer",
     "ProducerConfig",
+    "ProducerFenced",
+    "ProducerIdentity",
     "RecordMetadata",
     "RecordTooLarge",
     "RecordsLost",

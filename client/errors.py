@@ -101,6 +101,20 @@ class RecordsLost(OttlaError):
         self.first = first
 
 
+class ProducerFenced(RequestError):
+    """Another producer writes under the same producer id with a later epoch; this one may not."""
+
+    code = ErrorCode.INVALID_PRODUCER_EPOCH
+
+    def __init__(self, producer_id: int, epoch: int) -> None:
+        super().__init__(
+            f"producer {producer_id} with epoch {epoch} is fenced: whoever took its place writes "
+            f"with a later epoch"
+        )
+        self.producer_id = producer_id
+        self.epoch = epoch
+
+
 class OffsetOutOfRange(RequestError):
     """The log of a partition does not hold the asked offset and no reset policy applies."""
 

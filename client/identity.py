@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from client.errors import NoBrokerReachable, UnsupportedApi, refusal
+from client.errors import NoBrokerReachable, ProducerFenced, UnsupportedApi, refusal
 from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from protocol.errors import RETRIABLE_CODES, OttlaError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from client.backoff import Backoff
     from client.cluster import Cluster
 
 _NO_TRANSACTION_TIMEOUT_MS = 2**31 - 1
@@ -34,7 +33,8 @@ class ProducerIdentity:
 class IdentitySource:
     """Holds the newest producer id and asks for another where that one is used up.
 
-    `obtained` is called when there is a new one, `refused` when the cluster gives none.
+    `obtained` is called when there is a new one, `refused` when the cluster gives none. A `given`
+    identity is the only one that is used: where it is used up, another holds it with a later epoch.
     """
 
     def __init__(
@@ -44,12 +44,13 @@ class IdentitySource:
         *,
         obtained: Callable[[], None],
         refused: Callable[[OttlaError], None],
+        given: ProducerIdentity | None = None,
     ) -> None:
         self._cluster = cluster
         self._nursery = nursery
         self._obtained = obtained
         self._refused = refused
-        self._newest: ProducerIdentity | None = None
+        self._given = self._newest = given
         self._asking = False
 
     def get_nowait(self, *, other_than: ProducerIdentity | None) -> ProducerIdentity | None:
@@ -62,35 +63,35 @@ class IdentitySource:
         return None
 
     async def _ask(self) -> None:
-        backoff = self._cluster.backoff()
         try:
-            identity = None
-            while identity is None:
-                identity = await self._try(backoff)
+            if self._given is not None:
+                raise ProducerFenced(self._given.producer_id, self._given.epoch)
+            self._newest = await new_identity(self._cluster)
         except OttlaError as error:
             self._refused(error)
         else:
-            self._newest = identity
             self._obtained()
         finally:
             self._asking = False
 
-    async def _try(self, backoff: Backoff) -> ProducerIdentity | None:
-        """Ask once; None, after a pause, where asking again may help.
 
-        Raises: NoBrokerReachable, RequestError.
-        """
-        request = InitProducerIdRequest(
-            transactional_id=None, transaction_timeout_ms=_NO_TRANSACTION_TIMEOUT_MS
-        )
+async def new_identity(cluster: Cluster) -> ProducerIdentity:
+    """Ask for a producer id until there is one. Raises: NoBrokerReachable, RequestError.
+
+    Source: KIP-98, InitProducerId without a transactional id.
+    """
+    request = InitProducerIdRequest(
+        transactional_id=None, transaction_timeout_ms=_NO_TRANSACTION_TIMEOUT_MS
+    )
+    backoff = cluster.backoff()
+    while True:
         try:
-            return _identity_of(await self._cluster.call_any(request))
+            return _identity_of(await cluster.call_any(request))
         except (NoBrokerReachable, RequestError) as error:
             if _is_final(error):
                 raise
-            self._cluster.last_error = error
+            cluster.last_error = error
             await trio.sleep(backoff.next_s())
-            return None
 
 
 def _identity_of(response: InitProducerIdResponse) -> ProducerIdentity:

@@ -15,6 +15,7 @@ from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
 from client.delivery import Batch, Delivery
 from client.errors import ClientClosed, RecordsLost, RecordTooLarge, UnknownTopic
+from client.identity import ProducerIdentity, new_identity
 from client.lifetime import Client
 from client.partitioner import StickyPartitioner, partition_of
 from client.records import RecordMetadata, TopicPartition
@@ -98,9 +99,15 @@ class Producer(Client):
         config: ProducerConfig | None = None,
         *,
         environment: Environment | None = None,
+        identity: ProducerIdentity | None = None,
     ) -> None:
-        """Prepare for a cluster reached through `host:port,host:port`; nothing is sent yet."""
+        """Prepare for a cluster reached through `host:port,host:port`; nothing is sent yet.
+
+        With an `identity` records are written under it alone: once anybody has written with a
+        later epoch of the same producer id, every record fails with ProducerFenced.
+        """
         super().__init__(bootstrap, environment)
+        self._identity = identity
         self.config = config or ProducerConfig()
         self._cluster: Cluster | None = None
         self._sender: Sender | None = None
@@ -180,6 +187,15 @@ class Producer(Client):
         batch.reserved_bytes = grown
         return Delivery(batch, index)
 
+    async def new_identity(self) -> ProducerIdentity:
+        """Ask the cluster for a producer id that nobody else has, for a producer yet to be made.
+
+        Raises: NoBrokerReachable, RequestError.
+        """
+        if self._cluster is None:
+            raise self._closed()
+        return await new_identity(self._cluster)
+
     async def flush(self) -> None:
         """Send what is buffered without lingering, and wait until all of it is settled.
 
@@ -207,7 +223,11 @@ class Producer(Client):
             background_tasks() as nursery,
         ):
             sender = Sender(
-                cluster, nursery, self.config.sender_options(), settled=self._note_settled
+                cluster,
+                nursery,
+                self.config.sender_options(),
+                settled=self._note_settled,
+                identity=self._identity,
             )
             self._cluster, self._sender = cluster, sender
             cluster.on_news(self._update_routes)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from client.cluster import Cluster
     from client.connection import Connection, Exchange
     from client.delivery import Batch
+    from client.identity import ProducerIdentity
     from protocol.api.produce import PartitionProduceResponse
     from protocol.compression import Compression
 
@@ -93,6 +94,7 @@ class Sender:
         options: SenderOptions,
         *,
         settled: Callable[[Batch], None],
+        identity: ProducerIdentity | None = None,
     ) -> None:
         self.failure: OttlaError | None = None
         self._cluster = cluster
@@ -102,7 +104,7 @@ class Sender:
         self._active: dict[PartitionQueue, None] = {}
         self._brokers: dict[int, _BrokerState] = {}
         self._identities = IdentitySource(
-            cluster, nursery, obtained=self.wake, refused=self.fail_all
+            cluster, nursery, obtained=self.wake, refused=self.fail_all, given=identity
         )
         self._wakeup = trio.lowlevel.ParkingLot()
         cluster.on_news(self.wake)

@@ -52,7 +52,8 @@ def broker(
     """
     do_without_rich()
     from broker.config import BrokerConfig, read_properties
-    from broker.runtime import run_broker
+    from broker.runtime import make_broker
+    from commands.serve import configure_logs, serve
 
     properties = read_properties(_read(config_file)) if config_file else {}
     properties.update(settings)
@@ -62,7 +63,9 @@ def broker(
     for key, option in (("node.id", "--id"), ("log.dirs", "--data"), ("listeners", "--listen")):
         if key not in properties and not (key == "node.id" and "broker.id" in properties):
             raise click.UsageError(f"Missing option '{option}' (or {key} in --config)")
-    run_broker(BrokerConfig.parse(properties))
+    configure_logs()
+    server = make_broker(BrokerConfig.parse(properties))
+    serve(server.run, server.stop)
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What `ottla broker` and `ottla zookeeper` share: they are servers, not for a terminal.
+"""What must be done before a server's modules are imported: it is not for a terminal.
 
 Must never know: what is served.
 """

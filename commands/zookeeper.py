@@ -5,6 +5,8 @@ Must never know: brokers, the cluster directory.
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from commands.options import Address
@@ -26,7 +28,8 @@ def zookeeper(data: str, listen: tuple[str, int]) -> None:
       $ ottla zookeeper --data /var/lib/ottla-coordinator --listen 127.0.0.1:2181
     """
     do_without_rich()
-    from broker.runtime import run_zookeeper
+    from broker.runtime import serve_coordinator
+    from commands.serve import configure_logs, serve
 
-    host, port = listen
-    run_zookeeper(data, host=host, port=port)
+    configure_logs()
+    serve(partial(serve_coordinator, data, *listen))

@@ -24,6 +24,7 @@ TOPICS: Final = "/ottla/topics"
 DELETED: Final = "/ottla/deleted"
 PRODUCER_IDS: Final = "/ottla/producer_ids"
 GROUPS: Final = "/ottla/groups"
+REGISTRIES: Final = "/ottla/registries"
 
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
 """Group ids that quoting leaves as they are and that a znode cannot have."""
@@ -51,8 +52,17 @@ def deleted(topic_id: bytes) -> str:
 
 def group(group_id: str) -> str:
     """Name the znode above a group's incarnation; the id may hold any character."""
-    quoted = quote(group_id, safe="")
-    return f"{GROUPS}/{_DOTS.get(quoted, quoted)}"
+    return f"{GROUPS}/{_quoted(group_id)}"
+
+
+def registries(topic: str) -> str:
+    """Name the znode above what the schema registries of a topic share."""
+    return f"{REGISTRIES}/{_quoted(topic)}"
+
+
+def _quoted(name: str) -> str:
+    quoted = quote(name, safe="")
+    return _DOTS.get(quoted, quoted)
 
 
 def group_header(group_id: str, incarnation: str) -> str:

@@ -1,0 +1,95 @@
+"""A server's process: its log, its run until it is signalled, its stop in order.
+
+Must never know: what is served.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from protocol.errors import OttlaError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+log_events = structlog.get_logger()
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+OPEN_FILES_WANTED: Final = 65_536
+GC_YOUNG_OBJECTS: Final = 20_000
+"""Allocations between collections of the youngest generation; Python's 700 suits scripts."""
+
+
+def configure_logs() -> None:
+    """Have logs go to stderr, one line of key=value pairs for each event."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def serve(run: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = None) -> None:
+    """Run until the first SIGTERM or SIGINT has it stop; the second ends it at once.
+
+    Without `stop` the first one cancels it. Raises: OttlaError, OSError.
+    """
+    _raise_limit_of_open_files()
+    gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
+    # What is imported stays: no collection need look at it again.
+    gc.collect()
+    gc.freeze()
+    trio.run(_run_until_signalled, run, stop)
+
+
+async def _run_until_signalled(
+    run: Callable[[], Awaitable[None]], stop: Callable[[], None] | None
+) -> None:
+    with trio.open_signal_receiver(*STOP_SIGNALS) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signals, signals, stop, nursery.cancel_scope)
+            try:
+                await run()
+            except* OttlaError as group:
+                raise _first(group) from group
+            except* OSError as group:
+                raise _first(group) from group
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signals(
+    signals: AsyncIterator[int], stop: Callable[[], None] | None, scope: trio.CancelScope
+) -> None:
+    async for number in signals:
+        log_events.info("stopping", signal=signal.Signals(number).name)
+        if stop is None:
+            scope.cancel()
+        else:
+            stop()
+            stop = None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _raise_limit_of_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(OPEN_FILES_WANTED, hard) if hard != resource.RLIM_INFINITY else OPEN_FILES_WANTED
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

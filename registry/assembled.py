@@ -1,0 +1,74 @@
+"""A registry put together from its clients, which are open while it is.
+
+Must never know: which network and which coordinator these are, HTTP.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from client import Admin, Consumer, ConsumerConfig, Producer
+from registry.log import SchemasLog
+from registry.registry import Registry
+from registry.topic import ensure_topic
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from client import Environment
+    from coordinator.store import StoreFactory
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryConfig:
+    """How a registry works.
+
+    `url` is where the other registries reach this one. `replication_factor` counts only where the
+    topic is made, -1 leaves it to the brokers.
+    """
+
+    bootstrap: str
+    url: str
+    topic: str = "_schemas"
+    replication_factor: int = -1
+
+
+@asynccontextmanager
+async def open_registry(
+    config: RegistryConfig, *, environment: Environment, connect_store: StoreFactory
+) -> AsyncIterator[Registry]:
+    """Open a registry that has read all there was, and stands for office from then on.
+
+    Waits for brokers as long as it takes. Raises: UnfitTopic, RequestError.
+    """
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(Admin(config.bootstrap, environment=environment))
+        await ensure_topic(admin, config.topic, replication_factor=config.replication_factor)
+        consumer = await stack.enter_async_context(
+            Consumer(
+                config.bootstrap,
+                ConsumerConfig(client_id="ottla-registry"),
+                environment=environment,
+            )
+        )
+        log = SchemasLog(consumer, config.topic)
+        registry = Registry(
+            log,
+            topic=config.topic,
+            url=config.url,
+            connect_store=connect_store,
+            new_producer=partial(Producer, config.bootstrap, environment=environment),
+        )
+        async with trio.open_nursery() as nursery:
+            await nursery.start(log.run)
+            await log.catch_up()
+            nursery.start_soon(registry.run)
+            try:
+                yield registry
+            finally:
+                nursery.cancel_scope.cancel()

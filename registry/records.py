@@ -1,0 +1,217 @@
+"""The records of `_schemas`, in the layout that the public registry reads and writes.
+
+Compaction compares keys byte by byte, so a key has exactly one spelling.
+Must never know: what follows from a record, how it is written or read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from protocol.errors import OttlaError
+from registry.model import Body, Config, Mode, Reference, Version
+from schemas.schema import SchemaType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Record(NamedTuple):
+    """What is written: a key, and a value or None to forget what the key had."""
+
+    key: bytes
+    value: bytes | None
+
+
+class Unreadable(OttlaError):
+    """A record of `_schemas` that is not in the layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSet:
+    """A version was registered, or deleted softly."""
+
+    version: Version
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaGone:
+    """A version was deleted permanently."""
+
+    subject: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectDeleted:
+    """All versions up to one were deleted softly."""
+
+    subject: str
+    up_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectCleared:
+    """A subject was deleted permanently."""
+
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSet:
+    """The settings of a subject were given, or taken back (None). None as subject: of all."""
+
+    subject: str | None
+    config: Config | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModeSet:
+    """The mode of a subject was given, or taken back (None). None as subject: of all."""
+
+    subject: str | None
+    mode: Mode | None
+
+
+Change = SchemaSet | SchemaGone | SubjectDeleted | SubjectCleared | ConfigSet | ModeSet
+
+
+def noop() -> Record:
+    """Make the record that a new leader writes to learn where the log ends."""
+    return Record(_json({"keytype": "NOOP", "magic": 0}), None)
+
+
+def encode(change: Change) -> Record:
+    """Write a change down."""
+    match change:
+        case SchemaSet(version):
+            return Record(_schema_key(version.subject, version.version), _json(_schema(version)))
+        case SchemaGone(subject, version):
+            return Record(_schema_key(subject, version), None)
+        case SubjectDeleted(subject, up_to):
+            told = _json({"subject": subject, "version": up_to})
+            return Record(_key("DELETE_SUBJECT", subject), told)
+        case SubjectCleared(subject):
+            return Record(_key("CLEAR_SUBJECT", subject), _json({"subject": subject}))
+        case ConfigSet(subject, config):
+            settings = None if config is None else _json(_config(subject, config))
+            return Record(_key("CONFIG", subject), settings)
+        case ModeSet(subject, mode):
+            named = None if mode is None else _json({"subject": subject, "mode": str(mode)})
+            return Record(_key("MODE", subject), named)
+
+
+def decode(key: bytes | None, value: bytes | None) -> Change | None:
+    """Read a record; None for one that changes nothing. Raises: Unreadable."""
+    try:
+        named = json.loads(key or b"")
+        told = None if value is None else json.loads(value)
+        return _change(named, told)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Unreadable(f"key {(key or b'')[:200]!r}: {error!r}") from error
+
+
+def _change(key: Mapping[str, Any], value: Mapping[str, Any] | None) -> Change | None:
+    subject = key.get("subject")
+    match key["keytype"]:
+        case "SCHEMA" if value is None:
+            return SchemaGone(key["subject"], int(key["version"]))
+        case "SCHEMA" if value is not None:
+            return SchemaSet(_version(key["subject"], int(key["version"]), value))
+        case "CONFIG":
+            return ConfigSet(subject, None if value is None else config_of(value))
+        case "MODE":
+            return ModeSet(subject, None if value is None else Mode(value["mode"]))
+    return _deletion(key, value)
+
+
+def _deletion(key: Mapping[str, Any], value: Mapping[str, Any] | None) -> Change | None:
+    match key["keytype"]:
+        case "DELETE_SUBJECT" if value is not None:
+            return SubjectDeleted(key["subject"], int(value["version"]))
+        case "CLEAR_SUBJECT" if value is not None:
+            return SubjectCleared(key["subject"])
+    return None  # NOOP, and what other registries note for themselves
+
+
+def _version(subject: str, version: int, value: Mapping[str, Any]) -> Version:
+    body = Body(
+        SchemaType(value.get("schemaType") or "AVRO"),
+        _text(value["schema"]),
+        references_of(value.get("references")),
+        json_text(value.get("metadata")),
+        json_text(value.get("ruleSet")),
+    )
+    return Version(subject, version, int(value["id"]), body, bool(value.get("deleted")))
+
+
+def references_of(listed: Any) -> tuple[Reference, ...]:
+    """Read a list of references. Raises: KeyError, TypeError, ValueError."""
+    return tuple(
+        Reference(_text(each["name"]), _text(each["subject"]), int(each["version"]))
+        for each in listed or ()
+    )
+
+
+def body_fields(body: Body) -> dict[str, Any]:
+    """Give a schema's fields as the API and the records name them; an Avro's type goes without."""
+    fields: dict[str, Any] = {}
+    if body.type is not SchemaType.AVRO:
+        fields["schemaType"] = str(body.type)
+    if body.references:
+        fields["references"] = [
+            {"name": each.name, "subject": each.subject, "version": each.version}
+            for each in body.references
+        ]
+    if body.metadata is not None:
+        fields["metadata"] = json.loads(body.metadata)
+    if body.rule_set is not None:
+        fields["ruleSet"] = json.loads(body.rule_set)
+    fields["schema"] = body.text
+    return fields
+
+
+def config_of(value: Mapping[str, Any]) -> Config:
+    """Read settings that were stored."""
+    others = {k: v for k, v in value.items() if k not in ("subject", "compatibilityLevel")}
+    return Config(value.get("compatibilityLevel"), others)
+
+
+def _schema(version: Version) -> dict[str, Any]:
+    return {
+        "subject": version.subject,
+        "version": version.version,
+        "id": version.schema_id,
+        **body_fields(version.body),
+        "deleted": version.deleted,
+    }
+
+
+def _config(subject: str | None, config: Config) -> dict[str, Any]:
+    level = {} if config.level is None else {"compatibilityLevel": config.level}
+    return {"subject": subject, **level, **config.others}
+
+
+def _schema_key(subject: str, version: int) -> bytes:
+    return _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
+
+
+def _key(kind: str, subject: str | None) -> bytes:
+    return _json({"keytype": kind, "subject": subject, "magic": 0})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text is wanted, not {value!r}")
+    return value
+
+
+def json_text(value: Any) -> str | None:
+    """Write a value as JSON without white space; None stays None."""
+    return None if value is None else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
