@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "group": "Describe, reset and delete groups; see why they rebalanced.",
     "produce": "Write lines from stdin or files to a topic.",
     "consume": "Read records of a topic.",
+    "schema": "Register, list, show, check and delete schemas.",
     "simulate": "Break whole clusters in memory, and judge them.",
     "chaos": "Break a cluster of real processes under load, and judge it.",
     "log": "Look into the segments of a partition.",

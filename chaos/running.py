@@ -90,7 +90,9 @@ class RunningCluster:
         if self._zookeeper is not None:
             options += ["--zookeeper", self._zookeeper]
         count = str(len(self.brokers))
-        self._ottla("up", "--brokers", count, "--port", str(first), "--detach", *options)
+        self._ottla(
+            "up", "--brokers", count, "--port", str(first), "--no-registry", "--detach", *options
+        )
         self.bootstrap = ",".join(f"{HOST}:{first + n}" for n in range(len(self.brokers)))
 
     def _lay_out(self) -> tuple[int, list[Route]]:

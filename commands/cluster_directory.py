@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 DEFAULT_DIRECTORY: Final = Path("ottla-data")
 HOST: Final = "127.0.0.1"
 COORDINATOR: Final = "coordinator"
+REGISTRY: Final = "registry"
 FORMAT_VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One process of the cluster: a broker (named by its id) or the embedded coordinator.
+    """One process: a broker (named by its id), the embedded coordinator, or the schema registry.
 
     `process` is None where it was never started or has been stopped on purpose; a process that
     died by itself is still named here, and is not running.
@@ -48,19 +49,24 @@ class Node:
 
     @property
     def is_broker(self) -> bool:
-        """Say whether this is a broker and not the coordinator."""
-        return self.name != COORDINATOR
+        """Say whether this is a broker."""
+        return self.name not in (COORDINATOR, REGISTRY)
 
     @property
     def broker_id(self) -> int:
         """The id of a broker."""
-        assert self.is_broker, "the coordinator has no broker id"
+        assert self.is_broker, f"the {self.name} has no broker id"
         return int(self.name)
 
     @property
     def title(self) -> str:
-        """How to speak of it: `broker 1`, `coordinator`."""
+        """How to speak of it: `broker 1`, `coordinator`, `registry`."""
         return f"broker {self.name}" if self.is_broker else self.name
+
+    @property
+    def role(self) -> str:
+        """What it is: `broker`, `coordinator` or `registry`."""
+        return "broker" if self.is_broker else self.name
 
     @property
     def address(self) -> str:
@@ -99,6 +105,11 @@ class Cluster:
         return tuple(node for node in self.nodes if node.is_broker)
 
     @property
+    def registry(self) -> Node | None:
+        """The schema registry, if there is one."""
+        return next((node for node in self.nodes if node.name == REGISTRY), None)
+
+    @property
     def running(self) -> tuple[Node, ...]:
         """The nodes whose process lives."""
         return tuple(node for node in self.nodes if node.is_running)
@@ -116,7 +127,7 @@ class Cluster:
         return self.node(COORDINATOR).address
 
     def node(self, name: str) -> Node:
-        """Find a node by broker id or `coordinator`. Raises: CommandFailed."""
+        """Find a node by broker id, `coordinator` or `registry`. Raises: CommandFailed."""
         for node in self.nodes:
             if node.name == name:
                 return node
@@ -183,6 +194,7 @@ class ClusterDirectory:
             "bootstrap": cluster.bootstrap,
             "coordinator": cluster.coordinator,
             "zookeeper": cluster.zookeeper,
+            "registry": f"http://{cluster.registry.address}" if cluster.registry else None,
             "settings": list(cluster.settings),
             "nodes": [self._describe_node(node) for node in cluster.nodes],
         }
@@ -230,7 +242,7 @@ class ClusterDirectory:
         process = node.process
         return {
             "name": node.name,
-            "role": "broker" if node.is_broker else "coordinator",
+            "role": node.role,
             "id": node.broker_id if node.is_broker else None,
             "host": HOST,
             "port": node.port,

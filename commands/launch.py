@@ -1,4 +1,4 @@
-"""Starts and stops the processes of a cluster: the coordinator first, last to go.
+"""Starts and stops the processes of a cluster: the coordinator goes last.
 
 Must never know: how to see whether the cluster serves (commands/readiness.py), tables.
 """
@@ -12,7 +12,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from commands.cluster_directory import HOST, Cluster, ClusterDirectory, Node
+from commands.cluster_directory import (
+    COORDINATOR,
+    HOST,
+    REGISTRY,
+    Cluster,
+    ClusterDirectory,
+    Node,
+)
 from commands.failure import COMPLAINT, CommandFailed
 from commands.process import POLL_INTERVAL_S, send_signal, spawn, wait_gone
 
@@ -88,7 +95,10 @@ def command_of(node: Node, *, cluster: Cluster, data: Path) -> list[str]:
     """Give the command line that runs a node in the foreground."""
     # -P: the current directory must not decide which `cli` or `client` is imported.
     command = [sys.executable, "-P", "-m", "cli"]
-    if not node.is_broker:
+    if node.name == REGISTRY:
+        command += ["registry", "--bootstrap", cluster.bootstrap, "--listen", node.address]
+        return [*command, "--zookeeper", cluster.coordinator]
+    if node.name == COORDINATOR:
         return [*command, "zookeeper", "--data", str(data), "--listen", node.address]
     command += ["broker", "--id", node.name, "--data", str(data), "--listen", node.address]
     command += ["--zookeeper", cluster.coordinator]
@@ -98,13 +108,14 @@ def command_of(node: Node, *, cluster: Cluster, data: Path) -> list[str]:
 
 
 def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
-    """Stop nodes cleanly: all brokers first, then the coordinator. Nobody outlives this.
+    """Stop nodes cleanly: the registry, all brokers, the coordinator. Nobody outlives this.
 
     Returns: those that did not stop in time and were killed. Raises: CommandFailed.
     """
     nodes = list(nodes)
-    killed = _terminate([node for node in nodes if node.is_broker])
-    killed += _terminate([node for node in nodes if not node.is_broker])
+    killed = _terminate([node for node in nodes if node.name == REGISTRY])
+    killed += _terminate([node for node in nodes if node.is_broker])
+    killed += _terminate([node for node in nodes if node.name == COORDINATOR])
     cluster = directory.load()
     for node in nodes:
         cluster = cluster.with_node(node.stopped())

@@ -31,7 +31,7 @@ START_TIMEOUT_S = 30.0
 def node() -> None:
     """Kill, stop, start, pause and resume single processes of a cluster.
 
-    NODE is a broker's id or 'coordinator'.
+    NODE is a broker's id, 'coordinator' or 'registry'.
 
     \b
     Example:

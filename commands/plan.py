@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from commands.cluster_directory import COORDINATOR, Cluster, Node
+from commands.cluster_directory import COORDINATOR, REGISTRY, Cluster, Node
 from commands.failure import CommandFailed
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_BROKERS: Final = 3
 DEFAULT_PORT: Final = 9092
 COORDINATOR_PORT_DISTANCE: Final = 100
+REGISTRY_PORT_DISTANCE: Final = -1_011
+"""From the port of broker 1: 8081 beside 9092."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +28,20 @@ class Wishes:
     brokers: int | None = None
     port: int | None = None
     zookeeper: str | None = None
+    registry: bool | None = None
     settings: tuple[tuple[str, str], ...] = ()
 
 
 def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = ()) -> Cluster:
     """Give the cluster as it shall be, carrying on with a known one where there is one.
 
-    `free_ports` are used, in order, where the wish is for port 0: one for each broker and one
-    for the coordinator. Raises: CommandFailed where a wish goes against what is there.
+    `free_ports` are used, in order, where the wish is for port 0: one for each broker, one for
+    the coordinator, one for the registry.
+    Raises: CommandFailed where a wish goes against what is there.
     """
     if known is None:
-        return _lay_out(wishes, wishes.brokers or DEFAULT_BROKERS, free_ports)
+        cluster = _lay_out(wishes, wishes.brokers or DEFAULT_BROKERS, free_ports)
+        return cluster if wishes.registry is False else _with_registry(cluster, free_ports)
     if wishes.zookeeper is not None and wishes.zookeeper != known.zookeeper:
         raise CommandFailed(
             f"this cluster's metadata is in the coordinator at {known.coordinator}",
@@ -50,7 +55,15 @@ def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = (
         )
     moved = replace(wishes, zookeeper=known.zookeeper)
     cluster = _grow(known, count) if wishes.port is None else _lay_out(moved, count, free_ports)
-    if _ports(known) != _ports(cluster)[: len(known.nodes)] and known.running:
+    if known.registry is not None if wishes.registry is None else wishes.registry:
+        cluster = _with_registry(cluster, free_ports)
+    elif known.registry is not None and known.registry.is_running:
+        raise CommandFailed(
+            "the registry of this cluster runs",
+            next_step="stop it with 'ottla node stop registry' before it is left out",
+        )
+    ports = {node.name: node.port for node in cluster.nodes}
+    if known.running and any(ports.get(node.name, node.port) != node.port for node in known.nodes):
         raise CommandFailed(
             f"the cluster runs with its first broker on port {known.brokers[0].port}",
             next_step="stop it with 'ottla down' before it moves to another port",
@@ -81,8 +94,13 @@ def _grow(known: Cluster, brokers: int) -> Cluster:
     last = known.brokers[-1]
     added = range(1, brokers - len(known.brokers) + 1)
     nodes = tuple(Node(str(last.broker_id + step), last.port + step) for step in added)
-    return replace(known, nodes=known.nodes + nodes)
+    there = tuple(node for node in known.nodes if node.name != REGISTRY)
+    return replace(known, nodes=there + nodes)
 
 
-def _ports(cluster: Cluster) -> list[int]:
-    return [node.port for node in cluster.nodes]
+def _with_registry(cluster: Cluster, free_ports: Sequence[int]) -> Cluster:
+    first = cluster.brokers[0].port
+    port = first + REGISTRY_PORT_DISTANCE
+    if free_ports and first == free_ports[0]:
+        port = free_ports[len(cluster.brokers) + 1]
+    return replace(cluster, nodes=(*cluster.nodes, Node(REGISTRY, port)))

@@ -50,6 +50,8 @@ def status(directory: ClusterDirectory, *, as_json: bool) -> ExitStatus:
             click.echo(line)
         if view.is_up:
             click.echo(f"bootstrap {cluster.bootstrap}, coordinator {cluster.coordinator}")
+            if cluster.registry is not None:
+                click.echo(f"registry http://{cluster.registry.address}")
     if not view.is_up:
         return ExitStatus.NOT_RUNNING
     return ExitStatus.OK if view.is_well else ExitStatus.FAILURE
@@ -76,10 +78,10 @@ def summary(view: ClusterView) -> str:
 
 
 def role_of(view: NodeView) -> str:
-    """Name what a process does: broker, controller (a broker too) or coordinator."""
+    """Name what a process does: broker, controller (a broker too), coordinator or registry."""
     if view.is_controller:
         return "controller"
-    return "broker" if view.node.is_broker else "coordinator"
+    return view.node.role
 
 
 def describe_view(view: ClusterView, *, nodes: list[dict[str, Any]]) -> dict[str, Any]:

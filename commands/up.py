@@ -23,6 +23,7 @@ from commands.plan import (
     COORDINATOR_PORT_DISTANCE,
     DEFAULT_BROKERS,
     DEFAULT_PORT,
+    REGISTRY_PORT_DISTANCE,
     Wishes,
     plan,
 )
@@ -93,16 +94,22 @@ def _require_settings(
     callback=_require_settings,
     help="A setting for every broker, by Kafka's name; kept for later starts.",
 )
+@click.option(
+    "--registry/--no-registry",
+    default=None,
+    help=f"Run a schema registry too, {-REGISTRY_PORT_DISTANCE} ports below broker 1: 8081 beside "
+    "9092.  [default: yes, or as it was]",
+)
 @click.option("--detach", is_flag=True, help="Return once the cluster accepts records.")
 @json_option
 def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: Any) -> None:
     """Start a cluster on this machine, or carry on with the data of an earlier one.
 
-    Every broker is a process of its own, and so is the coordinator that is started for them
-    unless --zookeeper names one. Without --detach a live table is shown until Ctrl-C, which
-    stops everything cleanly. DIR/cluster.json tells scripts the addresses and pids. What runs
-    already is left as it is; where all of it does, the exit status is 4. Settings are kept for
-    the next start, unless this one fails; any --set replaces all of them.
+    Every broker is a process of its own, and so are the coordinator that is started for them
+    unless --zookeeper names one, and a schema registry. Without --detach a live table is shown
+    until Ctrl-C, which stops everything cleanly. DIR/cluster.json tells scripts the addresses and
+    pids. What runs already is left as it is; where all of it does, the exit status is 4. Settings
+    are kept for the next start, unless this one fails; any --set replaces all of them.
 
     \b
     Examples:
@@ -125,6 +132,8 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
         try:
             cluster = launcher.start(cluster, missing)
             _wait_ready(cluster, launcher, ends)
+            if cluster.registry is not None:
+                launcher.wait_listening(cluster.registry, timeout_s=READY_TIMEOUT_S)
         except BaseException:
             stop(directory, [directory.load().node(node.name) for node in missing])
             directory.save(replace(directory.load(), settings=settings_before))
@@ -137,7 +146,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
 
 
 def _plan(known: Cluster | None, wishes: Wishes) -> Cluster:
-    free_ports = find_free(HOST, BROKERS_MAX + 1) if wishes.port == 0 else ()
+    free_ports = find_free(HOST, BROKERS_MAX + 2) if wishes.port == 0 else ()
     return plan(known, wishes, free_ports=free_ports)
 
 
@@ -180,4 +189,5 @@ def _announce(cluster: Cluster, directory: ClusterDirectory, *, as_json: bool) -
         click.echo(json.dumps(directory.describe(cluster), indent=2))
         return
     brokers = count_of(len(cluster.brokers), "broker")
-    click.echo(f"{brokers} at {cluster.bootstrap}, data in {directory.path}")
+    registry = f", registry at http://{cluster.registry.address}" if cluster.registry else ""
+    click.echo(f"{brokers} at {cluster.bootstrap}{registry}, data in {directory.path}")

@@ -54,7 +54,7 @@ class CommandLine:
 @contextmanager
 def running_cluster(directory: Path, *options: str):
     ottla = CommandLine(directory)
-    ottla.run("up", "--detach", "--port", "0", *options)
+    ottla.run("up", "--no-registry", "--detach", "--port", "0", *options)
     try:
         yield ottla
     finally:

@@ -89,7 +89,7 @@ class LocalCluster:
 
     def up(self) -> None:
         """Start it, or start again what does not run; returns when it serves."""
-        ottla("up", "--detach", "--data", str(self.directory), *self._arguments)
+        ottla("up", "--no-registry", "--detach", "--data", str(self.directory), *self._arguments)
 
     def down(self) -> None:
         """Stop all that runs, cleanly."""
