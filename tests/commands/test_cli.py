@@ -112,7 +112,7 @@ def test_the_status_of_a_dead_cluster_is_3_and_names_each_node(stopped_cluster):
 
     assert status == 3
     assert [(n["name"], n["state"]) for n in json.loads(out)["nodes"]] == [
-        ("coordinator", "dead"), ("1", "dead"), ("2", "dead"),
+        ("coordinator", "dead"), ("1", "dead"), ("2", "dead"), ("registry", "dead"),
     ]  # fmt: skip
 
 

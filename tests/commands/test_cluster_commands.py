@@ -297,7 +297,7 @@ def test_told_to_end_while_it_starts_it_leaves_nothing_behind(tmp_path, signum):
 
     assert (process.returncode, out, err) == (130, "", "")
     states = [node["state"] for node in CommandLine(tmp_path).json("status", status=3)["nodes"]]
-    assert states == ["stopped", "stopped"]
+    assert states == ["stopped", "stopped", "stopped"]
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -307,10 +307,10 @@ def test_in_the_foreground_a_signal_stops_everything(tmp_path, signum):
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        lines = [process.stdout.readline() for _ in range(3)]
+        lines = [process.stdout.readline() for _ in range(4)]
         assert lines[0].startswith("1 broker at 127.0.0.1:")
         assert sorted(line.split(" pid ")[0] for line in lines[1:]) == [
-            "broker 1 running", "coordinator running",
+            "broker 1 running", "coordinator running", "registry running",
         ]  # fmt: skip
         pids = [node["pid"] for node in CommandLine(tmp_path).json("status")["nodes"]]
         process.send_signal(signum)

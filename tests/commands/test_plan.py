@@ -15,8 +15,31 @@ def ports(cluster: Cluster) -> dict[str, int]:
     return {node.name: node.port for node in cluster.nodes}
 
 
-def test_without_wishes_it_is_three_brokers_and_a_coordinator():
-    assert ports(plan(None, Wishes())) == {"coordinator": 9192, "1": 9092, "2": 9093, "3": 9094}
+def test_without_wishes_it_is_three_brokers_a_coordinator_and_a_registry():
+    assert ports(plan(None, Wishes())) == {
+        "coordinator": 9192,
+        "1": 9092,
+        "2": 9093,
+        "3": 9094,
+        "registry": 8081,
+    }
+
+
+def test_without_a_registry_there_is_none_until_it_is_wished_for():
+    known = plan(None, Wishes(registry=False))
+
+    assert known.registry is None
+    assert plan(known, Wishes()).registry is None
+    assert ports(plan(known, Wishes(registry=True)))["registry"] == 8081
+
+
+def test_a_registry_that_runs_is_not_left_out_of_the_cluster():
+    known = plan(None, Wishes())
+    running = known.with_node(replace(known.registry, process=identify(os.getpid())))
+
+    assert plan(known, Wishes(registry=False)).registry is None
+    with pytest.raises(CommandFailed, match="ottla node stop registry"):
+        plan(running, Wishes(registry=False))
 
 
 def test_the_coordinator_is_first_for_brokers_need_it():
@@ -26,14 +49,14 @@ def test_the_coordinator_is_first_for_brokers_need_it():
 def test_with_zookeeper_no_coordinator_is_started():
     cluster = plan(None, Wishes(zookeeper="zk:2181"))
 
-    assert ports(cluster) == {"1": 9092, "2": 9093, "3": 9094}
+    assert ports(cluster) == {"1": 9092, "2": 9093, "3": 9094, "registry": 8081}
     assert cluster.coordinator == "zk:2181"
 
 
 def test_port_0_takes_the_free_ports_in_order():
     cluster = plan(None, Wishes(brokers=2, port=0), free_ports=[5, 6, 7, 8])
 
-    assert ports(cluster) == {"coordinator": 7, "1": 5, "2": 6}
+    assert ports(cluster) == {"coordinator": 7, "1": 5, "2": 6, "registry": 8}
 
 
 def test_a_known_cluster_is_carried_on_with():
@@ -50,6 +73,7 @@ def test_a_known_cluster_can_grow_and_keeps_what_it_had():
         "1": 5000,
         "2": 5001,
         "3": 5002,
+        "registry": 3989,
     }
 
 
@@ -68,7 +92,11 @@ def test_another_coordinator_is_refused_for_the_metadata_is_in_the_first():
 def test_a_stopped_cluster_may_move_to_other_ports():
     known = plan(None, Wishes(brokers=1))
 
-    assert ports(plan(known, Wishes(port=7000))) == {"coordinator": 7100, "1": 7000}
+    assert ports(plan(known, Wishes(port=7000))) == {
+        "coordinator": 7100,
+        "1": 7000,
+        "registry": 5989,
+    }
 
 
 def test_a_running_cluster_does_not_move_and_keeps_its_processes():

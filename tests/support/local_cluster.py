@@ -39,7 +39,7 @@ def ottla(*arguments: str, timeout_s: float = UP_TIMEOUT_S, stdin: str | None = 
 
 
 def free_ports() -> int:
-    """Find a port such that it, its neighbours and the coordinator's are free.
+    """Find a port such that it, its neighbours, the coordinator's and the registry's are free.
 
     None of those that the system gives to clients: one might get the port of a broker that was
     killed and is to come back.
@@ -49,7 +49,7 @@ def free_ports() -> int:
     for base in (*bases[first:], *bases[:first]):
         with ExitStack() as stack:
             try:
-                for port in (*range(base, base + NODES_MAX * 2), base + 100):
+                for port in (*range(base, base + NODES_MAX * 2), base + 100, base - 1_011):
                     probe = stack.enter_context(socket.socket())
                     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     probe.bind(("127.0.0.1", port))
@@ -78,10 +78,12 @@ class LocalCluster:
         brokers: int = 3,
         zookeeper: str | None = None,
         settings: tuple[str, ...] = (),
+        registry: bool = False,
     ) -> None:
         self.directory = directory / "data"
         self.port = free_ports()
         self._arguments = ["--brokers", str(brokers), "--port", str(self.port)]
+        self._arguments.append("--registry" if registry else "--no-registry")
         if zookeeper is not None:
             self._arguments += ["--zookeeper", zookeeper]
         for setting in settings:
@@ -89,7 +91,7 @@ class LocalCluster:
 
     def up(self) -> None:
         """Start it, or start again what does not run; returns when it serves."""
-        ottla("up", "--no-registry", "--detach", "--data", str(self.directory), *self._arguments)
+        ottla("up", "--detach", "--data", str(self.directory), *self._arguments)
 
     def down(self) -> None:
         """Stop all that runs, cleanly."""
@@ -102,6 +104,11 @@ class LocalCluster:
         for node in self.nodes().values():
             for number in (signal.SIGCONT, signal.SIGKILL):
                 self._signal(node, number)
+
+    @property
+    def registry(self) -> str:
+        """The URL of its schema registry."""
+        return str(self._state()["registry"])
 
     @property
     def bootstrap(self) -> str:

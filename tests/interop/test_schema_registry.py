@@ -1,0 +1,178 @@
+"""confluent-kafka's registry client and serializers, unchanged, against our registry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.needs import need_packages
+
+need_packages("confluent_kafka", "authlib")
+
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+from google.protobuf import timestamp_pb2
+
+from tests.interop.clients import create
+from tests.support.local_cluster import LocalCluster
+
+pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
+
+USER = {
+    "type": "record",
+    "name": "User",
+    "namespace": "shop",
+    "fields": [{"name": "id", "type": "long"}, {"name": "name", "type": "string"}],
+}
+USER_AGED = USER | {
+    "fields": [*USER["fields"], {"name": "age", "type": ["null", "int"], "default": None}]
+}
+USER_BROKEN = USER | {"fields": [*USER["fields"], {"name": "age", "type": "int"}]}
+ORDER = {
+    "$schema": "http://json-schema.org/draft-07/schema#",
+    "title": "Order",
+    "type": "object",
+    "properties": {"id": {"type": "integer"}, "note": {"type": "string"}},
+    "required": ["id"],
+}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory):
+    """Three brokers and a registry. Returns: LocalCluster."""
+    local = LocalCluster(tmp_path_factory.mktemp("registry"), registry=True)
+    try:
+        local.up()
+        yield local
+        local.down()
+    finally:
+        local.close()
+
+
+@pytest.fixture(scope="module")
+def registry(shop):
+    """confluent-kafka's client of the registry. Returns: SchemaRegistryClient."""
+    return SchemaRegistryClient({"url": shop.registry})
+
+
+def round_trip(shop, topic, serialize, deserialize, value):
+    """Write one value and read it back through the brokers."""
+    context = SerializationContext(topic, MessageField.VALUE)
+    create(shop.bootstrap, topic)
+    producer = Producer({"bootstrap.servers": shop.bootstrap})
+    producer.produce(topic, serialize(value, context))
+    assert producer.flush(30) == 0
+    consumer = Consumer(
+        {
+            "bootstrap.servers": shop.bootstrap,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        consumer.subscribe([topic])
+        message = consumer.poll(30)
+        assert message is not None
+        assert message.error() is None
+        return deserialize(message.value(), context)
+    finally:
+        consumer.close()
+
+
+def test_avro_values_travel_by_the_id_of_their_schema(shop, registry, topic):
+    serialize = AvroSerializer(registry, json.dumps(USER))
+
+    user = {"id": 1, "name": "Ottla"}
+    assert round_trip(shop, topic, serialize, AvroDeserializer(registry), user) == user
+    assert registry.get_latest_version(f"{topic}-value").version == 1
+
+
+def test_an_older_reader_reads_what_a_newer_schema_wrote(shop, registry, topic):
+    AvroSerializer(registry, json.dumps(USER))({"id": 1, "name": "a"}, _value(topic))
+    serialize = AvroSerializer(registry, json.dumps(USER_AGED))
+    older = AvroDeserializer(registry, json.dumps(USER))
+
+    aged = {"id": 2, "name": "b", "age": 30}
+    assert round_trip(shop, topic, serialize, older, aged) == {"id": 2, "name": "b"}
+    assert registry.get_versions(f"{topic}-value") == [1, 2]
+
+
+def test_a_schema_that_would_break_readers_stops_the_producer(registry, topic):
+    AvroSerializer(registry, json.dumps(USER))({"id": 1, "name": "a"}, _value(topic))
+    broken = AvroSerializer(registry, json.dumps(USER_BROKEN))
+
+    with pytest.raises(SchemaRegistryError) as refused:
+        broken({"id": 2, "name": "b", "age": 3}, _value(topic))
+
+    assert refused.value.http_status_code == 409
+    assert "age" in refused.value.error_message
+
+
+def test_json_values_are_checked_on_both_sides(shop, registry, topic):
+    text = json.dumps(ORDER)
+    serialize = JSONSerializer(text, registry, conf={"auto.register.schemas": True})
+
+    order = {"id": 7, "note": "soon"}
+    found = round_trip(
+        shop, topic, serialize, JSONDeserializer(text, schema_registry_client=registry), order
+    )
+    assert found == order
+    assert registry.get_latest_version(f"{topic}-value").schema.schema_type == "JSON"
+
+
+def test_protobuf_messages_travel_with_their_descriptor(shop, registry, topic):
+    kind = timestamp_pb2.Timestamp
+    serialize = ProtobufSerializer(kind, registry, {"use.deprecated.format": False})
+    deserialize = ProtobufDeserializer(kind, {"use.deprecated.format": False}, registry)
+
+    sent = kind(seconds=5, nanos=6)
+    assert round_trip(shop, topic, serialize, deserialize, sent) == sent
+    stored = registry.get_latest_version(f"{topic}-value").schema
+    assert stored.schema_type == "PROTOBUF"
+    assert "message Timestamp" in stored.schema_str
+
+
+def test_a_schema_refers_to_another(registry, topic):
+    registry.register_schema(f"{topic}-user", Schema(json.dumps(USER), "AVRO"))
+    order = {"type": "record", "name": "O", "fields": [{"name": "by", "type": "shop.User"}]}
+    reference = SchemaReference("shop.User", f"{topic}-user", 1)
+    schema_id = registry.register_schema(
+        f"{topic}-value", Schema(json.dumps(order), "AVRO", [reference])
+    )
+
+    found = registry.get_schema(schema_id)
+    assert [each.subject for each in found.references] == [f"{topic}-user"]
+    serialize = AvroSerializer(registry, found)
+    assert serialize({"by": {"id": 1, "name": "x"}}, _value(topic))[:1] == b"\0"
+
+
+def test_the_rest_of_the_client_works(registry, topic):
+    subject = f"{topic}-value"
+    first = registry.register_schema(subject, Schema(json.dumps(USER), "AVRO"))
+    second = registry.register_schema(subject, Schema(json.dumps(USER_AGED), "AVRO"))
+
+    assert first != second
+    assert subject in registry.get_subjects()
+    assert registry.lookup_schema(subject, Schema(json.dumps(USER), "AVRO")).schema_id == first
+    assert registry.get_version(subject, 1).schema_id == first
+    assert registry.set_compatibility(subject, "FULL")["compatibility"] == "FULL"
+    assert registry.get_compatibility(subject) == "FULL"
+    assert not registry.test_compatibility(subject, Schema(json.dumps(USER_BROKEN), "AVRO"))
+    assert registry.test_compatibility(subject, Schema(json.dumps(USER), "AVRO"))
+    assert registry.delete_version(subject, 1) == 1
+    assert registry.get_versions(subject) == [2]
+    assert registry.delete_subject(subject) == [2]
+    assert registry.delete_subject(subject, permanent=True) == [1, 2]
+    with pytest.raises(SchemaRegistryError) as refused:
+        registry.get_latest_version(subject)
+    assert (refused.value.http_status_code, refused.value.error_code) == (404, 40401)
+
+
+def _value(topic):
+    return SerializationContext(topic, MessageField.VALUE)
