@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
 
+from client.errors import DeserializationFailed, SerializationFailed
 from client.schema_registry import RegistrySchema
-from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
 MAGIC: Final = 0
 HEADER: Final = struct.Struct(">bI")
 """A zero byte, then the schema's id as 32 bits, big end first."""
-
-
-class SerializationFailed(OttlaError):
-    """A value does not fit its schema; the message says where."""
-
-
-class DeserializationFailed(OttlaError):
-    """Bytes were not written with a schema of the registry, or not whole."""
 
 
 def topic_name(topic: str, _record: str, is_key: bool) -> str:
@@ -94,7 +86,7 @@ class AvroSerializer:
         written = io.BytesIO()
         written.write(HEADER.pack(MAGIC, schema_id))
         try:
-            fastavro.schemaless_writer(written, self._parsed, value, strict=True)
+            fastavro.schemaless_writer(written, self._parsed, value, strict_allow_default=True)
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
             raise SerializationFailed(f"the value does not fit {subject}: {error}") from error
         return written.getvalue()

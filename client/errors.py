@@ -115,6 +115,14 @@ class ProducerFenced(RequestError):
         self.epoch = epoch
 
 
+class SerializationFailed(OttlaError):
+    """A value does not fit its schema; the message says where."""
+
+
+class DeserializationFailed(OttlaError):
+    """Bytes were not written with a schema of the registry, or not whole."""
+
+
 class OffsetOutOfRange(RequestError):
     """The log of a partition does not hold the asked offset and no reset policy applies."""
 

@@ -6,6 +6,7 @@ Must never know: how records are fetched, how they are written out (commands/rea
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -20,14 +21,16 @@ from commands.columns import shorten
 from commands.failure import CommandFailed
 from commands.options import INT32_MAX, INT64_MAX, TIME_HELP, GroupName, Timestamp, cluster_options
 from commands.patience import Patience
-from commands.reading import Reading, Stop
+from commands.reading import Output, Reading, Stop
 from commands.record_format import FORMATS, Shown, formatter
+from commands.registry_options import registry_of_cluster, registry_option
 from commands.session import interrupt_when_told, run_client
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
-    from commands.record_format import Formatter
+    from commands.reading import Decode
 
 CLIENT_ID: Final = "ottla-consume"
 LOOKUP_S: Final = 60.0
@@ -119,6 +122,8 @@ class Start:
     type=GroupName(),
     help="Read as a member of this group: go on where it left off, share with its others.",
 )
+@click.option("--schema", is_flag=True, help="Values are Avro of the registry: show them as JSON.")
+@registry_option
 @cluster_options
 def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
     """Read records of TOPIC, by default those to come; Ctrl-C ends.
@@ -136,21 +141,38 @@ def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
       $ ottla consume orders --timestamp 2026-05-01T12:00:00Z --count 10 --format json
       $ ottla consume orders --partition 2 --offset -5 --count 5
       $ ottla consume orders --group billing --from-beginning
+      $ ottla consume users --schema --from-beginning
     """
     start = Start(options["from_beginning"], options["offset"], options["timestamp"])
     stop = Stop(options["count"], options["exit_at_end"], options["timeout"])
     shown = Shown(options["keys"], options["headers"], options["positions"])
     write = formatter(options["format_name"], shown)
-    if options["group"] is None:
-        run_client(lambda: _Alone(topic, options["partitions"], start).run(bootstrap, stop, write))
-        return
+    reader: _Alone | _Member = _Alone(topic, options["partitions"], start)
+    if options["group"] is not None:
+        reader = _member(topic, start, options)
+
+    async def main() -> None:
+        async with _decoder(options) as decode:
+            await reader.run(bootstrap, stop, Output(write, decode))
+
+    run_client(main)
+
+
+def _decoder(options: Mapping[str, Any]) -> AbstractAsyncContextManager[Decode | None]:
+    if not options["schema"]:
+        return nullcontext()
+    from commands.schema_values import decoder
+
+    return decoder(registry_of_cluster(options["registry"]))
+
+
+def _member(topic: str, start: Start, options: Mapping[str, Any]) -> _Member:
     if start.is_a_place or options["partitions"]:
         raise click.UsageError(
             "with --group the group decides what is read from where: leave out --partition,"
             " --offset and --timestamp; 'ottla group reset' has a group go on elsewhere"
         )
-    member = _Member(topic, options["group"], from_beginning=start.from_beginning)
-    run_client(lambda: member.run(bootstrap, stop, write))
+    return _Member(topic, options["group"], from_beginning=start.from_beginning)
 
 
 class _Alone:
@@ -161,7 +183,7 @@ class _Alone:
         self._partitions = partitions
         self._start = start
 
-    async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
+    async def run(self, bootstrap: str, stop: Stop, output: Output) -> None:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
         patience = Patience(stop.timeout_s)
         config = ConsumerConfig(auto_offset_reset="none", metadata_timeout_s=_lookup_s(stop))
@@ -173,7 +195,7 @@ class _Alone:
             try:
                 await consumer.assign(await self._start.find(consumer, ends))
                 patience.begin()
-                await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
+                await Reading(consumer, ends, stop=stop, patience=patience, output=output).run()
             except OffsetOutOfRange as error:
                 raise await _explain(error, consumer) from error
 
@@ -194,7 +216,7 @@ class _Member:
         self._group_id = group_id
         self._reset: Literal["earliest", "latest"] = "earliest" if from_beginning else "latest"
 
-    async def run(self, bootstrap: str, stop: Stop, write: Formatter) -> None:
+    async def run(self, bootstrap: str, stop: Stop, output: Output) -> None:
         """Read until it is time to stop or SIGTERM comes, then leave.
 
         Raises: OttlaError, BrokenPipeError, KeyboardInterrupt.
@@ -222,7 +244,7 @@ class _Member:
                 ends = await consumer.end_offsets(*places)
                 patience.lacking = f"group {self._group_id!r} has not said yet who reads what"
                 consumer.subscribe([self._topic], on_assigned=lambda _: patience.begin())
-                await Reading(consumer, ends, stop=stop, write=write, patience=patience).run()
+                await Reading(consumer, ends, stop=stop, patience=patience, output=output).run()
 
 
 def _lookup_s(stop: Stop) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,18 +16,21 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 import trio
 
-from client.errors import DeliveryFailed, RecordsLost, RecordTooLarge
+from client.errors import DeliveryFailed, RecordsLost, RecordTooLarge, SerializationFailed
 from client.producer import Producer, ProducerConfig
 from commands.columns import count_of
 from commands.failure import CommandFailed
 from commands.line_source import lines_of
 from commands.options import INT32_MAX, Pair, cluster_options, json_option
+from commands.registry_options import registry_of_cluster, registry_option
 from commands.session import run_client
 from protocol.compression import Compression
 from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from commands.schema_values import Encode
 
 ACKS: Final[Mapping[str, Literal["all", 0, 1]]] = {"all": "all", "1": 1, "0": 0}
 METADATA_TIMEOUT_S: Final = 60.0
@@ -119,6 +122,13 @@ class Summary:
     metavar="SECONDS",
     help="A record that is not acknowledged by then has failed.",
 )
+@click.option(
+    "--schema",
+    metavar="FILE",
+    help="Each value is JSON: write it as Avro of the schema in this file, which is registered for "
+    "the topic, or of the 'latest' one.",
+)
+@registry_option
 @json_option
 @cluster_options
 def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> None:
@@ -131,6 +141,7 @@ def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> Non
     Examples:
       $ echo 'hello' | ottla produce greetings
       $ ottla produce orders --file orders.csv --key-separator , --compression zstd
+      $ echo '{"id": 1}' | ottla produce users --schema user.avsc
     """
     if options["key"] is not None and options["key_separator"] is not None:
         raise click.UsageError("--key and --key-separator exclude each other")
@@ -160,6 +171,8 @@ class _Production:
         )
         self._headers = tuple((name, value.encode()) for name, value in options["headers"])
         self._partition: int | None = options["partition"]
+        self._encoder = _encoder(topic, options)
+        self._encode: Encode | None = None
         self._config = ProducerConfig(
             acks=ACKS[options["acks"]],
             compression=options["compression"],
@@ -172,7 +185,10 @@ class _Production:
         started_at = trio.current_time()
         try:
             with _progress([path for path in self._files if path != STDIN]) as advance:
-                async with Producer(self._bootstrap, self._config) as producer:
+                async with (
+                    self._encoder as self._encode,
+                    Producer(self._bootstrap, self._config) as producer,
+                ):
                     await self._send_all(producer, advance)
         except RecordsLost as error:
             self._summary.fail(_outcome_of(error.first), count=error.count)
@@ -201,16 +217,26 @@ class _Production:
         self._summary.records += 1
         try:
             key, value = self._format.parse(line)
+            if self._encode is not None and value is not None:
+                value = await self._encode(value)
             await producer.enqueue(
                 self._topic, value, key=key, headers=self._headers, partition=self._partition
             )
-        except ValueError as error:
+        except (ValueError, SerializationFailed) as error:
             self._summary.fail(f"{place}: {error}")
         except RecordTooLarge:
             limit = self._config.request_bytes_max
             self._summary.fail(f"{place}: {len(line):,} bytes, a record has at most {limit:,}")
         except OttlaError as error:
             raise _Refused from error
+
+
+def _encoder(topic: str, options: Mapping[str, Any]) -> AbstractAsyncContextManager[Encode | None]:
+    if options["schema"] is None:
+        return nullcontext()
+    from commands.schema_values import encoder
+
+    return encoder(registry_of_cluster(options["registry"]), topic, options["schema"])
 
 
 class _Refused(Exception):

@@ -16,12 +16,14 @@ from commands.columns import count_of
 from commands.failure import CommandFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from client.consumer import Consumer
     from client.records import ConsumerRecord, TopicPartition
     from commands.patience import Patience
     from commands.record_format import Formatter
+
+    Decode = Callable[[list[ConsumerRecord]], Awaitable[list[ConsumerRecord]]]
 
 POLL_RECORDS: Final = 5_000
 POLL_TIMEOUT_S: Final = 0.1
@@ -42,6 +44,14 @@ class Stop:
         return self.timeout_s is not None and quiet_s >= self.timeout_s
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What becomes of records: decoded where that is asked for, then written one by one."""
+
+    write: Formatter
+    decode: Decode | None = None
+
+
 class Reading:
     """One run; `ends` are where the partitions ended when the command was given.
 
@@ -55,13 +65,13 @@ class Reading:
         ends: Mapping[TopicPartition, int],
         *,
         stop: Stop,
-        write: Formatter,
+        output: Output,
         patience: Patience,
     ) -> None:
         self._consumer = consumer
         self._ends = ends
         self._stop = stop
-        self._write = write
+        self._output = output
         self._shown = 0
         self._quiet_since = patience.since
         self._patience = patience
@@ -70,6 +80,8 @@ class Reading:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
         while not self._is_done():
             records = await self._poll()
+            if self._output.decode is not None:
+                records = await self._output.decode(records)
             self._show(records)
             if records:
                 self._quiet_since = trio.current_time()
@@ -89,7 +101,7 @@ class Reading:
 
     def _show(self, records: list[ConsumerRecord]) -> None:
         if records:
-            sys.stdout.buffer.write(b"".join(map(self._write, records)))
+            sys.stdout.buffer.write(b"".join(map(self._output.write, records)))
             sys.stdout.buffer.flush()
             self._shown += len(records)
 

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
-from client.schema_registry import (
-    INCOMPATIBLE,
-    SchemaRegistry,
-    SchemaRegistryError,
-    SchemaRegistryUnreachable,
-)
+from client.schema_registry import SchemaRegistry
 from commands.columns import columns, count_of
-from commands.failure import CommandFailed, ExitStatus
+from commands.failure import ExitStatus
 from commands.options import json_option
-from commands.schema_options import registry_options, schema_options
+from commands.registry_options import registry_options
+from commands.schema_options import explained, schema_options
 from commands.session import run_client
 
 if TYPE_CHECKING:
@@ -38,13 +34,6 @@ LEVELS: Final = (
     "FULL",
     "FULL_TRANSITIVE",
 )
-NEXT_STEPS: Final = {
-    40401: "'ottla schema list' names the subjects",
-    40402: "'ottla schema list SUBJECT' lists its versions",
-    40405: "delete it without --permanent first",
-    40407: "delete it without --permanent first",
-    INCOMPATIBLE: "change the schema as proposed, or register it under another subject",
-}
 
 
 @click.group()
@@ -253,18 +242,8 @@ def compatibility(subject: str | None, *, level: str | None, registry: str, as_j
 
 
 def _run(main: Callable[[], Awaitable[T]]) -> T:
-    try:
+    with explained():
         return run_client(main)
-    except SchemaRegistryError as error:
-        raise CommandFailed(
-            error.message.rstrip("."), next_step=NEXT_STEPS.get(error.code, "")
-        ) from error
-    except SchemaRegistryUnreachable as error:
-        raise CommandFailed(
-            str(error),
-            next_step="start one with 'ottla up', or name another with --registry",
-            exit_status=ExitStatus.NOT_RUNNING,
-        ) from error
 
 
 def _described(found: RegisteredSchema) -> dict[str, object]:

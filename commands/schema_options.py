@@ -1,31 +1,40 @@
-"""How commands find the schema registry, and read a schema from a file.
+"""Schemas from files, and what to say where the registry refuses them.
 
-Must never know: what is asked of the registry.
+Must never know: what is asked of the registry, where it is.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
 
-from client.schema_registry import RegistrySchema, SchemaReference
-from commands.cluster_directory import DEFAULT_DIRECTORY, HOST, ClusterDirectory
+from client.schema_registry import (
+    INCOMPATIBLE,
+    RegistrySchema,
+    SchemaReference,
+    SchemaRegistryError,
+    SchemaRegistryUnreachable,
+)
 from commands.failure import CommandFailed, ExitStatus
-from commands.options import Directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-REGISTRY_VARIABLE: Final = "OTTLA_REGISTRY"
-DEFAULT_URL: Final = f"http://{HOST}:8081"
+NEXT_STEPS: Final = {
+    40401: "'ottla schema list' names the subjects",
+    40402: "'ottla schema list SUBJECT' lists its versions",
+    40405: "delete it without --permanent first",
+    40407: "delete it without --permanent first",
+    INCOMPATIBLE: "change the schema as proposed, or register it under another subject",
+}
 TYPES: Final = ("AVRO", "JSON", "PROTOBUF")
 TYPE_OF_SUFFIX: Final = {".avsc": "AVRO", ".json": "JSON", ".proto": "PROTOBUF"}
 
@@ -75,70 +84,28 @@ def schema_options(command: Callable[..., R]) -> Callable[..., R]:
         **options: Any,
     ) -> R:
         kind = kind or TYPE_OF_SUFFIX.get(file.suffix, "AVRO")
-        return command(*args, wanted=RegistrySchema(_read(file), kind, references), **options)
+        return command(*args, wanted=RegistrySchema(read_text(file), kind, references), **options)
 
     return run
 
 
-def registry_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Add --registry and --data; the command is handed `registry`, the URLs to ask."""
-
-    @click.option(
-        "--registry",
-        metavar="URL,...",
-        help=f"Schema registries.  [default: ${REGISTRY_VARIABLE}, then that of --data]",
-    )
-    @click.option(
-        "--data",
-        "directory",
-        type=Directory(),
-        envvar="OTTLA_DATA",
-        help=f"Take the registry of this directory's cluster.  [default: {DEFAULT_DIRECTORY}]",
-    )
-    @functools.wraps(command)
-    def run(
-        *args: Any, registry: str | None, directory: ClusterDirectory | None, **options: Any
-    ) -> R:
-        return command(*args, registry=find_registry(registry, directory), **options)
-
-    return run
-
-
-def find_registry(registry: str | None, directory: ClusterDirectory | None) -> str:
-    """Choose the registry: as told, else of the environment, else of the directory's cluster.
-
-    Where nothing is told and no cluster was ever started here it is this machine's port 8081.
-    Raises: CommandFailed (NOT_RUNNING) where the directory's cluster has none that runs.
-    """
-    if registry:
-        if any(not url.strip().startswith(("http://", "https://")) for url in registry.split(",")):
-            raise click.BadParameter(
-                f"'{registry}' is no URL: write http://host:port", param_hint="--registry"
-            )
-        return registry
-    if directory is None:
-        if from_environment := os.environ.get(REGISTRY_VARIABLE):
-            return from_environment
-        directory = ClusterDirectory(DEFAULT_DIRECTORY)
-        if not directory.exists():
-            return DEFAULT_URL
-    node = directory.load().registry
-    if node is None:
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a registry refuses, or that none answers, into CommandFailed with a next step."""
+    try:
+        yield
+    except SchemaRegistryError as error:
+        next_step = NEXT_STEPS.get(error.code, "")
+        raise CommandFailed(error.message.rstrip("."), next_step=next_step) from error
+    except SchemaRegistryUnreachable as error:
         raise CommandFailed(
-            f"the cluster in {directory.path} has no registry",
-            next_step="start one with 'ottla up --registry', or name another with --registry",
+            str(error),
+            next_step="start one with 'ottla up', or name another with --registry",
             exit_status=ExitStatus.NOT_RUNNING,
-        )
-    if not node.is_running:
-        raise CommandFailed(
-            f"the registry of the cluster in {directory.path} is not running",
-            next_step="start it with 'ottla node start registry', or name another with --registry",
-            exit_status=ExitStatus.NOT_RUNNING,
-        )
-    return f"http://{node.address}"
+        ) from error
 
 
-def _read(file: Path) -> str:
+def read_text(file: Path) -> str:
     """Read a text, `-` from stdin. Raises: CommandFailed, OSError."""
     try:
         return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")

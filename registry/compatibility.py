@@ -69,12 +69,12 @@ class Violation:
         if self.found is None:
             new, old = self.types
             return (
-                f"SCHEMA_TYPE_MISMATCH: the new schema is {new}, version {self.version} is {old}. "
-                f"Register it as {old}, or under another subject"
+                f"SCHEMA_TYPE_MISMATCH: the new schema is {new}, version {self.version} is {old}; "
+                f"register it as {old}, or under another subject"
             )
         return (
             f"{self.found.rule} at {self.found.path} ({reader} reads what {writer} has written): "
-            f"{self.found.why} {self.found.remedy}"
+            f"{self.found.why}; {self.found.remedy}"
         )
 
 

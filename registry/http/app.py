@@ -94,9 +94,8 @@ def make_app(registry: Registry, forwarder: Forwarder) -> ASGIApp:
         Route(path, partial(_dispatch, by_method), methods=list(by_method))
         for path, by_method in methods.items()
     ]
-    return _Paths(
-        Starlette(routes=routes, exception_handlers={404: _no_such_path, 405: _no_such_method})
-    )
+    handlers = {404: _no_such_path, 405: _no_such_method, 500: _bug}
+    return _Paths(Starlette(routes=routes, exception_handlers=handlers))
 
 
 async def _dispatch(
@@ -182,6 +181,13 @@ async def _no_such_method(request: Request, _error: Exception) -> Response:
         "message": f"HTTP 405 Method Not Allowed: {request.method} {request.scope['path']}",
     }
     return wire.answer(told, status=405)
+
+
+async def _bug(_request: Request, error: Exception) -> Response:
+    # Starlette raises it on once this is answered, and the server goes on with other requests.
+    log_events.error("request_failed", exc_info=error)
+    told = {"error_code": 500, "message": "Internal Server Error: the registry's log tells more"}
+    return wire.answer(told, status=500)
 
 
 class _Paths:

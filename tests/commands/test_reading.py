@@ -6,7 +6,7 @@ import trio
 from client.records import ConsumerRecord, TopicPartition
 from commands.failure import CommandFailed
 from commands.patience import Patience
-from commands.reading import Reading, Stop
+from commands.reading import Output, Reading, Stop
 
 PLACE = TopicPartition("orders", 0)
 
@@ -42,7 +42,7 @@ def reading(consumer, *, end=0, patience=None, **stop):
         consumer,
         {PLACE: end},
         stop=Stop(**stop),
-        write=lambda record: record.value + b"\n",
+        output=Output(lambda record: record.value + b"\n"),
         patience=patience,
     )
 
