@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import trio
 
-from registry.http.wire import BODY_BYTES_MAX
 from simulation.cluster import simulated_cluster
 from tests.support.registries import registries
 
@@ -307,13 +306,3 @@ async def test_media_types_that_nobody_understands_are_refused(api):
     headers = {"content-type": "text/plain"}
     response = await api._client.put(f"{api._url}/config", content=b"{}", headers=headers)
     assert response.status_code == 415
-
-
-async def test_a_body_that_is_too_long_is_refused(api):
-    response = await api._client.post(
-        f"{api._url}/subjects/a/versions",
-        content=b" " * (BODY_BYTES_MAX + 1),
-        headers={"content-type": "application/json"},
-    )
-
-    assert response.status_code == 413
