@@ -31,6 +31,7 @@ from broker.replication.fetchers import Fetchers
 from broker.replication.isr import IsrKeeper
 from broker.replication.throttle import Throttle, Throttles
 from broker.routes import routes
+from broker.schema_guard import SchemaGuard
 from broker.server import Server
 from broker.session import BrokerSession, Household
 from broker.shutdown import hand_over
@@ -104,6 +105,7 @@ class Broker:
         self.partitions = self._make_partitions()
         self.confirmation = Confirmation(self.broker_id, self.view, lambda: self.store)
         self.isr_keeper = self._make_isr_keeper()
+        self.schemas = SchemaGuard(self.peers.bootstrap, environment)
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
         self._dispatch = Dispatch(routes(self))
@@ -162,6 +164,7 @@ class Broker:
                     self._fetchers.run,
                     self.isr_keeper.run,
                     self._keep_house,
+                    self.schemas.run,
                 ):
                     nursery.start_soon(task)
                 nursery.start_soon(self._serve, listeners)

@@ -41,6 +41,11 @@ class Peers:
             raise PeerUnknown(f"broker {broker_id} is not registered with the coordinator")
         return registration.endpoints[0]
 
+    def bootstrap(self) -> str:
+        """Name the addresses of all live brokers, as a client of the cluster is given them."""
+        brokers = self._view.latest.brokers.values()
+        return ",".join(f"{b.endpoints[0].host}:{b.endpoints[0].port}" for b in brokers)
+
     async def open_stream(self, broker_id: int) -> trio.abc.Stream:
         """Connect without saying anything. Raises: PeerUnknown, OSError."""
         endpoint = self.endpoint(broker_id)

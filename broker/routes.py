@@ -101,7 +101,7 @@ def _produce_route(broker: Services) -> Route:
         request=old_produce.OldProduceRequest,
         frame_bytes_max=frame_bytes_max,
     )
-    producing = produce.ProduceHandler(broker.partitions, broker.confirmation)
+    producing = produce.ProduceHandler(broker.partitions, broker.confirmation, broker.schemas)
     return Route(producing, 3, 12, produce.refuse, older=older, frame_bytes_max=frame_bytes_max)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.replication.isr import IsrKeeper
+    from broker.schema_guard import SchemaGuard
     from broker.view import ClusterView
     from coordinator.cluster import ClusterState
     from coordinator.controller import Controller
@@ -44,6 +45,10 @@ class Services(Protocol):
     @property
     def confirmation(self) -> Confirmation:
         """Whoever knows whether they are led here still."""
+
+    @property
+    def schemas(self) -> SchemaGuard:
+        """What records are held against, in topics that ask for it."""
 
     @property
     def groups(self) -> Groups:

@@ -14,7 +14,13 @@ import trio
 from broker.delayed import Delayed
 from broker.errors import NotLeader, error_code
 from broker.partition import ACKS_ALL
-from protocol.api.produce import LeaderIdAndEpoch, PartitionProduceResponse, ProduceResponse
+from broker.schema_guard import InvalidRecord
+from protocol.api.produce import (
+    BatchIndexAndErrorMessage,
+    LeaderIdAndEpoch,
+    PartitionProduceResponse,
+    ProduceResponse,
+)
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
@@ -102,6 +108,8 @@ def refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None
     reply.error_code = error_code(error)
     reply.error_message = str(error)
     reply.base_offset = -1
+    if isinstance(error, InvalidRecord):
+        reply.record_errors = [BatchIndexAndErrorMessage(error.index, error.why)]
     if isinstance(error, NotLeader):
         reply.current_leader = LeaderIdAndEpoch(
             leader_id=error.leader_id, leader_epoch=error.leader_epoch

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
+from broker.log.config import VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
 from protocol.api.produce import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from broker.dispatch import RequestContext
     from broker.partition import Partition
     from broker.partitions import Partitions
+    from broker.schema_guard import SchemaGuard
     from protocol.api.produce import PartitionProduceData, ProduceRequest
 
 ACKS_NONE = 0
@@ -37,9 +39,12 @@ ACKS_LEADER = 1
 class ProduceHandler:
     """Appends producers' batches."""
 
-    def __init__(self, partitions: Partitions, confirmation: Confirmation) -> None:
+    def __init__(
+        self, partitions: Partitions, confirmation: Confirmation, schemas: SchemaGuard
+    ) -> None:
         self._partitions = partitions
         self._confirmation = confirmation
+        self._schemas = schemas
 
     def __call__(
         self, request: ProduceRequest, _context: RequestContext
@@ -93,6 +98,9 @@ class ProduceHandler:
         if not data.records:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
+        validation = partition.log.config.schema_validation
+        if validation != VALIDATE_NONE:
+            self._schemas.check(topic, data.records, validation)
         appended = partition.append(data.records, acks=request.acks)
         reply.base_offset = appended.base_offset
         reply.log_append_time_ms = appended.log_append_time_ms

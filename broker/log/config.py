@@ -21,6 +21,11 @@ FLUSH_COMMIT: Final = "commit"
 FLUSH_OS: Final = "os"
 CREATE_TIME: Final = "CreateTime"
 LOG_APPEND_TIME: Final = "LogAppendTime"
+VALIDATE_NONE: Final = "none"
+VALIDATE_ID: Final = "id"
+VALIDATE_PAYLOAD: Final = "payload"
+VALIDATIONS: Final = (VALIDATE_NONE, VALIDATE_ID, VALIDATE_PAYLOAD)
+"""What records are held against before they come here: nothing, ids of schemas, whole schemas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,9 @@ class LogConfig:
     )
     message_timestamp_after_max_ms: int = _setting(
         "message.timestamp.after.max.ms", 60 * 60 * 1000, _Integer(0)
+    )
+    schema_validation: str = _setting(
+        "ottla.schema.validation", VALIDATE_NONE, _Choice(VALIDATIONS)
     )
     producer_id_expiration_ms: int = _setting("producer.id.expiration.ms", _DAY_MS, _Integer(1))
 

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 MUTATIONS = Path(__file__).parent / "mutations"
-PACKAGES = ("broker", "chaos", "client", "coordinator", "protocol", "simulation")
+PACKAGES = (
+    "broker",
+    "chaos",
+    "client",
+    "coordinator",
+    "protocol",
+    "registry",
+    "schemas",
+    "simulation",
+)
 
 
 class DoesNotApply(Exception):

@@ -1,0 +1,202 @@
+"""Records held against the schemas that are registered for their topic, before they are appended.
+
+Only topics that ask for it (`ottla.schema.validation`) have their records opened. What is
+registered is read from the topic `_schemas` by a client of the cluster like any other, from the
+first such record on.
+Must never know: requests, who registers schemas, how they are kept.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import structlog
+import trio
+
+from broker.log.config import VALIDATE_PAYLOAD
+from client import Consumer, ConsumerConfig, UnknownTopic
+from client.background import background_tasks
+from protocol.batch import split_batches
+from protocol.errors import ErrorCode, OttlaError, RequestError
+from protocol.records import decode_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from client import Environment
+    from protocol.records import Record
+    from registry.log import SchemasLog
+    from schemas.schema import Schema
+
+log_events = structlog.get_logger()
+
+TOPIC: Final = "_schemas"
+RETRY_PAUSE_S: Final = 0.5
+MISSED_MAX: Final = 1_000
+_HEADER: Final = struct.Struct(">bI")
+"""A zero byte and the schema's id, in front of what was written with it."""
+
+
+class InvalidRecord(RequestError):
+    """A record is not what its topic's schemas allow. `index` counts records of the request."""
+
+    code = ErrorCode.INVALID_RECORD
+
+    def __init__(self, index: int, why: str) -> None:
+        super().__init__(f"record {index}: {why}")
+        self.index = index
+        self.why = why
+
+
+class SchemasNotRead(RequestError):
+    """What is registered is not known here yet, or an id may have been registered just now."""
+
+    code, retriable = ErrorCode.LEADER_NOT_AVAILABLE, True
+
+
+class SchemaGuard:
+    """Knows what is registered; follows it from the first `check` on."""
+
+    def __init__(self, bootstrap: Callable[[], str], environment: Environment) -> None:
+        """Read through the brokers at `bootstrap()`."""
+        self._bootstrap = bootstrap
+        self._environment = environment
+        self._wanted = trio.Event()
+        self._log: SchemasLog | None = None
+        self._known: dict[tuple[str, int], Schema] = {}
+        self._known_at = -1
+        self._read_at = -1.0
+        self._missed: dict[tuple[str, int], float] = {}
+        self._asked = trio.Event()
+
+    async def run(self) -> None:
+        """Follow what is registered, for ever, once anybody wants to know."""
+        await self._wanted.wait()
+        while True:
+            began_at = trio.current_time()
+            try:
+                await self._follow()
+            except UnknownTopic:
+                self._log, self._read_at = None, began_at  # nothing is registered
+            except (OttlaError, OSError) as error:
+                log_events.warning("schemas_not_followed", cause=str(error))
+                self._log = None
+            await trio.sleep(RETRY_PAUSE_S)
+
+    def check(self, topic: str, batches: memoryview, mode: str) -> None:
+        """Hold every record of a topic's batches against its schemas; `mode` is "id" or "payload".
+
+        Raises: InvalidRecord, SchemasNotRead, CorruptBatch.
+        """
+        self._wanted.set()
+        if self._read_at < 0:
+            raise SchemasNotRead(
+                "the schemas that records of this topic are held against are being read: try again"
+            )
+        has_keys = self._has_schemas(f"{topic}-key")
+        for index, record in enumerate(_records(batches)):
+            self._check(f"{topic}-value", record.value, index, mode)
+            if has_keys:
+                self._check(f"{topic}-key", record.key, index, mode)
+
+    def _check(self, subject: str, data: bytes | None, index: int, mode: str) -> None:
+        if data is None:
+            return
+        if len(data) < _HEADER.size or data[0] != 0:
+            raise InvalidRecord(
+                index,
+                f"its {_part(subject)} begins with {bytes(data[:5]).hex() or 'nothing'}, and not "
+                "with a zero byte and a schema's id: write it with a serializer of the schema "
+                "registry",
+            )
+        _, schema_id = _HEADER.unpack_from(data)
+        schema = self._schema(subject, schema_id, index)
+        if mode == VALIDATE_PAYLOAD:
+            from schemas.schema import InvalidPayload  # noqa: PLC0415 - few brokers need it
+
+            try:
+                schema.check_payload(memoryview(data)[_HEADER.size :])
+            except InvalidPayload as error:
+                raise InvalidRecord(
+                    index, f"its {_part(subject)} does not fit schema {schema_id}: {error}"
+                ) from error
+
+    def _schema(self, subject: str, schema_id: int, index: int) -> Schema:
+        log = self._log
+        if log is not None and log.end != self._known_at:
+            self._known.clear()
+            self._known_at = log.end
+        if (known := self._known.get((subject, schema_id))) is not None:
+            return known
+        if log is not None and (found := self._find(log, subject, schema_id)) is not None:
+            self._known[subject, schema_id] = found
+            return found
+        self._require_read_since((subject, schema_id))
+        raise InvalidRecord(
+            index,
+            f"its {_part(subject)} was written with schema {schema_id}, which is not registered "
+            f"for subject {subject}: register it there before it is used",
+        )
+
+    def _find(self, log: SchemasLog, subject: str, schema_id: int) -> Schema | None:
+        from registry.parsing import Parser  # noqa: PLC0415 - few brokers need it
+
+        for version in log.state.versions(subject):
+            if version.schema_id == schema_id:
+                return Parser().parse(log.state, subject, version.body)
+        return None
+
+    def _has_schemas(self, subject: str) -> bool:
+        return self._log is not None and bool(self._log.state.versions(subject))
+
+    def _require_read_since(self, missing: tuple[str, int]) -> None:
+        """Have an unknown id looked for once more: it may have been registered a moment ago.
+
+        Raises: SchemasNotRead until everything has been read that was there when it was missed.
+        """
+        missed_at = self._missed.pop(missing, None)
+        if missed_at is not None and self._read_at >= missed_at:
+            return
+        self._missed[missing] = trio.current_time() if missed_at is None else missed_at
+        if len(self._missed) > MISSED_MAX:
+            del self._missed[next(iter(self._missed))]
+        self._asked.set()
+        raise SchemasNotRead(
+            f"schema {missing[1]} is not known for subject {missing[0]} here yet: try again"
+        )
+
+    async def _follow(self) -> None:
+        from registry.log import SchemasLog  # noqa: PLC0415 - few brokers need it
+
+        config = ConsumerConfig(client_id="ottla-schema-guard", metadata_timeout_s=5.0)
+        async with (
+            Consumer(self._bootstrap(), config, environment=self._environment) as consumer,
+            background_tasks() as nursery,
+        ):
+            log = SchemasLog(consumer, TOPIC)
+            nursery.start_soon(self._read_to_the_end, log)
+            await log.run()
+
+    async def _read_to_the_end(self, log: SchemasLog) -> None:
+        """Read to what is the end now, at first, and whenever something was missed."""
+        while True:
+            began_at = trio.current_time()
+            try:
+                await log.catch_up()
+            except (OttlaError, OSError) as error:
+                log_events.warning("schemas_not_followed", cause=str(error))
+                await trio.sleep(RETRY_PAUSE_S)
+                continue
+            self._log, self._read_at = log, began_at
+            await self._asked.wait()
+            self._asked = trio.Event()
+
+
+def _records(batches: memoryview) -> Iterator[Record]:
+    for _, batch in split_batches(batches, check_crc=True):
+        yield from decode_batch(batch)
+
+
+def _part(subject: str) -> str:
+    return "key" if subject.endswith("-key") else "value"
