@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.protobuf import parse
@@ -540,6 +540,7 @@ def test_whatever_is_called_compatible_can_be_read(pair, data):
             check_message(class_of(reader, name).DESCRIPTOR, written.SerializeToString())
 
 
+@settings(max_examples=15)
 @given(schemas())
 def test_a_schema_reads_itself(pair):
     for file in pair:

@@ -145,9 +145,9 @@ def test_descriptors_as_deep_as_decoders_go_are_refused():
         parse(base64_of(file))
 
 
-def test_a_thousand_fields_are_fine_and_repeating_one_a_thousand_times_is_not():
+def test_a_thousand_fields_are_fine_and_one_three_hundred_times_is_not():
     many = "".join(f"int32 field_{number} = {number};" for number in range(1, 1_001))
-    same = "int32 field = 1;" * 1_000
+    same = "int32 field = 1;" * 300
 
     assert parse(f'syntax = "proto3"; message M {{ {many} }}').text.count("\n") > 1_000
     with pytest.raises(InvalidSchema, match="field"):
@@ -250,6 +250,7 @@ SERIALIZED = parse(
 ).serialized()
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.integers(0, len(SERIALIZED) - 1), st.integers(0, 255)), max_size=3))
 def test_damaged_descriptors_are_refused_or_mean_what_they_say(changes):
     damaged = bytearray(SERIALIZED)
