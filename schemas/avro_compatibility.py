@@ -7,7 +7,7 @@ the reader's needs a branch for every branch of the writer's. Where this is more
   anything is concluded from it;
 - a field that matches several fields of the writer is a violation, not an error of ours;
 - a field without default is one even if its type is an enum that has a default of its own;
-- one pair of named types that do not fit is told once, not for every field that uses it.
+- two types that do not fit are told once, not for every field that uses them.
 Must never know: texts of schemas, payloads, versions, levels of compatibility.
 Source: Apache Avro 1.12 specification, "Schema Resolution"; SchemaCompatibility of Avro for Java.
 """
@@ -36,8 +36,6 @@ from schemas.avro_reasons import READ_BY, Place, Reasons
 from schemas.schema import Incompatibility, InvalidSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from schemas.avro_model import Field, Model, NamedType, Node, Type
 
 STEPS_MAX: Final = 400_000
@@ -64,63 +62,84 @@ class _Task:
         return _Task(read, written, place, explained_depth=self.explained_depth)
 
 
-_Violation: TypeAlias = Callable[[], Incompatibility]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lack:
+    """A violation: a union of the reader's has no branch that reads a type of the writer's."""
+
+    union: Union
+    written: Node
+    place: Place
+    explained_depth: int
+
+
+_Violation: TypeAlias = Callable[[], Incompatibility] | _Lack
 """Tells a violation. Whoever only wants to know whether there is one need not have it told."""
 
 _Pair: TypeAlias = "tuple[Type, Type]"
 """A reader's and a writer's type, without references: each is one object wherever it is used."""
 
 
-def incompatibilities(reader: Model, writer: Model) -> list[Incompatibility]:
+def incompatibilities(
+    reader: Model, writer: Model, *, steps_max: int = STEPS_MAX
+) -> list[Incompatibility]:
     """List all that keeps a reader's schema from reading what a writer's wrote, in its order.
 
-    Raises: InvalidSchema where comparing them would take too long.
+    Raises: InvalidSchema where comparing them takes more than `steps_max` steps.
     """
-    comparison = _Comparison(reader, writer)
+    comparison = _Comparison(reader, writer, steps_max)
     return list(comparison.violations(_Task(reader.root, writer.root, Place())))
 
 
 class _Comparison:
     """Compares one reader's schema with one writer's."""
 
-    def __init__(self, reader: Model, writer: Model) -> None:
+    def __init__(self, reader: Model, writer: Model, steps_max: int) -> None:
         self._reader = reader
         self._writer = writer
+        self._steps_left = steps_max
         self._reasons = Reasons(reader, writer)
         self._verdicts = _Verdicts(self)
         self._branches: dict[Union, dict[tuple[str, str], list[Node]]] = {}
         self._fields: dict[str, dict[str, Field]] = {}
         self._missing_symbols: dict[_Pair, list[str]] = {}
         self._explained: dict[tuple[Type, Type, int], list[Incompatibility]] = {}
-        self._steps = 0
 
     def violations(self, first: _Task) -> Iterator[Incompatibility]:
         """Go through two types, depth first, and tell every violation once."""
-        seen: set[_Pair] = set()
-        stack = [iter(self._unseen(first, seen))]
+        opened = self.resolved(first)
+        stack = [(opened, self.compare(first))]
+        seen, inside = {opened}, {opened}
         while stack:
-            for item in stack[-1]:
+            opened, items = stack[-1]
+            for item in items:
                 if isinstance(item, _Task):
-                    stack.append(iter(self._unseen(item, seen)))
-                    break
-                yield item()
+                    pair = self.resolved(item)
+                    if pair not in seen:
+                        seen.add(pair)
+                        inside.add(pair)
+                        stack.append((pair, self.compare(item)))
+                        break
+                elif not isinstance(item, _Lack):
+                    yield item()
+                elif not self._follows(item, inside):
+                    yield self._no_branch(item)
             else:
                 stack.pop()
+                inside.remove(opened)
 
-    def _unseen(self, task: _Task, seen: set[_Pair]) -> Iterable[_Task | _Violation]:
-        pair = self.resolved(task)
-        if pair in seen:
-            return ()
-        seen.add(pair)
-        return self.compare(task)
+    def _follows(self, lack: _Lack, inside: set[_Pair]) -> bool:
+        """Say whether a branch is there, and fails only by what is told of a type around it."""
+        written = self._writer.resolve(lack.written)
+        likely = [self._reader.resolve(branch) for branch in self._likely(lack.union, written)]
+        return bool(likely) and all((branch, written) in inside for branch in likely)
 
     def count_step(self) -> None:
         """Note that something is compared. Raises: InvalidSchema where it goes on for too long."""
-        self._steps += 1
-        if self._steps > STEPS_MAX:
+        self._steps_left -= 1
+        if self._steps_left < 0:
             raise InvalidSchema(
-                f"comparing the two schemas takes more than {STEPS_MAX:,} steps; "
-                "let their unions have fewer records whose names differ in the namespace only"
+                "comparing the two schemas takes too many steps; let their unions have "
+                "fewer records whose names differ in the namespace only"
             )
 
     def resolved(self, task: _Task) -> _Pair:
@@ -135,7 +154,7 @@ class _Comparison:
             yield from self._from_union(task, read, written)
         elif isinstance(read, Union):
             if not self._is_read(read, written):
-                yield partial(self._no_branch, task, read, written, task.place)
+                yield _Lack(read, written, task.place, task.explained_depth)
         elif type(read) is not type(written) or isinstance(read, Primitive):
             if not _is_promoted(kind_of(written), kind_of(read)):
                 yield partial(self._reasons.type_mismatch, read, written, task.place, task.of)
@@ -148,7 +167,7 @@ class _Comparison:
             if not isinstance(read, Union):
                 yield _Task(read, branch, place, union, task.explained_depth)
             elif not self._is_read(read, branch):
-                yield partial(self._no_branch, task, read, branch, place)
+                yield _Lack(read, branch, place, task.explained_depth)
 
     def _of_one_kind(self, task: _Task, read: Type, written: Type) -> Iterator[_Task | _Violation]:
         place = task.place
@@ -232,14 +251,17 @@ class _Comparison:
                 index.setdefault((kind_of(found), name), []).append(branch)
         return index
 
-    def _no_branch(self, task: _Task, read: Union, written: Node, place: Place) -> Incompatibility:
+    def _no_branch(self, lack: _Lack) -> Incompatibility:
         """Tell that a union lacks a branch, or why the one that it seems to have does not do."""
         nested: list[Incompatibility] = []
-        if task.explained_depth < _EXPLAINED_DEPTH_MAX:
-            for branch in self._likely(read, written):
-                deeper = _Task(branch, written, place, explained_depth=task.explained_depth + 1)
+        depth = lack.explained_depth + 1
+        if depth <= _EXPLAINED_DEPTH_MAX:
+            for branch in self._likely(lack.union, lack.written)[:_NESTED_MAX]:
+                deeper = _Task(branch, lack.written, lack.place, explained_depth=depth)
                 nested += self._first_reasons(deeper)
-        return self._reasons.missing_branch(read, written, place, nested[:_NESTED_MAX])
+        return self._reasons.missing_branch(
+            lack.union, lack.written, lack.place, nested[:_NESTED_MAX]
+        )
 
     def _first_reasons(self, task: _Task) -> list[Incompatibility]:
         """List some reasons; those between two types are found, and so placed, only once."""

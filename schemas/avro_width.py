@@ -16,8 +16,9 @@ from schemas.schema import InvalidSchema
 if TYPE_CHECKING:
     from schemas.avro_model import Model, NamedType, Node
 
-HOLDING_MAX: Final = 200
-"""How many records may hold one another, each directly in a field of the next."""
+HOLDING_MAX: Final = 64
+"""How many records may hold one another, each directly in a field of the next: it takes so many
+steps to read a single byte of the innermost."""
 
 _LEAST: Final = {"null": 0, "float": 4, "double": 8}
 _LEAST_OTHERWISE: Final = 1
@@ -52,7 +53,6 @@ class Widths:
             self._measure_record(named)
         else:
             self._least[named.name] = named.size if isinstance(named, Fixed) else _LEAST_OTHERWISE
-            self._depths[named.name] = 0
 
     def _measure_record(self, record: Record) -> None:
         if record.name in self._open:
@@ -66,6 +66,7 @@ class Widths:
             held = self._model.resolve(field.type)
             if isinstance(held, Record | Enum | Fixed):
                 self._measure(held)
+            if isinstance(held, Record):
                 depth = max(depth, 1 + self._depths[held.name])
             least += self.least(held)
         self._open.remove(record.name)
