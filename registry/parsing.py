@@ -24,7 +24,7 @@ DEPENDENCIES_MAX: Final = 1_000
 
 _MODULES: Final = {
     SchemaType.AVRO: "schemas.avro",
-    SchemaType.JSON: "schemas.json_schema",
+    SchemaType.JSON: "schemas.json",
     SchemaType.PROTOBUF: "schemas.protobuf",
 }
 

@@ -122,7 +122,7 @@ def formatted(registry: Registry, request: Request, context: str, body: Body) ->
 
 def serialized(registry: Registry, context: str, body: Body) -> str:
     """Give a Protobuf schema as base64 of its FileDescriptorProto."""
-    from schemas.protobuf import ProtobufSchema  # noqa: PLC0415 - few ask for it
+    from schemas.protobuf.schema import ProtobufSchema  # noqa: PLC0415 - few ask for it
 
     parser: Parser = registry.parser
     schema_id = registry.state.id_of(context, body)

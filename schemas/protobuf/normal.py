@@ -15,8 +15,8 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from schemas.protobuf_literals import escaped, float_text
-from schemas.protobuf_names import json_name
+from schemas.protobuf.literals import escaped, float_text
+from schemas.protobuf.names import json_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-from schemas.protobuf_text import in_oneof, type_text
+from schemas.protobuf.text import in_oneof, type_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,14 +15,14 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
-from schemas.protobuf_compatibility import incompatibilities
-from schemas.protobuf_compiler import check_import_path, compile_sources
-from schemas.protobuf_literals import quoted
-from schemas.protobuf_normal import normal_form
-from schemas.protobuf_payload import check_message, find_message, read_indexes
-from schemas.protobuf_source import NESTING_MAX, Source, lay_out
-from schemas.protobuf_text import proto_source
-from schemas.protobuf_types import Types
+from schemas.protobuf.compatibility import incompatibilities
+from schemas.protobuf.compiler import check_import_path, compile_sources
+from schemas.protobuf.literals import quoted
+from schemas.protobuf.normal import normal_form
+from schemas.protobuf.payload import check_message, find_message, read_indexes
+from schemas.protobuf.source import NESTING_MAX, Source, lay_out
+from schemas.protobuf.text import proto_source
+from schemas.protobuf.types import Types
 from schemas.schema import (
     SCHEMA_CHARACTERS_MAX,
     Dependency,

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from schemas.avro_model import (
+from schemas.avro.model import (
     SHOWN_MAX,
     Enum,
     Fixed,
@@ -26,7 +26,7 @@ from schemas.schema import Incompatibility
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.avro_model import Field, Model, NamedType, Node, Type
+    from schemas.avro.model import Field, Model, NamedType, Node, Type
 
 READ_BY: Final = {
     "int": ("long", "float", "double"),

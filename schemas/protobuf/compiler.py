@@ -16,18 +16,18 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
 
-from schemas.protobuf_text import proto_source
+from schemas.protobuf.text import proto_source
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schemas.protobuf_source import Source
+    from schemas.protobuf.source import Source
 
 FILES_MAX: Final = 1_000
 """Of one schema, with all that it refers to."""
 
-KNOWN: Final = Path(__file__).with_name("protobuf_known")
+KNOWN: Final = Path(__file__).with_name("known")
 """What every schema may import without a reference, beside google/protobuf."""
 
 DESCRIPTOR_PATH: Final = "google/protobuf/descriptor.proto"

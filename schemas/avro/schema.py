@@ -12,18 +12,18 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from schemas.avro_compatibility import incompatibilities
-from schemas.avro_default import check_defaults
-from schemas.avro_parser import read
-from schemas.avro_payload import PayloadCheck
-from schemas.avro_text import as_normal, as_written, definition
-from schemas.avro_width import Widths
+from schemas.avro.compatibility import incompatibilities
+from schemas.avro.default import check_defaults
+from schemas.avro.parser import read
+from schemas.avro.payload import PayloadCheck
+from schemas.avro.text import as_normal, as_written, definition
+from schemas.avro.width import Widths
 from schemas.schema import SCHEMA_CHARACTERS_MAX, InvalidSchema, SchemaType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.avro_model import Model, NamedType
+    from schemas.avro.model import Model, NamedType
     from schemas.schema import Dependency, Incompatibility, Schema
 
 DEPENDENCY_DEPTH_MAX: Final = 100

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.varint import encode_varint
-from schemas.protobuf import parse
+from schemas.protobuf.schema import parse
 from schemas.schema import Dependency, InvalidPayload
 
 SCHEMA = parse(

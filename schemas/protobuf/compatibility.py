@@ -14,8 +14,8 @@ from typing import Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-from schemas.protobuf_text import SCALARS
-from schemas.protobuf_types import GROUP, MAP, SCALAR, MessageType, Types
+from schemas.protobuf.text import SCALARS
+from schemas.protobuf.types import GROUP, MAP, SCALAR, MessageType, Types
 from schemas.schema import Incompatibility
 
 PACKAGE_CHANGED: Final = "PACKAGE_CHANGED"

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.avro_model import (
+from schemas.avro.model import (
     ABSENT,
     INT_MAX,
     INT_MIN,
@@ -35,7 +35,7 @@ from schemas.schema import InvalidSchema
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemas.avro_model import Field, Model, NamedType, Node
+    from schemas.avro.model import Field, Model, NamedType, Node
 
 _BYTE_MAX: Final = "\u00ff"
 _SHOWN_CHARACTERS_MAX: Final = 60

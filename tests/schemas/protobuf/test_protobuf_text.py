@@ -10,14 +10,14 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from hypothesis import given, settings
 
-from schemas.protobuf import parse
-from schemas.protobuf_compiler import DESCRIPTOR_PATH, KNOWN, compile_sources
-from schemas.protobuf_names import json_name
-from schemas.protobuf_normal import normal_form
-from schemas.protobuf_source import lay_out
-from schemas.protobuf_text import proto_source
+from schemas.protobuf.compiler import DESCRIPTOR_PATH, KNOWN, compile_sources
+from schemas.protobuf.names import json_name
+from schemas.protobuf.normal import normal_form
+from schemas.protobuf.schema import parse
+from schemas.protobuf.source import lay_out
+from schemas.protobuf.text import proto_source
 from schemas.schema import Dependency, InvalidSchema
-from tests.schemas.protobuf_files import (
+from tests.schemas.protobuf.files import (
     EVERYTHING,
     RULES,
     WELL_KNOWN,

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from schemas.avro_model import Array, Enum, Fixed, Map, Primitive, Record, Union
-from schemas.avro_width import Widths
+from schemas.avro.model import Array, Enum, Fixed, Map, Primitive, Record, Union
+from schemas.avro.width import Widths
 from schemas.schema import InvalidPayload
 
 if TYPE_CHECKING:
-    from schemas.avro_model import Field, Model, Node
+    from schemas.avro.model import Field, Model, Node
 
 STACK_MAX: Final = 20_000
 """How many values may be inside of one another, counting arrays and maps twice. Readers that

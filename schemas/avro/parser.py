@@ -16,7 +16,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from schemas.avro_model import (
+from schemas.avro.model import (
     ABSENT,
     INT_MAX,
     PRIMITIVES,
@@ -39,7 +39,7 @@ from schemas.schema import InvalidSchema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from schemas.avro_model import NamedType, Node, Properties
+    from schemas.avro.model import NamedType, Node, Properties
 
 NESTING_MAX: Final = 200
 """How deep JSON may be nested: a record in a record takes three levels, an optional one four.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.protobuf_source import COST_MAX, NESTING_MAX, STATEMENTS_MAX, lay_out
+from schemas.protobuf.source import COST_MAX, NESTING_MAX, STATEMENTS_MAX, lay_out
 from schemas.schema import InvalidSchema
 
 LAID_OUT = """\

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from schemas.avro_model import (
+from schemas.avro.model import (
     ABSENT,
     Array,
     Enum,
@@ -32,11 +32,11 @@ from schemas.avro_model import (
     kind_of,
     simple_name,
 )
-from schemas.avro_reasons import READ_BY, Place, Reasons
+from schemas.avro.reasons import READ_BY, Place, Reasons
 from schemas.schema import Incompatibility, InvalidSchema
 
 if TYPE_CHECKING:
-    from schemas.avro_model import Field, Model, NamedType, Node, Type
+    from schemas.avro.model import Field, Model, NamedType, Node, Type
 
 STEPS_MAX: Final = 400_000
 """Schemas that take more are refused: some that fit into texts of a megabyte take billions."""

@@ -12,11 +12,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.protobuf import parse
-from schemas.protobuf_compiler import FILES_MAX
-from schemas.protobuf_source import lay_out
+from schemas.protobuf.compiler import FILES_MAX
+from schemas.protobuf.schema import parse
+from schemas.protobuf.source import lay_out
 from schemas.schema import SCHEMA_CHARACTERS_MAX, Dependency, InvalidSchema
-from tests.schemas.protobuf_files import EVERYTHING, RULES, base64_of
+from tests.schemas.protobuf.files import EVERYTHING, RULES, base64_of
 
 EMPTY = 'syntax = "proto3";'
 

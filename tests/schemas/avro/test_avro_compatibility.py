@@ -17,11 +17,11 @@ from fastavro.read import SchemaResolutionError
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.avro import parse
-from schemas.avro_compatibility import incompatibilities
-from schemas.avro_parser import NESTING_MAX, read
+from schemas.avro.compatibility import incompatibilities
+from schemas.avro.parser import NESTING_MAX, read
+from schemas.avro.schema import parse
 from schemas.schema import Dependency, InvalidSchema
-from tests.schemas.avro_schemas import (
+from tests.schemas.avro.schemas import (
     array,
     decode,
     encode,

@@ -10,9 +10,9 @@ from fastavro.schema import to_parsing_canonical_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.avro import DEPENDENCY_DEPTH_MAX, parse
-from schemas.avro_parser import NESTING_MAX
-from schemas.avro_width import HOLDING_MAX
+from schemas.avro.parser import NESTING_MAX
+from schemas.avro.schema import DEPENDENCY_DEPTH_MAX, parse
+from schemas.avro.width import HOLDING_MAX
 from schemas.schema import (
     SCHEMA_CHARACTERS_MAX,
     Dependency,
@@ -20,7 +20,7 @@ from schemas.schema import (
     InvalidSchema,
     SchemaType,
 )
-from tests.schemas.avro_schemas import (
+from tests.schemas.avro.schemas import (
     array,
     decode,
     encode,

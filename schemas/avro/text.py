@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.avro_default import Defaults
-from schemas.avro_model import (
+from schemas.avro.default import Defaults
+from schemas.avro.model import (
     ABSENT,
     PRIMITIVES,
     Array,
@@ -33,7 +33,7 @@ from schemas.schema import InvalidSchema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schemas.avro_model import Field, Model, NamedType, Node, Properties
+    from schemas.avro.model import Field, Model, NamedType, Node, Properties
 
 _KINDS: Final = PRIMITIVES | {"record", "enum", "array", "map", "union", "fixed"}
 """A type that is called like one of these is always named in full."""

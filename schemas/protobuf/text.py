@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
 
-from schemas.protobuf_literals import escaped, quoted
-from schemas.protobuf_names import json_name
-from schemas.protobuf_options import OptionsText
-from schemas.protobuf_source import lay_out
+from schemas.protobuf.literals import escaped, quoted
+from schemas.protobuf.names import json_name
+from schemas.protobuf.options import OptionsText
+from schemas.protobuf.source import lay_out
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemas.avro_model import Enum, Fixed, Primitive, Record, Reference
+from schemas.avro.model import Enum, Fixed, Primitive, Record, Reference
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:
-    from schemas.avro_model import Model, NamedType, Node
+    from schemas.avro.model import Model, NamedType, Node
 
 HOLDING_MAX: Final = 64
 """How many records may hold one another, each directly in a field of the next: it takes so many

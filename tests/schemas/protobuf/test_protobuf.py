@@ -6,10 +6,10 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given, settings
 
-from schemas.protobuf import parse
-from schemas.protobuf_compiler import KNOWN
+from schemas.protobuf.compiler import KNOWN
+from schemas.protobuf.schema import parse
 from schemas.schema import Dependency, InvalidSchema, SchemaType
-from tests.schemas.protobuf_files import WELL_KNOWN, base64_of, files
+from tests.schemas.protobuf.files import WELL_KNOWN, base64_of, files
 
 ORDER = """\
 syntax = "proto3";

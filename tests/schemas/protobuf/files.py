@@ -14,7 +14,7 @@ from google.protobuf.descriptor_pb2 import (
 )
 from hypothesis import strategies as st
 
-from schemas.protobuf_names import json_name
+from schemas.protobuf.names import json_name
 from schemas.schema import Dependency
 
 WELL_KNOWN = (

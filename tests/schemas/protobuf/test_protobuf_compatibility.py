@@ -14,10 +14,10 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.protobuf import parse
-from schemas.protobuf_compatibility import COMPATIBLE, incompatibilities
-from schemas.protobuf_payload import check_message
-from schemas.protobuf_types import Types
+from schemas.protobuf.compatibility import COMPATIBLE, incompatibilities
+from schemas.protobuf.payload import check_message
+from schemas.protobuf.schema import parse
+from schemas.protobuf.types import Types
 from schemas.schema import Dependency, Incompatibility
 
 P3 = 'syntax = "proto3"; '
