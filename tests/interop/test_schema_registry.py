@@ -17,7 +17,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
 from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from google.protobuf import timestamp_pb2
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
 from tests.interop.clients import create
 from tests.support.local_cluster import LocalCluster
@@ -85,6 +85,31 @@ def round_trip(shop, topic, serialize, deserialize, value):
         consumer.close()
 
 
+def point_class():
+    """Make a Protobuf message class, as protoc would."""
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="point.proto",
+        package="shop",
+        syntax="proto3",
+        dependency=["google/protobuf/timestamp.proto"],
+    )
+    message = file.message_type.add(name="Point")
+    message.field.add(name="x", number=1, type=kinds.TYPE_INT32, label=kinds.LABEL_OPTIONAL)
+    message.field.add(name="name", number=2, type=kinds.TYPE_STRING, label=kinds.LABEL_OPTIONAL)
+    message.field.add(
+        name="at",
+        number=3,
+        type=kinds.TYPE_MESSAGE,
+        type_name=".google.protobuf.Timestamp",
+        label=kinds.LABEL_OPTIONAL,
+    )
+    pool = descriptor_pool.Default()
+    pool.FindFileByName(timestamp_pb2.DESCRIPTOR.name)  # it is there once it is imported
+    pool.AddSerializedFile(file.SerializeToString())
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("shop.Point"))
+
+
 def test_avro_values_travel_by_the_id_of_their_schema(shop, registry, topic):
     serialize = AvroSerializer(registry, json.dumps(USER))
 
@@ -127,15 +152,17 @@ def test_json_values_are_checked_on_both_sides(shop, registry, topic):
 
 
 def test_protobuf_messages_travel_with_their_descriptor(shop, registry, topic):
-    kind = timestamp_pb2.Timestamp
+    kind = point_class()
     serialize = ProtobufSerializer(kind, registry, {"use.deprecated.format": False})
     deserialize = ProtobufDeserializer(kind, {"use.deprecated.format": False}, registry)
 
-    sent = kind(seconds=5, nanos=6)
+    sent = kind(x=5, name="here")
+    sent.at.FromSeconds(60)
     assert round_trip(shop, topic, serialize, deserialize, sent) == sent
     stored = registry.get_latest_version(f"{topic}-value").schema
     assert stored.schema_type == "PROTOBUF"
-    assert "message Timestamp" in stored.schema_str
+    assert "message Point" in stored.schema_str
+    assert 'import "google/protobuf/timestamp.proto"' in stored.schema_str
 
 
 def test_a_schema_refers_to_another(registry, topic):
