@@ -265,7 +265,11 @@ def _resize(draw, parent, key):
 
 @st.composite
 def values(draw, schema):
-    """Values of a schema, as fastavro takes them. Bytes are UTF-8: they may be read as strings."""
+    """Values of a schema, as fastavro takes them.
+
+    Bytes are UTF-8, for they may be read as strings; those of a fixed too, for in a union fastavro
+    may write them as bytes.
+    """
     names = {}
     _collect(schema, "", names)
     return _value(draw, schema, "", names, 0)
@@ -315,7 +319,8 @@ def _value(draw, node, namespace, names, depth):
     if kind in _PRIMITIVE_VALUES:
         return draw(_PRIMITIVE_VALUES[kind])
     if kind == "fixed":
-        return draw(st.binary(min_size=node["size"], max_size=node["size"]))
+        size = node["size"]
+        return bytes(draw(st.lists(st.integers(0, 127), min_size=size, max_size=size)))
     if kind == "enum":
         return draw(st.sampled_from(node["symbols"]))
     if kind == "record":
