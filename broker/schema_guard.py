@@ -144,7 +144,7 @@ class SchemaGuard:
 
         for version in log.state.versions(subject):
             if version.schema_id == schema_id:
-                return Parser().parse(log.state, subject, version.body)
+                return Parser(None).parse(log.state, subject, version.body)
         return None
 
     def _has_schemas(self, subject: str) -> bool:

@@ -14,11 +14,12 @@ import trio
 
 from client import Admin, Consumer, ConsumerConfig, Producer
 from registry.log import SchemasLog
+from registry.parsing import Parser
 from registry.registry import Registry
 from registry.topic import ensure_topic
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from client import Environment
     from coordinator.store import StoreFactory
@@ -40,10 +41,15 @@ class RegistryConfig:
 
 @asynccontextmanager
 async def open_registry(
-    config: RegistryConfig, *, environment: Environment, connect_store: StoreFactory
+    config: RegistryConfig,
+    *,
+    environment: Environment,
+    connect_store: StoreFactory,
+    run_in_thread: Callable[[Callable[[], None]], Awaitable[None]],
 ) -> AsyncIterator[Registry]:
     """Open a registry that has read all there was, and stands for office from then on.
 
+    `run_in_thread` runs what takes long, so that the event loop goes on.
     Waits for brokers as long as it takes. Raises: UnfitTopic, RequestError.
     """
     async with AsyncExitStack() as stack:
@@ -62,6 +68,7 @@ async def open_registry(
             topic=config.topic,
             url=config.url,
             connect_store=connect_store,
+            parser=Parser(run_in_thread),
             new_producer=partial(Producer, config.bootstrap, environment=environment),
         )
         async with trio.open_nursery() as nursery:

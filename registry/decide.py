@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from registry.compatibility import Earlier, Level, Violation, violations
+from registry.compatibility import Earlier, Level
 from registry.errors import (
     IncompatibleSchema,
     NotPermitted,
@@ -35,6 +35,7 @@ from registry.records import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from registry.compatibility import Violation
     from registry.parsing import Parser
     from registry.records import Change
     from registry.state import State
@@ -135,17 +136,27 @@ def against_level(
     ]
     if not level.is_transitive:
         earlier = earlier[-1:]
-    return violations(level, schema, parsed(state, parser, earlier))
+    return held_against(state, parser, level, (body, schema), earlier)
 
 
-def parsed(state: State, parser: Parser, versions: Sequence[Version]) -> list[Earlier]:
-    """Parse registered versions."""
-    return [
-        Earlier(
-            each.version, parser.parse(state, each.subject, each.body, deleted_too=each.deleted)
+def held_against(
+    state: State,
+    parser: Parser,
+    level: Level,
+    new: tuple[Body, Schema],
+    versions: Sequence[Version],
+) -> list[Violation]:
+    """Hold a schema against registered versions. Raises: UnusableSchema, Uncomputed."""
+    earlier = [
+        (
+            each.body,
+            Earlier(
+                each.version, parser.parse(state, each.subject, each.body, deleted_too=each.deleted)
+            ),
         )
         for each in versions
     ]
+    return parser.violations(level, new, earlier)
 
 
 def _import(

@@ -1,4 +1,4 @@
-"""Schemas parsed with what they refer to, and kept parsed while they are used.
+"""Schemas parsed with what they refer to, and compared; what was found out is kept.
 
 Must never know: who asks, how the types parse.
 """
@@ -6,21 +6,30 @@ Must never know: who asks, how the types parse.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from registry.compatibility import violations
 from registry.errors import UnusableSchema
 from registry.names import within
 from schemas.schema import SCHEMA_CHARACTERS_MAX, Dependency, InvalidSchema, SchemaType
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from registry.compatibility import Earlier, Level, Violation
     from registry.model import Body
     from registry.state import State
     from schemas.schema import Parse, Schema
 
-PARSED_MAX: Final = 1_000
+KEPT_MAX: Final = 5_000
+ROUNDS_MAX: Final = KEPT_MAX // 2
+"""So that what was found out for one decision is still kept when it is drawn."""
 DEPTH_MAX: Final = 32
 DEPENDENCIES_MAX: Final = 1_000
+
+Answer = TypeVar("Answer")
 
 _MODULES: Final = {
     SchemaType.AVRO: "schemas.avro",
@@ -29,37 +38,88 @@ _MODULES: Final = {
 }
 
 
-class Parser:
-    """Parses schemas; the most recently used ones are kept."""
+class Uncomputed(Exception):
+    """Something is not known yet that takes long to find out; `compute` does, in any thread.
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[bytes, ...], Schema] = OrderedDict()
+    Whoever catches it has that done, and decides again.
+    """
+
+    def __init__(self, compute: Callable[[], None]) -> None:
+        super().__init__("not computed yet")
+        self.compute = compute
+
+
+class Parser:
+    """Parses and compares schemas; what was found out lately is kept, refusals as well.
+
+    A schema of foreign hands can take seconds to parse, and to compare. With `elsewhere`, a way to
+    run a function in a thread, nothing is found out in the caller's own time: Uncomputed is raised
+    instead, and `settle` has it found out there.
+    """
+
+    def __init__(self, elsewhere: Callable[[Callable[[], None]], Awaitable[None]] | None) -> None:
+        self._elsewhere = elsewhere
+        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+
+    async def settle(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Do something that may raise Uncomputed, again and again until it does not.
+
+        Raises: what `act` raises.
+        """
+        elsewhere = self._elsewhere
+        assert elsewhere is not None, "without it nothing is ever uncomputed"
+        for _ in range(ROUNDS_MAX):
+            try:
+                return await act()
+            except Uncomputed as missing:
+                await elsewhere(missing.compute)
+        raise UnusableSchema(
+            f"Invalid schema: it takes more than {ROUNDS_MAX} steps to hold it against the "
+            "subject's versions; delete some of them, or set another compatibility level"
+        )
 
     def parse(self, state: State, subject: str, body: Body, *, deleted_too: bool = False) -> Schema:
         """Parse a schema that is, or is to be, registered under a subject.
 
         Its references are looked up in `state`, in the context of the subject, among the versions
         that were deleted softly as well where `deleted_too`.
-        Raises: UnusableSchema, which says what is wrong with it.
+        Raises: UnusableSchema, which says what is wrong with it; Uncomputed.
         """
         lookup = _Lookup(state, deleted_too=deleted_too)
         dependencies = lookup.dependencies(subject, body, ())
-        key = (body.digest, *lookup.digests())
-        if (kept := self._kept.get(key)) is not None:
-            self._kept.move_to_end(key)
-            return kept
-        if len(body.text) > SCHEMA_CHARACTERS_MAX:
-            raise UnusableSchema(
-                f"Invalid schema: {len(body.text)} characters, {SCHEMA_CHARACTERS_MAX} are accepted"
-            )
+        key = ("parse", body.digest, *lookup.digests())
+        schema: Schema = self._known(key, partial(_parse, body, dependencies))
+        return schema
+
+    def violations(
+        self, level: Level, new: tuple[Body, Schema], earlier: Sequence[tuple[Body, Earlier]]
+    ) -> list[Violation]:
+        """Hold a schema against earlier ones. Raises: UnusableSchema, Uncomputed."""
+        versions = [(old.version, body.digest) for body, old in earlier]
+        key = ("compare", level, new[0].digest, *versions)
+        compare = partial(violations, level, new[1], [old for _, old in earlier])
+        found: list[Violation] = self._known(key, compare)
+        return found
+
+    def _known(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            compute = partial(self._keep, key, find_out)
+            if self._elsewhere is not None:
+                raise Uncomputed(compute)
+            compute()
+        self._kept.move_to_end(key)
+        if isinstance(known := self._kept[key], UnusableSchema):
+            raise UnusableSchema(str(known))
+        return known
+
+    def _keep(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> None:
         try:
-            parsed = _parse(body.type)(body.text, dependencies)
+            found = find_out()
         except InvalidSchema as error:
-            raise UnusableSchema(f"Invalid schema of type {body.type}: {error}") from error
-        self._kept[key] = parsed
-        if len(self._kept) > PARSED_MAX:
+            found = UnusableSchema(f"Invalid schema: {error}")
+        self._kept[key] = found
+        if len(self._kept) > KEPT_MAX:
             self._kept.popitem(last=False)
-        return parsed
 
 
 class _Lookup:
@@ -107,7 +167,11 @@ class _Lookup:
         self._found[target] = (version.body, its_own)
 
 
-def _parse(kind: SchemaType) -> Parse:
+def _parse(body: Body, dependencies: Sequence[Dependency]) -> Schema:
+    if len(body.text) > SCHEMA_CHARACTERS_MAX:
+        raise InvalidSchema(f"{len(body.text)} characters, {SCHEMA_CHARACTERS_MAX} are accepted")
     # Each type's library is imported when its first schema comes: few use all of them.
-    parse: Parse = import_module(_MODULES[kind]).parse
-    return parse
+    parse: Parse = import_module(_MODULES[body.type]).parse
+    schema = parse(body.text, dependencies)
+    _ = schema.text, schema.normalized  # what is made when it is first asked for takes as long
+    return schema

@@ -5,6 +5,7 @@ Must never know: HTTP, how the others are asked.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -16,7 +17,6 @@ from protocol.errors import CoordinationError, OttlaError
 from registry import records
 from registry.election import Deposed, Election
 from registry.errors import StoreFailed, StoreTimedOut, UnknownLeader
-from registry.parsing import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from registry.decide import Decision
     from registry.election import Term
     from registry.log import SchemasLog
+    from registry.parsing import Parser
     from registry.records import Record
     from registry.state import State
 
@@ -47,12 +48,13 @@ class Registry:
         url: str,
         connect_store: StoreFactory,
         new_producer: Callable[..., Producer],
+        parser: Parser,
     ) -> None:
         """Serve the schemas of a topic, reached by other registries at `url`.
 
         `new_producer(config=, identity=)` makes a producer that is not open yet.
         """
-        self.parser = Parser()
+        self.parser = parser
         self._log = log
         self._topic = topic
         self._connect_store = connect_store
@@ -170,7 +172,7 @@ class _Writer:
         async with self._one_at_a_time:
             if self.over.is_set():
                 raise UnknownLeader("This registry has just ceased to lead: ask again")
-            decision = decide(self._log.state, self._parser)
+            decision = await self._parser.settle(partial(self._decided, decide))
             if decision.changes:
                 if not self._log.is_readable:
                     raise StoreFailed(
@@ -180,6 +182,9 @@ class _Writer:
                 with trio.CancelScope(shield=True):  # whoever asked may go, what is sent may not
                     await self._write([records.encode(change) for change in decision.changes])
             return decision.answer
+
+    async def _decided(self, decide: Callable[[State, Parser], Decision]) -> Decision:
+        return decide(self._log.state, self._parser)
 
     async def _write(self, written: Sequence[Record]) -> None:
         try:

@@ -53,7 +53,10 @@ class Server:
             connect_zookeeper, self._zookeeper, session_timeout_s=SESSION_TIMEOUT_S
         )
         opened = open_registry(
-            self._config, environment=Environment.real(), connect_store=connect_store
+            self._config,
+            environment=Environment.real(),
+            connect_store=connect_store,
+            run_in_thread=trio.to_thread.run_sync,
         )
         with bind(*self._address) as listener, self._whole:
             async with open_forwarder() as forwarder, opened as registry:

@@ -111,13 +111,13 @@ async def _dispatch(
 async def _read(registry: Registry, read: Read, request: Request) -> Response:
     media_type = wire.media_type_for(request)
     try:
-        value = await read(registry, request)
+        value = await registry.parser.settle(partial(read, registry, request))
     except RegistryError as error:
         if error.status not in _MAY_BE_TOO_EARLY or registry.leads:
             return wire.refusal(error, media_type)
         await _catch_up(registry)
         try:
-            value = await read(registry, request)
+            value = await registry.parser.settle(partial(read, registry, request))
         except RegistryError as still:
             return wire.refusal(still, media_type)
     return wire.answer(value, media_type)
@@ -128,8 +128,10 @@ async def _write(
 ) -> Response:
     media_type = wire.media_type_for(request)
     body = await wire.read_body(request)
-    if write is subjects.register and (known := _known(registry, request, body)) is not None:
-        return wire.answer(known, media_type)
+    if write is subjects.register:
+        known = await registry.parser.settle(partial(_known, registry, request, body))
+        if known is not None:
+            return wire.answer(known, media_type)
     if registry.leads:
         response = wire.answer(await write(registry, request, body), media_type)
         response.headers[END] = str(registry.end)
@@ -146,7 +148,7 @@ async def _write(
     return response
 
 
-def _known(registry: Registry, request: Request, body: bytes) -> dict[str, Any] | None:
+async def _known(registry: Registry, request: Request, body: bytes) -> dict[str, Any] | None:
     try:
         return subjects.known_already(registry, request, body)
     except RegistryError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from registry import decide
-from registry.compatibility import Level, violations
+from registry.compatibility import Level
 from registry.errors import VersionNotFound
 from registry.http import wire
 from registry.http.subjects import body_of
@@ -65,5 +65,5 @@ def _messages(
         found = decide.against_level(state, parser, subject, prepared, schema)
     else:
         level = Level(state.level(subject))
-        found = violations(level, schema, decide.parsed(state, parser, earlier))
+        found = decide.held_against(state, parser, level, (prepared, schema), earlier)
     return [str(each) for each in found]

@@ -13,7 +13,7 @@ from registry.http.app import make_app
 from registry.http.forwarding import Forwarder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from coordinator.store import Store
     from registry.registry import Registry
@@ -45,7 +45,10 @@ class SimulatedRegistry:
         environment = self._cluster.environment(self._name)
         with self._scope:
             async with open_registry(
-                config, environment=environment, connect_store=self._connect_store
+                config,
+                environment=environment,
+                connect_store=self._connect_store,
+                run_in_thread=_at_once,
             ) as registry:
                 self.registry = registry
                 app = make_app(registry, Forwarder(self._peers.client()))
@@ -67,6 +70,11 @@ class SimulatedRegistry:
         self.registry = None
         self._scope.cancel()
         await self._ended.wait()
+
+
+async def _at_once(compute: Callable[[], None]) -> None:
+    """Virtual time would pass while a thread works."""
+    compute()
 
 
 class Peers:
