@@ -1,0 +1,107 @@
+"""Schemas parsed with what they refer to, at once or elsewhere, and kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry.errors import UnusableSchema
+from registry.model import Body, Reference, Version
+from registry.parsing import Parser, Uncomputed
+from registry.records import SchemaGone, SchemaSet
+from registry.state import State
+from schemas.schema import SCHEMA_CHARACTERS_MAX, SchemaType
+
+
+def avro(text: str, *references: Reference) -> Body:
+    """Make an Avro schema's body."""
+    return Body(SchemaType.AVRO, text, references)
+
+
+def record(name: str, field_type: str) -> str:
+    """Write a record with one field."""
+    return f'{{"type":"record","name":"{name}","fields":[{{"name":"f","type":"{field_type}"}}]}}'
+
+
+def state_of(*versions: Version) -> State:
+    """Make a state with versions."""
+    state = State()
+    for version in versions:
+        state.apply(SchemaSet(version))
+    return state
+
+
+USER = Version("user", 1, 1, avro(record("User", "int")))
+ORDER = Version("order", 1, 2, avro(record("Order", "User"), Reference("User", "user", 1)))
+SHOP = avro(record("Shop", "Order"), Reference("Order", "order", 1))
+
+
+def test_a_schema_is_parsed_with_all_that_it_refers_to_however_far():
+    parsed = Parser(None).parse(state_of(USER, ORDER), "shop", SHOP)
+
+    assert '"Order"' in parsed.text
+
+
+def test_a_reference_that_is_not_registered_is_named():
+    with pytest.raises(UnusableSchema, match='version 1 of subject "order"'):
+        Parser(None).parse(state_of(USER), "shop", SHOP)
+
+
+def test_a_reference_to_a_deleted_version_counts_only_where_deleted_ones_do():
+    gone = Version(USER.subject, 1, 1, USER.body, deleted=True)
+    state = state_of(gone)
+
+    with pytest.raises(UnusableSchema, match="not registered"):
+        Parser(None).parse(state, "order", ORDER.body)
+    assert Parser(None).parse(state, "order", ORDER.body, deleted_too=True)
+
+
+def test_a_reference_is_looked_up_in_the_context_of_the_schema():
+    there = Version(":.c:user", 1, 1, USER.body)
+
+    assert Parser(None).parse(state_of(there), ":.c:order", ORDER.body)
+    with pytest.raises(UnusableSchema):
+        Parser(None).parse(state_of(there), "order", ORDER.body)
+
+
+def test_schemas_that_refer_to_one_another_are_refused():
+    circle = avro(record("User", "Order"), Reference("Order", "order", 1))
+    state = state_of(Version("user", 1, 3, circle), ORDER)
+
+    with pytest.raises(UnusableSchema, match="refers to itself"):
+        Parser(None).parse(state, "shop", SHOP)
+
+
+def test_what_a_number_stood_for_is_not_remembered_when_it_stands_for_something_else():
+    state, parser = state_of(USER), Parser(None)
+    assert '"int"' not in parser.parse(state, "order", ORDER.body).text
+    state.apply(SchemaGone("user", 1))
+    state.apply(SchemaSet(Version("user", 1, 9, avro(record("Customer", "int")))))
+
+    with pytest.raises(UnusableSchema, match="User"):
+        parser.parse(state, "order", ORDER.body)
+
+
+def test_a_text_that_is_too_long_is_refused_before_it_is_parsed():
+    with pytest.raises(UnusableSchema, match="are accepted"):
+        Parser(None).parse(State(), "a", avro(" " * (SCHEMA_CHARACTERS_MAX + 1)))
+
+
+@pytest.mark.parametrize("text", ['"nothing"', "{", ""])
+async def test_elsewhere_is_where_schemas_are_parsed_and_refused(text):
+    ran = []
+
+    async def elsewhere(compute):
+        ran.append(text)
+        compute()
+
+    parser, state = Parser(elsewhere), State()
+    with pytest.raises(Uncomputed):
+        parser.parse(state, "a", avro(text))
+
+    async def act():
+        return parser.parse(state, "a", avro(text))
+
+    for _ in range(2):
+        with pytest.raises(UnusableSchema):
+            await parser.settle(act)
+    assert ran == [text], "once is enough"
