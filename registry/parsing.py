@@ -33,7 +33,7 @@ Answer = TypeVar("Answer")
 
 _MODULES: Final = {
     SchemaType.AVRO: "schemas.avro",
-    SchemaType.JSON: "schemas.json",
+    SchemaType.JSON: "schemas.json_schema",
     SchemaType.PROTOBUF: "schemas.protobuf",
 }
 

@@ -58,7 +58,8 @@ def shop(tmp_path_factory):
 @pytest.fixture(scope="module")
 def registry(shop):
     """confluent-kafka's client of the registry. Returns: SchemaRegistryClient."""
-    return SchemaRegistryClient({"url": shop.registry})
+    with SchemaRegistryClient({"url": shop.registry}) as client:
+        yield client
 
 
 def round_trip(shop, topic, serialize, deserialize, value):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from schemas.json_schema import parse
+from schemas.json_schema.schema import parse
 
 STRING, NUMBER, INTEGER, NULL = ({"type": each} for each in ("string", "number", "integer", "null"))
 BOOLEAN, ARRAY, OBJECT = ({"type": each} for each in ("boolean", "array", "object"))

@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas import json_compatibility
-from schemas.json_drafts import draft_of
-from schemas.json_nodes import matches, normal
-from schemas.json_references import check_contents, decode_schema, load
-from schemas.json_text import NotJson, compact, decode, shown, sorted_keys
+from schemas.json_schema import compatibility
+from schemas.json_schema.drafts import draft_of
+from schemas.json_schema.nodes import matches, normal
+from schemas.json_schema.references import check_contents, decode_schema, load
+from schemas.json_schema.text import NotJson, compact, decode, shown, sorted_keys
 from schemas.schema import InvalidPayload, InvalidSchema, SchemaType
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jsonschema import ValidationError
 
-    from schemas.json_nodes import Node
+    from schemas.json_schema.nodes import Node
     from schemas.schema import Dependency, Incompatibility, Schema
 
 
@@ -72,7 +72,7 @@ class JsonSchema:
     def incompatibilities(self, writer: Schema) -> list[Incompatibility]:
         """Tell all that keeps this schema from accepting what another one accepts."""
         assert isinstance(writer, JsonSchema), "schemas of one type are compared"
-        return json_compatibility.incompatibilities(self.root, writer.root)
+        return compatibility.incompatibilities(self.root, writer.root)
 
     def check_payload(self, payload: bytes | memoryview) -> None:
         """Decode a payload as JSON in UTF-8, and validate it. The caller bounds its length.

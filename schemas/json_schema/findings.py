@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from schemas.json_text import shortened, shown
+from schemas.json_schema.text import shortened, shown
 from schemas.schema import Incompatibility
 
 if TYPE_CHECKING:

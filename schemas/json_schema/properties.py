@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from schemas.json_nodes import Node
-from schemas.json_writer import Writer
+from schemas.json_schema.nodes import Node
+from schemas.json_schema.writer import Writer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

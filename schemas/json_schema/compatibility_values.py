@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.json_drafts import exact
-from schemas.json_findings import Place, finding, subject
-from schemas.json_text import canonical, shown
-from schemas.json_writer import (
+from schemas.json_schema.drafts import exact
+from schemas.json_schema.findings import Place, finding, subject
+from schemas.json_schema.text import canonical, shown
+from schemas.json_schema.writer import (
     ALL_TYPES,
     NUMBERS,
     Writer,
@@ -22,7 +22,7 @@ from schemas.json_writer import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from schemas.json_nodes import Node
+    from schemas.json_schema.nodes import Node
     from schemas.schema import Incompatibility
 
 _SIZES: Final = {

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemas.json_findings import Place, finding, subject
-from schemas.json_nodes import spelling_of
-from schemas.json_text import shown
+from schemas.json_schema.findings import Place, finding, subject
+from schemas.json_schema.nodes import spelling_of
+from schemas.json_schema.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from schemas.json_compatibility import Comparison
-    from schemas.json_nodes import Node
-    from schemas.json_writer import Writer
+    from schemas.json_schema.compatibility import Comparison
+    from schemas.json_schema.nodes import Node
+    from schemas.json_schema.writer import Writer
     from schemas.schema import Incompatibility
 
 _COMBINED = ("allOf", "anyOf", "oneOf")

@@ -16,10 +16,10 @@ import jsonschema
 from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 from referencing.exceptions import Unresolvable
 
-from schemas.json_drafts import Draft, draft_of
-from schemas.json_findings import pointer
-from schemas.json_nodes import REFERENCES, Key, Node, replaced
-from schemas.json_text import NotJson, canonical, decode, depth_of, shortened, shown
+from schemas.json_schema.drafts import Draft, draft_of
+from schemas.json_schema.findings import pointer
+from schemas.json_schema.nodes import REFERENCES, Key, Node, replaced
+from schemas.json_schema.text import NotJson, canonical, decode, depth_of, shortened, shown
 from schemas.schema import SCHEMA_CHARACTERS_MAX, InvalidSchema
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from schemas import (
-    json_compatibility_arrays,
-    json_compatibility_choices,
-    json_compatibility_objects,
-    json_compatibility_values,
+from schemas.json_schema import (
+    compatibility_arrays,
+    compatibility_choices,
+    compatibility_objects,
+    compatibility_values,
 )
-from schemas.json_findings import Place, finding, subject
-from schemas.json_nodes import Key, Node, spelling_of
-from schemas.json_properties import property_of
-from schemas.json_writer import Writer, WriterKey
+from schemas.json_schema.findings import Place, finding, subject
+from schemas.json_schema.nodes import Key, Node, spelling_of
+from schemas.json_schema.properties import property_of
+from schemas.json_schema.writer import Writer, WriterKey
 
 if TYPE_CHECKING:
     from schemas.schema import Incompatibility
@@ -207,10 +207,10 @@ class Comparison:
         if reader.contents is False:
             return [_refused(writer, place)]
         found = [each for node in reader.targets() for each in self.compare(node, writer, place)]
-        found += json_compatibility_values.check(reader, writer, place)
-        found += json_compatibility_objects.check(self, reader, writer, place)
-        found += json_compatibility_arrays.check(self, reader, writer, place)
-        found += json_compatibility_choices.check(self, reader, writer, place)
+        found += compatibility_values.check(reader, writer, place)
+        found += compatibility_objects.check(self, reader, writer, place)
+        found += compatibility_arrays.check(self, reader, writer, place)
+        found += compatibility_choices.check(self, reader, writer, place)
         return found
 
 

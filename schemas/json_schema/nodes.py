@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from schemas.json_drafts import (
+from schemas.json_schema.drafts import (
     DEFAULT_DRAFT,
     ONE_SCHEMA,
     SCHEMA_LISTS,
@@ -16,7 +16,7 @@ from schemas.json_drafts import (
     Draft,
     draft_of,
 )
-from schemas.json_text import canonical
+from schemas.json_schema.text import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

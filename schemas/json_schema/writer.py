@@ -9,15 +9,15 @@ import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from schemas.json_drafts import exact
-from schemas.json_nodes import Key, Node, lone
-from schemas.json_text import canonical
+from schemas.json_schema.drafts import exact
+from schemas.json_schema.nodes import Key, Node, lone
+from schemas.json_schema.text import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from fractions import Fraction
 
-    from schemas.json_drafts import Draft
+    from schemas.json_schema.drafts import Draft
 
 NUMBERS: Final = frozenset({"integer", "whole", "fraction"})
 """Kinds of numbers: 1 is an integer, 1.5 a fraction; 1.0 is whole: draft 4 takes it for no integer,

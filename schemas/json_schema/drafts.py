@@ -13,7 +13,7 @@ import jsonschema
 from jsonschema.validators import extend
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
-from schemas.json_text import canonical, shown
+from schemas.json_schema.text import canonical, shown
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.json_schema import parse
+from schemas.json_schema.schema import parse
 from schemas.schema import Dependency, InvalidSchema
 from tests.support import random_json_schemas
 from tests.support.json_schemas import (

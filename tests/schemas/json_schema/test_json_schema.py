@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from schemas.json_references import JUDGES_MAX, NESTING_MAX
-from schemas.json_schema import parse
+from schemas.json_schema.references import JUDGES_MAX, NESTING_MAX
+from schemas.json_schema.schema import parse
 from schemas.schema import (
     SCHEMA_CHARACTERS_MAX,
     Dependency,
