@@ -33,7 +33,7 @@ up: setup
 	@$(BIN)/ottla up
 
 test: lint
-	@$(BIN)/python -m pytest -q -m "not interop and not chaos and not zookeeper and not slow"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not interop and not chaos and not zookeeper and not slow"
 
 bench: setup
 	@command -v java >/dev/null && command -v mvn >/dev/null || \

@@ -226,6 +226,13 @@ class TopicDefaults:
         doc="commit: acknowledged means fsynced by every in-sync replica. os: the operating "
         "system flushes; a power failure can lose acknowledged records.",
     )
+    ottla_schema_validation: str = setting(
+        "ottla.schema.validation",
+        "none",
+        choices=("none", "id", "payload"),
+        doc="What records are held against before they are taken: nothing; whether their schema "
+        "is registered for the topic; whether they decode by it as well.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +350,7 @@ TOPIC_DEFAULT_KEYS = {
     "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
     "producer.id.expiration.ms": "producer.id.expiration.ms",
     "ottla.flush": "ottla.flush",
+    "ottla.schema.validation": "ottla.schema.validation",
     "min.insync.replicas": "min.insync.replicas",
     "unclean.leader.election.enable": "unclean.leader.election.enable",
 }

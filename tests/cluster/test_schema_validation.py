@@ -124,6 +124,15 @@ async def test_the_setting_can_be_changed_while_records_are_written(shop):
     assert (await shop.producer.send("ids", b"plain")).offset == 0
 
 
+async def test_where_all_topics_ask_for_it_schemas_can_be_registered_all_the_same(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1, properties={"ottla.schema.validation": "payload"}) as cluster,
+            registries(cluster, 1) as (_, (caller,), _nursery),
+        ):
+            assert (await caller.register("a-value", USER_TEXT))[0] == 200
+
+
 async def test_without_a_registry_every_record_is_refused_and_nothing_hangs(autojump_clock):
     with trio.fail_after(BOUND_S):
         async with (

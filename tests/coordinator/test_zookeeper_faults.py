@@ -20,6 +20,8 @@ from coordinator.zookeeper.session import IN_FLIGHT_MAX
 
 PATIENCE_S = 10.0
 SHORT_S = 0.6
+IDLE_S = 2.0
+"""Of a session that is to live: its pings must come in time on a busy machine, too."""
 
 
 class Relay:
@@ -253,13 +255,13 @@ async def test_silence_longer_than_the_session_timeout_ends_the_session_by_our_o
 
 
 async def test_an_idle_session_is_kept_alive_far_beyond_its_timeout(port, root):
-    async with connect_zookeeper(f"127.0.0.1:{port}{root}", session_timeout_s=SHORT_S) as store:
+    async with connect_zookeeper(f"127.0.0.1:{port}{root}", session_timeout_s=IDLE_S) as store:
         opened_at = trio.current_time()
         await store.create("/e", ephemeral=True)
-        while trio.current_time() < opened_at + 2 * SHORT_S:
+        while trio.current_time() < opened_at + 2 * IDLE_S:
             lease = store.lease_until
-            assert trio.current_time() < lease <= trio.current_time() + SHORT_S
-            await trio.sleep_until(lease - SHORT_S / 4)
+            assert trio.current_time() < lease <= trio.current_time() + IDLE_S
+            await trio.sleep_until(lease - IDLE_S / 4)
             assert store.lease_until > lease
 
         assert (await store.exists("/e")).owner == store.session_id
