@@ -7,6 +7,7 @@ Must never know: what becomes of the descriptors, payloads.
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -28,7 +29,7 @@ FILES_MAX: Final = 1_000
 """Of one schema, with all that it refers to."""
 
 KNOWN: Final = Path(__file__).with_name("known")
-"""What every schema may import without a reference, beside google/protobuf."""
+"""What every schema may import without a reference, beside google/protobuf and google/type."""
 
 DESCRIPTOR_PATH: Final = "google/protobuf/descriptor.proto"
 
@@ -69,28 +70,41 @@ def compile_sources(name: str, sources: Mapping[str, Source]) -> descriptor_pb2.
         except InvalidSchema as error:
             raise InvalidSchema(error if path == name else f"{path}: {error}") from None
     with TemporaryDirectory(prefix="ottla-protobuf-") as directory:
-        root = Path(directory)
+        root, linked = Path(directory, "sources"), Path(directory, "linked")
+        linked.joinpath("google").mkdir(parents=True)
+        linked.joinpath("google", "type").symlink_to(google_types())
         for path, source in sources.items():
             _write(root / path, source.text)
         _write(root / DESCRIPTOR_PATH, _descriptor_source())
-        return _compile(name, root, sources)
+        return _compile(name, [root, linked, KNOWN], sources)
+
+
+@cache
+def google_types() -> Path:
+    """Find the directory of google/type, which googleapis-common-protos brings."""
+    spec = find_spec("google.type")
+    assert spec is not None, "it is among our dependencies"
+    assert spec.submodule_search_locations, "it is a package"
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _compile(
-    name: str, root: Path, sources: Mapping[str, Source]
+    name: str, roots: list[Path], sources: Mapping[str, Source]
 ) -> descriptor_pb2.FileDescriptorSet:
     try:
         # The descriptors are compiled first: so all options are known that ours has, and not
         # only those of the version that the compiler brings with it.
         return protoxy.compile(
-            [root / DESCRIPTOR_PATH, root / name],
-            [root, KNOWN],
+            [roots[0] / DESCRIPTOR_PATH, roots[0] / name],
+            roots,
             include_imports=True,
             include_source_info=False,
         )
     except protoxy.ProtoxyError as error:
         # Where the directory is concerns nobody.
-        said = _explained(error, name, sources).replace(f"{root}/", "")
+        said = _explained(error, name, sources)
+        for root in roots:
+            said = said.replace(f"{root}/", "")
         raise InvalidSchema(said) from None
     except (DecodeError, ValueError) as error:
         raise InvalidSchema(f"the compiler gives up on the schema: {error}") from None

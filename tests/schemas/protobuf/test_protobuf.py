@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given, settings
 
-from schemas.protobuf.compiler import KNOWN
+from schemas.protobuf.compiler import KNOWN, google_types
 from schemas.protobuf.schema import parse
 from schemas.schema import Dependency, InvalidSchema, SchemaType
 from tests.schemas.protobuf.files import WELL_KNOWN, base64_of, files
@@ -152,10 +152,14 @@ def test_the_well_known_types_can_always_be_imported(name):
     assert FileDescriptorProto.FromString(schema.serialized()).dependency == [path]
 
 
-@pytest.mark.parametrize("path", sorted(KNOWN.rglob("*.proto")), ids=lambda path: path.stem)
-def test_what_the_public_registry_knows_can_always_be_imported(path):
-    name = path.relative_to(KNOWN)
-
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"google/type/{path.name}" for path in sorted(google_types().glob("*.proto"))),
+        *(str(path.relative_to(KNOWN)) for path in sorted(KNOWN.rglob("*.proto"))),
+    ],
+)
+def test_what_the_public_registry_knows_can_always_be_imported(name):
     assert parse(f'syntax = "proto3"; import "{name}";').serialized()
 
 

@@ -10,7 +10,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.descriptor_pool import DescriptorPool
 from hypothesis import given, settings
 
-from schemas.protobuf.compiler import DESCRIPTOR_PATH, KNOWN, compile_sources
+from schemas.protobuf.compiler import DESCRIPTOR_PATH, compile_sources
 from schemas.protobuf.names import json_name
 from schemas.protobuf.normal import normal_form
 from schemas.protobuf.schema import parse
@@ -75,17 +75,6 @@ def test_files_of_googleapis_come_back_as_they_were(name):
     ]
 
     assert normal_form(recompiled(file, *needed)) == normal_form(file)
-
-
-@pytest.mark.parametrize(
-    "path", sorted(str(p.relative_to(KNOWN)) for p in KNOWN.glob("google/type/*.proto"))
-)
-def test_what_is_known_of_googleapis_is_what_it_publishes(path):
-    pytest.importorskip("google.type.date_pb2", reason="googleapis-common-protos")
-    published = module_file(path.removesuffix(".proto").replace("/", ".") + "_pb2")
-    ours = parse((KNOWN / path).read_text(encoding="utf-8"))
-
-    assert ours.says_the_same_as(published)
 
 
 def test_all_that_a_file_can_say_comes_back_as_it_was():
