@@ -5,14 +5,14 @@ Must never know: which network and which coordinator these are, HTTP.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from client import Admin, Consumer, ConsumerConfig, Producer
+from client import Consumer, ConsumerConfig, Producer
 from registry.log import SchemasLog
 from registry.parsing import Parser
 from registry.registry import Registry
@@ -52,16 +52,14 @@ async def open_registry(
     `run_in_thread` runs what takes long, so that the event loop goes on.
     Waits for brokers as long as it takes. Raises: UnfitTopic, RequestError.
     """
-    async with AsyncExitStack() as stack:
-        admin = await stack.enter_async_context(Admin(config.bootstrap, environment=environment))
-        await ensure_topic(admin, config.topic, replication_factor=config.replication_factor)
-        consumer = await stack.enter_async_context(
-            Consumer(
-                config.bootstrap,
-                ConsumerConfig(client_id="ottla-registry"),
-                environment=environment,
-            )
-        )
+    await ensure_topic(
+        config.bootstrap,
+        config.topic,
+        replication_factor=config.replication_factor,
+        environment=environment,
+    )
+    options = ConsumerConfig(client_id="ottla-registry")
+    async with Consumer(config.bootstrap, options, environment=environment) as consumer:
         log = SchemasLog(consumer, config.topic)
         registry = Registry(
             log,

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
-from client import ConnectionBroken, NewTopic, NoBrokerReachable, ResourceType, WaitTimedOut
+from client import (
+    Admin,
+    ConnectionBroken,
+    NewTopic,
+    NoBrokerReachable,
+    ResourceType,
+    WaitTimedOut,
+)
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from client import Admin
+    from client import Environment
 
 log_events = structlog.get_logger()
 
@@ -37,32 +44,42 @@ class UnfitTopic(OttlaError):
     """The topic is there, but would lose or scatter schemas."""
 
 
-async def ensure_topic(admin: Admin, name: str, *, replication_factor: int) -> None:
+async def ensure_topic(
+    bootstrap: str, name: str, *, replication_factor: int, environment: Environment
+) -> None:
     """See to it that the topic is there and keeps what it is given.
 
     A new one gets one partition and `replication_factor` replicas, -1 for what the cluster gives
-    every topic. Waits while too few brokers are up. Raises: UnfitTopic, RequestError.
+    every topic. Waits while no broker can be reached, or too few are up.
+    Raises: UnfitTopic, RequestError.
     """
-    topic = NewTopic(name, 1, replication_factor, KEEPS_ALL)
     told = False
     while True:
         try:
-            await admin.create_topic(topic)
+            async with Admin(bootstrap, environment=environment) as admin:
+                await _make_or_check(admin, name, replication_factor)
+                return
+        except (ConnectionBroken, NoBrokerReachable, WaitTimedOut) as error:
+            cause: OttlaError = error
         except RequestError as error:
-            if error.code is ErrorCode.TOPIC_ALREADY_EXISTS:
-                break
             if error.code not in _NOT_YET:
                 raise
-            if not told:
-                log_events.info("topic_cannot_be_made_yet", topic=name, cause=str(error))
-                told = True
-        except (ConnectionBroken, NoBrokerReachable, WaitTimedOut) as error:
-            log_events.info("topic_cannot_be_made_yet", topic=name, cause=str(error))
-        else:
-            log_events.info("topic_made", topic=name)
-            return
+            cause = error
+        if not told:
+            log_events.info("brokers_waited_for", topic=name, cause=str(cause))
+            told = True
         await trio.sleep(PAUSE_S)
-    await _check(admin, name)
+
+
+async def _make_or_check(admin: Admin, name: str, replication_factor: int) -> None:
+    try:
+        await admin.create_topic(NewTopic(name, 1, replication_factor, KEEPS_ALL))
+    except RequestError as error:
+        if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
+            raise
+        await _check(admin, name)
+    else:
+        log_events.info("topic_made", topic=name)
 
 
 async def _check(admin: Admin, name: str) -> None:
