@@ -98,6 +98,6 @@ async def _check(admin: Admin, name: str) -> None:
     if forgets:
         raise UnfitTopic(
             f"topic {name} has cleanup.policy={policy} and would forget schemas: run "
-            f"'ottla topic alter {name} --set retention.ms=-1 --set retention.bytes=-1', or set "
-            f"cleanup.policy=compact where the brokers know it"
+            f"'ottla topic alter {name} --config retention.ms=-1 --config retention.bytes=-1', or "
+            f"set cleanup.policy=compact where the brokers know it"
         )
