@@ -27,6 +27,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "produce": "Write lines from stdin or files to a topic.",
     "consume": "Read records of a topic.",
     "schema": "Register, list, show, check and delete schemas.",
+    "demo": "A small social network on a cluster, to watch and to break.",
     "simulate": "Break whole clusters in memory, and judge them.",
     "chaos": "Break a cluster of real processes under load, and judge it.",
     "log": "Look into the segments of a partition.",

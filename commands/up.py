@@ -116,14 +116,30 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
       $ ottla up
       $ ottla up --brokers 1 --port 19092 --data scratch --detach
     """
+    launcher = Launcher(directory)
+    cluster, ends = start_cluster(directory, launcher, Wishes(**wishes))
+    _announce(cluster, directory, as_json=as_json)
+    if not detach:
+        from commands.live_table import watch
+
+        watch(directory, launcher, ends)
+
+
+def start_cluster(
+    directory: ClusterDirectory, launcher: Launcher, wishes: Wishes
+) -> tuple[Cluster, EndSignals]:
+    """Start what does not run yet of a directory's cluster, and wait until it accepts records.
+
+    Returns: the cluster, and whether the end was asked for meanwhile; from now on it is noted there.
+    Raises: CommandFailed, OSError, KeyboardInterrupt; what was started is stopped again then.
+    """
     for signum in END_SIGNALS:
         signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: nothing is started yet
-    launcher = Launcher(directory)
     directory.path.mkdir(parents=True, exist_ok=True)
     with directory.changing():
         known = directory.load() if directory.exists() else None
         settings_before = known.settings if known else ()
-        cluster = _plan(known, Wishes(**wishes))
+        cluster = _plan(known, wishes)
         missing = _missing(cluster, directory)
         require_free(HOST, [node.port for node in missing])
         if cluster.zookeeper is not None:
@@ -138,11 +154,7 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
             stop(directory, [directory.load().node(node.name) for node in missing])
             directory.save(replace(directory.load(), settings=settings_before))
             raise
-    _announce(cluster, directory, as_json=as_json)
-    if not detach:
-        from commands.live_table import watch
-
-        watch(directory, launcher, ends)
+    return cluster, ends
 
 
 def _plan(known: Cluster | None, wishes: Wishes) -> Cluster:
