@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-SOURCES := broker chaos client commands coordinator protocol registry schemas simulation cli.py
+SOURCES := broker chaos client commands coordinator examples protocol registry schemas simulation cli.py
 
 .PHONY: setup up test bench lint clean
 .DEFAULT_GOAL := help

@@ -55,9 +55,7 @@ INSTALLED: Final = "ottla_social"
     help="Port of the page; 0 takes a free one.",
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the page in a browser.")
-def demo(
-    directory: ClusterDirectory, port: int | None, web_port: int, *, no_browser: bool
-) -> None:
+def demo(directory: ClusterDirectory, port: int | None, web_port: int, *, no_browser: bool) -> None:
     """Run a small social network on a cluster of three brokers, until Ctrl-C.
 
     Posts and likes are events, with schemas in the registry; five services make feeds,
@@ -78,7 +76,9 @@ def demo(
     wishes = Wishes(brokers=DEFAULT_BROKERS, port=port, registry=True)
     cluster, ends = start_cluster(directory, launcher, wishes)
     try:
-        click.echo(f"{len(cluster.brokers)} brokers at {cluster.bootstrap}, data in {directory.path}")
+        click.echo(
+            f"{len(cluster.brokers)} brokers at {cluster.bootstrap}, data in {directory.path}"
+        )
         import trio
 
         from commands.stage import Stage

@@ -64,9 +64,7 @@ class Stage:
         self._launcher = launcher
         self._package = package
         self._web_port = web_port
-        self._services = {
-            name: _Service(Watched(name, SERVICE_BACK_AFTER_S)) for name in SERVICES
-        }
+        self._services = {name: _Service(Watched(name, SERVICE_BACK_AFTER_S)) for name in SERVICES}
         self._nodes = Supervision(NODE_BACK_AFTER_S)
         self._kills: list[str] = []
         self._busy: set[str] = set()

@@ -130,7 +130,7 @@ def start_cluster(
 ) -> tuple[Cluster, EndSignals]:
     """Start what does not run yet of a directory's cluster, and wait until it accepts records.
 
-    Returns: the cluster, and whether the end was asked for meanwhile; from now on it is noted there.
+    Returns: the cluster, and where it is noted from now on that the end is asked for.
     Raises: CommandFailed, OSError, KeyboardInterrupt; what was started is stopped again then.
     """
     for signum in END_SIGNALS:

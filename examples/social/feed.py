@@ -60,9 +60,7 @@ class Feed:
     def summaries(self) -> list[Result]:
         """Give the receipts that have changed since the last time."""
         touched, self._touched = sorted(self._touched), set()
-        return [
-            Result(RECEIPTS, run, {"run": run, **self._seen[run].plain()}) for run in touched
-        ]
+        return [Result(RECEIPTS, run, {"run": run, **self._seen[run].plain()}) for run in touched]
 
     def plain(self) -> Any:
         """Give all of it as plain values."""
@@ -74,5 +72,6 @@ class Feed:
     def _entries(self, post_id: str) -> list[Result]:
         post = {"post_id": post_id, **asdict(self._posts[post_id])}
         return [
-            Result(FEED, reader, {"user_id": reader, **post}) for reader in readers_of(post["author"])
+            Result(FEED, reader, {"user_id": reader, **post})
+            for reader in readers_of(post["author"])
         ]

@@ -1,4 +1,4 @@
-"""Delivers direct messages, and begins a conversation between two who like each other's posts. Pure.
+"""Delivers messages, and begins a conversation between two who like each other's posts. Pure.
 
 Must never know: records, offsets, where its state is kept.
 """

@@ -21,7 +21,7 @@ class Notifications:
         self._posts: dict[str, dict[str, Any]] = plain or {}
 
     def apply(self, event: Event, _partition: int) -> list[Result]:
-        """Take an event in. Returns: a notification, where it is the first like of somebody else."""
+        """Take an event in. Returns: a notification, for the first like of somebody else."""
         if event.action_type == "post":
             shown = event.text[:TEXT_SHOWN]
             known = {"author": event.user_id, "text": shown, "liked_by": []}

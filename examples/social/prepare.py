@@ -32,9 +32,9 @@ async def prepare(settings: Settings) -> None:
     topics = [NewTopic(EVENTS, partitions=EVENT_PARTITIONS, configs=RETENTION)]
     topics += [NewTopic(topic, partitions=1, configs=RETENTION) for topic in RESULTS]
     async with Admin(settings.bootstrap) as admin:
-        for topic in topics:
+        for new in topics:
             try:
-                await admin.create_topic(topic)
+                await admin.create_topic(new)
             except RequestError as error:
                 if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
                     raise

@@ -42,7 +42,9 @@ class Surroundings:
         return [
             {
                 **node,
-                "leads": sorted(p for p, leader in self.leaders.items() if str(leader) == node["name"])
+                "leads": sorted(
+                    p for p, leader in self.leaders.items() if str(leader) == node["name"]
+                )
                 if node["state"] == "running"
                 else [],
             }

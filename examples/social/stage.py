@@ -1,7 +1,7 @@
 """The line to whoever has started this process and looks after it, `ottla demo`.
 
-It is this process's standard input, a socket, with a line of JSON for each message, both ways. When it
-ends nobody looks after us any more, and we end too: so no service outlives the demo, whatever
+It is this process's standard input, a socket, with a line of JSON for each message, both ways. When
+it ends nobody looks after us any more, and we end too: so no service outlives the demo, whatever
 happens to that.
 Must never know: what is told.
 """

@@ -1,7 +1,7 @@
 """What the page knows of all that the services have said. Pure.
 
-Whatever it is told twice, it shows once: entries, notifications and messages have ids, windows have a
-start and a partition.
+Whatever it is told twice, it shows once: entries, notifications and messages have ids, windows have
+a start and a partition.
 Must never know: HTTP, records, brokers.
 """
 
@@ -13,8 +13,8 @@ from .contracts import FEED, MESSAGES, NOTIFICATIONS, RECEIPTS, TRENDING
 from .receipts import Seen
 
 ENTRIES_KEPT: Final = 40
-WINDOWS_KEPT: Final = 6
-POSTS_SHOWN: Final = 5
+WINDOWS_KEPT: Final = 4
+POSTS_SHOWN: Final = 3
 
 
 class View:

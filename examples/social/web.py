@@ -1,7 +1,7 @@
 """The page and its endpoints.
 
-Whoever changes something sends JSON, which browsers do not let other sites' pages do unasked, and names
-this host, which guards against names that lead here.
+Whoever changes something sends JSON, which browsers do not let other sites' pages do unasked, and
+names this host, which guards against names that lead here.
 Must never know: records, offsets, Avro.
 """
 
@@ -166,9 +166,7 @@ class Web:
         user, to = _person(fields.get("user")), _person(fields.get("to"))
         if user == to:
             raise Refused(422, "choose somebody else to write to")
-        return await self.publisher.publish(
-            user, "message", to=to, text=_text(fields.get("text"))
-        )
+        return await self.publisher.publish(user, "message", to=to, text=_text(fields.get("text")))
 
     async def _kill_leader(self, _: dict[str, Any]) -> Any:
         victim = self.around.leader_to_kill()
