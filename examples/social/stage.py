@@ -34,6 +34,11 @@ class Stage:
         self.heard: Callable[[dict[str, Any]], None] = _ignore
         """Is called with whatever is said to us."""
 
+    def close(self) -> None:
+        """Hang up."""
+        if self._stream is not None:
+            self._stream.socket.close()
+
     async def tell(self, **facts: Any) -> None:
         """Say something; to nobody, where nobody is there."""
         if self._stream is None:

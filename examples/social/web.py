@@ -8,6 +8,7 @@ Must never know: records, offsets, Avro.
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
@@ -158,7 +159,7 @@ class Web:
 
     async def _like(self, fields: dict[str, Any]) -> Any:
         post_id = fields.get("post_id")
-        if post_id not in self.view.posts():
+        if not isinstance(post_id, str) or post_id not in self.view.posts():
             raise Refused(404, f"there is no post {post_id!r}, or it is too old to be liked")
         return await self.publisher.publish(_person(fields.get("user")), "like", post_id=post_id)
 
@@ -196,10 +197,11 @@ async def _fields(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refused(415, "send JSON")
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_BYTES_MAX:
-            raise Refused(413, f"more than {BODY_BYTES_MAX} bytes")
+    async with aclosing(request.stream()) as parts:
+        async for part in parts:
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                raise Refused(413, f"more than {BODY_BYTES_MAX} bytes")
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as error:

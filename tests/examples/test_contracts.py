@@ -7,6 +7,7 @@ import fastavro
 import pytest
 
 from client.avro import AvroDeserializer, AvroSerializer
+from client.schema_registry import RegistrySchema
 from examples.social.contracts import EVENTS, RESULTS, Event, event_schema, schema_text
 from examples.social.feed import Feed
 from examples.social.messages import Messages
@@ -58,8 +59,6 @@ class Registered:
         return type("Found", (), {"schema_id": 1})
 
     async def schema(self, _id):
-        from client.schema_registry import RegistrySchema
-
         return RegistrySchema(self.text)
 
 
