@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from protocol.errors import OttlaError
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from starlette.requests import Request
-    from starlette.responses import Response
 
     from .publisher import Publisher
     from .stage import Stage
@@ -142,7 +142,8 @@ class Web:
                 return JSONResponse({"error": f"{WRITES_MAX} requests wait already"}, 503)
             self.writes += 1
             try:
-                return JSONResponse(await act(await _fields(request)))
+                told = await act(await _fields(request))
+                return told if isinstance(told, Response) else JSONResponse(told)
             except Refused as refused:
                 return JSONResponse({"error": str(refused)}, refused.status)
             except OttlaError as error:
@@ -182,8 +183,9 @@ class Web:
         known = {each["name"] for each in (*self.around.nodes, *self.around.services)}
         if act not in ("kill", "start") or name not in known:
             raise Refused(422, f"cannot {act} {name!r}")
-        await self.stage.tell(act=act, **{kind: name})
-        return {}
+        # It may be this very process that is to be killed: answer first.
+        order = BackgroundTask(self.stage.tell, act=act, **{kind: name})
+        return JSONResponse({}, background=order)
 
     async def _evolve(self, _: dict[str, Any]) -> Any:
         return {"id": await self.publisher.evolve()}

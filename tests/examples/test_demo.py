@@ -1,0 +1,100 @@
+"""The whole demo: a cluster, its services and the page, while parts of all that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.support.demo import Demo
+from tests.support.local_cluster import ottla
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def demo(tmp_path):
+    demo = Demo(tmp_path)
+    try:
+        demo.start()
+        yield demo
+    finally:
+        demo.close()
+
+
+def pids_of_services(demo: Demo) -> list[int]:
+    return [each["pid"] for each in demo.state()["services"]]
+
+
+def starts_of(state: dict) -> dict[str, int]:
+    return {each["name"]: each["starts"] for each in state["services"]}
+
+
+def test_whatever_is_killed_nothing_acknowledged_is_lost_or_counted_twice(demo):
+    before = demo.wait_whole(beyond=10)
+    posted = demo.post("you", "here #today")
+    demo.do("/api/likes", user="mira", post_id=posted["post_id"])
+    victim = str(demo.do("/api/leader/kill")["node"])
+    for service in ("feed", "trending", "notifications", "messages"):
+        demo.do("/api/processes", act="kill", name=service)
+    demo.do("/api/likes", user="teo", post_id=posted["post_id"])
+    state = demo.wait_whole(beyond=before["proof"]["acknowledged"] + 20)
+
+    assert starts_of(state)["feed"] == starts_of(state)["trending"] == 2
+    assert [b["leads"] for b in state["brokers"] if b["name"] == victim] == [[]]
+    entry = next(each for each in state["feed"] if each["post_id"] == posted["post_id"])
+    assert {"mira", "teo"} <= set(entry["liked_by"])
+    likers = [each["liker"] for each in state["notifications"]]
+    assert {"mira", "teo"} <= set(likers)
+    assert len(likers) == len(set(likers))
+
+    demo.do("/api/processes", act="kill", name="posting")
+    after = demo.wait_whole(beyond=state["proof"]["acknowledged"] + 10)
+    assert starts_of(after)["posting"] == 2
+
+
+def test_the_schema_evolves_under_way_and_cannot_be_broken(demo):
+    demo.wait_whole(beyond=5)
+    first = demo.do("/api/posts", user="you", text="one #before")
+    assert (first["schema"], "hashtags" in first) == (1, False)
+    refusal = demo.do("/api/schema/break")["refusal"]
+    demo.do("/api/schema/evolve")
+    second = demo.do("/api/posts", user="you", text="two #after")
+
+    assert second["hashtags"] == ["after"]
+    for word in ("TYPE_MISMATCH", "timestamp", "READER_FIELD_MISSING_DEFAULT_VALUE", "mood"):
+        assert word in refusal
+
+    def both_are_seen() -> bool:
+        tags = {each["post_id"]: each["hashtags"] for each in demo.state()["feed"]}
+        return tags.get(first["post_id"]) == [] and tags.get(second["post_id"]) == ["after"]
+
+    demo.wait_for("both posts in the feed", 20, both_are_seen)
+    subjects = ottla("schema", "list", "--registry", f"http://127.0.0.1:{demo.ports[0] - 1_011}")
+    assert "events-value" in subjects
+
+
+def test_ctrl_c_ends_all_of_it_also_where_parts_have_died(demo):
+    demo.wait_whole(beyond=5)
+    demo.do("/api/leader/kill")
+    for service in ("activity", "feed"):
+        demo.do("/api/processes", act="kill", name=service)
+
+    assert demo.interrupt() == 0
+    assert demo.processes() == []
+
+
+def test_no_service_outlives_a_demo_that_is_killed_and_the_next_one_carries_on(demo):
+    before = demo.wait_whole(beyond=10)
+    services = pids_of_services(demo)
+    os.kill(demo.process.pid, signal.SIGKILL)
+    demo.process.wait()
+
+    demo.wait_for("the end of all services", 20, lambda: not set(services) & set(demo.processes()))
+    ottla("down", "--data", str(demo.directory))
+    assert demo.processes() == []
+
+    demo.start()
+    after = demo.wait_whole(beyond=before["proof"]["acknowledged"] + 5)
+    assert after["proof"]["twice"] == 0
