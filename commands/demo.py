@@ -71,7 +71,7 @@ def demo(directory: ClusterDirectory, port: int | None, web_port: int, *, no_bro
     """
     package = find_package()
     web_port = web_port or find_free(HOST, 1)[0]
-    require_free(HOST, [web_port])
+    require_free(HOST, [web_port], option="--web-port")
     launcher = Launcher(directory)
     wishes = Wishes(brokers=DEFAULT_BROKERS, port=port, registry=True)
     cluster, ends = start_cluster(directory, launcher, wishes)

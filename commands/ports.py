@@ -22,17 +22,20 @@ _LISTENING: Final = "0A"
 _COMMAND_SHOWN: Final = 80
 
 
-def require_free(host: str, ports: Iterable[int]) -> None:
-    """Make sure that every port can be listened on. Raises: CommandFailed naming the holder."""
+def require_free(host: str, ports: Iterable[int], *, option: str = "--port") -> None:
+    """Make sure that every port can be listened on; `option` is what chooses others.
+
+    Raises: CommandFailed naming the holder.
+    """
     for port in ports:
         if not 0 < port <= 65_535:
             raise CommandFailed(
-                f"port {port} does not exist", next_step="choose another --port (1 to 65435)"
+                f"port {port} does not exist", next_step=f"choose another {option} (1 to 65435)"
             )
         try:
             _bind(host, port).close()
         except OSError as error:
-            raise _explain(port, error) from error
+            raise _explain(port, error, option) from error
 
 
 def require_any_listens(addresses: str) -> None:
@@ -95,16 +98,16 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _explain(port: int, error: OSError) -> CommandFailed:
+def _explain(port: int, error: OSError, option: str) -> CommandFailed:
     if error.errno == errno.EADDRINUSE:
         holder = describe_holder(port) or "another process"
         return CommandFailed(
             f"port {port} is taken by {holder}",
-            next_step="stop it, or choose other ports with --port",
+            next_step=f"stop it, or choose other ports with {option}",
         )
     if error.errno == errno.EACCES:
         return CommandFailed(
-            f"port {port} may only be opened by root", next_step="choose a --port above 1023"
+            f"port {port} may only be opened by root", next_step=f"choose a {option} above 1023"
         )
     return CommandFailed(f"port {port} cannot be opened: {error.strerror}")
 

@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from client import Environment
+from protocol.errors import OttlaError
 
 from .activity import run_activity
 from .feed import Feed
@@ -23,7 +24,7 @@ from .messages import Messages
 from .notifications import Notifications
 from .posting import run_posting
 from .prepare import prepare
-from .service import Settings, run_service
+from .service import Settings, first_cause, run_service
 from .stage import Stage
 from .trending import Trending
 
@@ -60,7 +61,11 @@ def main(service: str, bootstrap: str, registry: str, directory: Path, web_port:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     settings = Settings(bootstrap, registry, directory)
-    trio.run(_run, service, settings, web_port)
+    try:
+        trio.run(_run, service, settings, web_port)
+    except* OttlaError as group:  # brokers or the registry are away for too long: start again
+        structlog.get_logger().error("service_ends", why=str(first_cause(group)))
+        sys.exit(1)
 
 
 async def _run(service: str, settings: Settings, web_port: int) -> None:

@@ -19,7 +19,7 @@ from registry.http.server import bind, serve_http
 
 from .contracts import EVENTS
 from .publisher import Ledger, Publisher
-from .service import BREATH_S, open_reading
+from .service import BREATH_S, first_cause, open_reading
 from .state_file import StateFile
 from .view import TOPICS, View
 from .web import Web
@@ -35,31 +35,52 @@ DELIVERY_TIMEOUT_S: Final = 20.0
 LOOK_S: Final = 0.5
 """How often brokers are asked who leads."""
 
+PAUSE_S: Final = 1.0
+
 
 async def run_posting(settings: Settings, stage: Stage, *, port: int) -> None:
-    """Serve until cancelled."""
+    """Serve until cancelled; the page can be had, and shows what is known, without any broker."""
     file = StateFile(settings.directory / "ledger.msgpack")
-    told = ProducerConfig(delivery_timeout_s=DELIVERY_TIMEOUT_S)
     with bind("127.0.0.1", port) as listener:
-        async with (
-            SchemaRegistry(settings.registry) as registry,
-            Producer(settings.bootstrap, told) as producer,
-            open_reading(settings, NAME) as reading,
-            Admin(settings.bootstrap, AdminConfig(timeout_s=LOOK_S * 4)) as admin,
-        ):
-            ledger = Ledger(file, await trio.to_thread.run_sync(file.load))
-            wall_ms = Environment.real().wall_ms
-            publisher = Publisher(producer, registry, ledger, wall_ms=wall_ms)
-            await publisher.find_version()
-            web = Web(View(reading.progress.state), publisher, stage)
-            stage.heard = partial(_note, web)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_read, reading, registry, web)
-                nursery.start_soon(_watch_leaders, admin, web)
-                try:
-                    await serve_http(web.app(), listener, until=trio.sleep_forever)
-                finally:
-                    web.ending.set()
+        ledger = Ledger(file, await trio.to_thread.run_sync(file.load))
+        web = Web(View(), ledger, stage)
+        stage.heard = partial(_note, web)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_work, settings, web)
+            try:
+                await serve_http(web.app(), listener, until=trio.sleep_forever)
+            finally:
+                web.ending.set()
+
+
+async def _work(settings: Settings, web: Web) -> None:
+    """Work with brokers and registry; begin anew whenever that fails."""
+    while True:
+        try:
+            await _work_while_well(settings, web)
+        except* OttlaError as group:
+            log_events.warning("work_begins_anew", why=str(first_cause(group)))
+        finally:
+            web.publisher = None
+        await trio.sleep(PAUSE_S)
+
+
+async def _work_while_well(settings: Settings, web: Web) -> None:
+    told = ProducerConfig(delivery_timeout_s=DELIVERY_TIMEOUT_S)
+    async with (
+        SchemaRegistry(settings.registry) as registry,
+        Producer(settings.bootstrap, told) as producer,
+        open_reading(settings, NAME) as reading,
+        Admin(settings.bootstrap, AdminConfig(timeout_s=LOOK_S * 4)) as admin,
+    ):
+        web.view = View(reading.progress.state)
+        wall_ms = Environment.real().wall_ms
+        publisher = Publisher(producer, registry, web.ledger, wall_ms=wall_ms)
+        await publisher.find_version()
+        web.publisher = publisher
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read, reading, registry, web)
+            nursery.start_soon(_watch_leaders, admin, web)
 
 
 def _note(web: Web, facts: dict[str, Any]) -> None:

@@ -186,6 +186,14 @@ async def run_service(
             await trio.sleep(BREATH_S)
 
 
+def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Give the first error within a group."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
 async def read_event(decode: AvroDeserializer, record: ConsumerRecord) -> Event | None:
     """Decode an event; None, and a line in the log, where somebody has written something else."""
     try:

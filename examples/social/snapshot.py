@@ -14,7 +14,7 @@ from .people import PEOPLE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .publisher import Publisher
+    from .publisher import Ledger
     from .view import View
 
 FEED_SHOWN: Final = 20
@@ -52,9 +52,7 @@ class Surroundings:
         ]
 
 
-def take_snapshot(
-    user: str, view: View, publisher: Publisher, around: Surroundings
-) -> dict[str, Any]:
+def take_snapshot(user: str, view: View, ledger: Ledger, around: Surroundings) -> dict[str, Any]:
     """Give what the page shows to `user`."""
     return {
         "user": user,
@@ -64,11 +62,10 @@ def take_snapshot(
         "notifications": view.notifications_of(user)[:OTHERS_SHOWN],
         "messages": view.messages_of(user)[:OTHERS_SHOWN],
         "trending": view.trending(),
-        "own": publisher.ledger.recent(user),
-        "proof": asdict(publisher.ledger.verdict(view.seen)),
+        "own": ledger.recent(user),
+        "proof": asdict(ledger.verdict(view.seen)),
         "brokers": around.brokers(),
         "in_sync": dict(around.in_sync),
         "victim": around.leader_to_kill(),
         "services": around.services,
-        "schema": {"version": publisher.version, "refusal": publisher.refusal},
     }

@@ -28,8 +28,6 @@ class View:
         self._messages: dict[str, dict[str, Any]] = told["messages"]
         self._windows: dict[int, dict[int, Any]] = told["windows"]
         self._seen = {run: Seen.of(fields) for run, fields in told.get("seen", {}).items()}
-        self.changes = 0
-        """How often it has changed, for those who wait for it."""
 
     @property
     def seen(self) -> dict[str, Seen]:
@@ -38,7 +36,6 @@ class View:
 
     def apply(self, topic: str, value: dict[str, Any]) -> None:
         """Take in what a service has said."""
-        self.changes += 1
         match topic:
             case "feed":
                 _keep(self._feeds, value["user_id"], value["post_id"], value)

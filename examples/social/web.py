@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from .publisher import Publisher
+    from .publisher import Ledger, Publisher
     from .stage import Stage
     from .view import View
 
@@ -62,8 +62,11 @@ class Web:
     """What endpoints work on."""
 
     view: View
-    publisher: Publisher
+    ledger: Ledger
     stage: Stage
+    publisher: Publisher | None = None
+    """Nobody, while brokers or the registry cannot be reached."""
+
     around: Surroundings = field(default_factory=Surroundings)
     ending: trio.Event = field(default_factory=trio.Event)
     watchers: int = 0
@@ -132,7 +135,16 @@ class Web:
             self.watchers -= 1
 
     def _snapshot(self, user: str) -> dict[str, Any]:
-        return take_snapshot(user, self.view, self.publisher, self.around)
+        schema = None
+        if self.publisher is not None:
+            schema = {"version": self.publisher.version, "refusal": self.publisher.refusal}
+        return {"schema": schema, **take_snapshot(user, self.view, self.ledger, self.around)}
+
+    def _writing(self) -> Publisher:
+        """Give who writes events. Raises: Refused."""
+        if self.publisher is None:
+            raise Refused(503, "brokers or the registry cannot be reached at the moment")
+        return self.publisher
 
     def _endpoint(
         self, act: Callable[[dict[str, Any]], Awaitable[Any]]
@@ -154,7 +166,7 @@ class Web:
         return answer
 
     async def _post(self, fields: dict[str, Any]) -> Any:
-        return await self.publisher.publish(
+        return await self._writing().publish(
             _person(fields.get("user")), "post", text=_text(fields.get("text"))
         )
 
@@ -162,13 +174,13 @@ class Web:
         post_id = fields.get("post_id")
         if not isinstance(post_id, str) or post_id not in self.view.posts():
             raise Refused(404, f"there is no post {post_id!r}, or it is too old to be liked")
-        return await self.publisher.publish(_person(fields.get("user")), "like", post_id=post_id)
+        return await self._writing().publish(_person(fields.get("user")), "like", post_id=post_id)
 
     async def _message(self, fields: dict[str, Any]) -> Any:
         user, to = _person(fields.get("user")), _person(fields.get("to"))
         if user == to:
             raise Refused(422, "choose somebody else to write to")
-        return await self.publisher.publish(user, "message", to=to, text=_text(fields.get("text")))
+        return await self._writing().publish(user, "message", to=to, text=_text(fields.get("text")))
 
     async def _kill_leader(self, _: dict[str, Any]) -> Any:
         victim = self.around.leader_to_kill()
@@ -188,10 +200,10 @@ class Web:
         return JSONResponse({}, background=order)
 
     async def _evolve(self, _: dict[str, Any]) -> Any:
-        return {"id": await self.publisher.evolve()}
+        return {"id": await self._writing().evolve()}
 
     async def _break(self, _: dict[str, Any]) -> Any:
-        return {"refusal": await self.publisher.break_schema()}
+        return {"refusal": await self._writing().break_schema()}
 
 
 async def _fields(request: Request) -> dict[str, Any]:

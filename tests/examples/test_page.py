@@ -8,7 +8,7 @@ from tests.support.browser import need_browser, open_browser
 from tests.support.demo import Demo
 
 need_browser()
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 
 pytestmark = pytest.mark.slow
@@ -36,12 +36,8 @@ class Page:
         def seen() -> bool:
             try:
                 return bool(is_so())
-            except StaleElementReferenceException:  # it was renewed while we looked
-                return False
-            except WebDriverException as error:
-                if "no such element" in str(error):
-                    return False
-                raise
+            except (NoSuchElementException, StaleElementReferenceException):
+                return False  # not there yet, or renewed while we looked
 
         self.demo.wait_for(what, WITHIN_S, seen)
 

@@ -32,8 +32,8 @@ class Told:
 class Published:
     """A publisher without brokers."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger, self.version, self.refusal = ledger, 1, ""
+    def __init__(self) -> None:
+        self.version, self.refusal = 1, ""
         self.events: list[tuple] = []
         self.failure: Exception | None = None
 
@@ -68,8 +68,8 @@ async def web(tmp_path) -> Web:
     around = Surroundings(
         nodes=nodes, services=[{"name": "feed", "state": "running"}], leaders={0: 1, 1: 3, 2: 3}
     )
-    published = Published(Ledger(StateFile(tmp_path / "ledger")))
-    return Web(view, published, Told(), around)
+    ledger = Ledger(StateFile(tmp_path / "ledger"))
+    return Web(view, ledger, Told(), Published(), around)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +161,17 @@ async def test_what_is_not_acknowledged_is_told(web):
 
     assert answer.status_code == 503
     assert "no broker" in answer.json()["error"]
+
+
+async def test_without_brokers_the_page_is_there_and_says_what_cannot_be_done(web):
+    web.publisher = None
+    async with browser(web) as http:
+        answer = await http.post("/api/posts", json={"user": "mira", "text": "hello"})
+        state = (await http.get("/api/state")).json()
+
+    assert answer.status_code == 503
+    assert "cannot be reached" in answer.json()["error"]
+    assert (state["schema"], len(state["feed"])) == (None, 1)
 
 
 async def test_the_state_shows_the_feed_and_who_leads_and_no_dead_leader(web):
