@@ -40,6 +40,7 @@ DYNAMIC_KEYS: Final = CLUSTER_KEYS | {
     "log.message.timestamp.before.max.ms",
     "log.message.timestamp.after.max.ms",
     "producer.id.expiration.ms",
+    "ottla.schema.validation",
     "max.connections",
     "ottla.faults",
     "leader.replication.throttled.rate",
