@@ -1,9 +1,10 @@
 # make setup   a virtual environment in .venv with all that development needs
 # make up      three brokers and a coordinator on this machine, until Ctrl-C
+# make demo    a small social network on a cluster, with a page to watch and break both
 # make test    lint, types, import rules and the tests that take less than three minutes
 # make bench   Ottla and Apache Kafka side by side, for an hour and more; needs Java 17 and Maven
 # make lint    ruff, mypy and the import rules alone
-# make clean   remove everything that the other targets made (not ottla-data)
+# make clean   remove everything that the other targets made (not ottla-data, not ottla-demo)
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SOURCES := broker chaos client commands coordinator examples protocol registry schemas simulation cli.py
 
-.PHONY: setup up test bench lint clean
+.PHONY: setup up demo test bench lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -31,6 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 up: setup
 	@$(BIN)/ottla up
+
+demo: setup
+	@$(BIN)/ottla demo
 
 test: lint
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 -m "not interop and not chaos and not zookeeper and not slow"

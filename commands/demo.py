@@ -19,7 +19,7 @@ from commands.end_signals import END_SIGNALS
 from commands.failure import CommandFailed
 from commands.launch import Launcher, stop
 from commands.options import PORT_MAX, Directory
-from commands.plan import DEFAULT_BROKERS, DEFAULT_PORT, Wishes
+from commands.plan import DEFAULT_PORT, Wishes
 from commands.ports import find_free, require_free
 from commands.up import start_cluster
 
@@ -73,7 +73,7 @@ def demo(directory: ClusterDirectory, port: int | None, web_port: int, *, no_bro
     web_port = web_port or find_free(HOST, 1)[0]
     require_free(HOST, [web_port], option="--web-port")
     launcher = Launcher(directory)
-    wishes = Wishes(brokers=DEFAULT_BROKERS, port=port, registry=True)
+    wishes = Wishes(port=port, registry=True)
     cluster, ends = start_cluster(directory, launcher, wishes)
     try:
         click.echo(

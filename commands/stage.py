@@ -68,6 +68,7 @@ class Stage:
         self._nodes = Supervision(NODE_BACK_AFTER_S)
         self._kills: list[str] = []
         self._busy: set[str] = set()
+        self._turn = trio.Lock()
 
     async def prepare(self) -> None:
         """Have topics and schemas made. Raises: CommandFailed."""
@@ -153,7 +154,7 @@ class Stage:
             service.watched.died(trio.current_time())
 
     async def _listen(self, service: _Service) -> None:
-        """Hear what a service says, until it says no more or says nonsense."""
+        """Hear what a service says, until it says no more."""
         assert service.line is not None, "it was started"
         buffer = bytearray()
         try:
@@ -175,13 +176,13 @@ class Stage:
         starts = order["act"] == "start"
         if (node := order.get("node")) is not None:
             if starts:
-                self._nodes.of(node).asked = True
+                self._nodes.of(node).ask()
             else:
                 self._kills.append(node)
             return
         service = self._services[order["service"]]
         if starts:
-            service.watched.asked = True
+            service.watched.ask()
             service.wake.set()
         elif service.watched.alive and service.process is not None:
             service.process.kill()
@@ -217,15 +218,16 @@ class Stage:
         """Run `ottla node ...`. One that was begun is finished: it writes down what it started."""
         command = [sys.executable, "-P", "-m", "cli", "node", act, name]
         try:
-            with trio.CancelScope(shield=True), trio.move_on_after(COMMAND_WITHIN_S):
-                await trio.run_process(
-                    [*command, "--data", str(self._directory.path)],
-                    stdin=subprocess.DEVNULL,
-                    capture_stdout=True,
-                    capture_stderr=True,
-                    check=False,  # refused: it is in that state already, or is tried once more
-                    start_new_session=True,
-                )
+            async with self._turn:  # each locks the directory
+                with trio.CancelScope(shield=True), trio.move_on_after(COMMAND_WITHIN_S):
+                    await trio.run_process(
+                        [*command, "--data", str(self._directory.path)],
+                        stdin=subprocess.DEVNULL,
+                        capture_stdout=True,
+                        capture_stderr=True,
+                        check=False,  # refused: it is in that state already, or is tried again
+                        start_new_session=True,
+                    )
         finally:
             self._busy.discard(name)
             if act == "start":

@@ -32,6 +32,10 @@ class Watched:
         if self.alive:
             self.alive, self.died_at = False, now
 
+    def ask(self) -> None:
+        """Have it started without waiting, if it is dead."""
+        self.asked = not self.alive
+
     def tried(self, now: float) -> None:
         """Note that it was tried to start it: where that was in vain, it is tried again later."""
         if not self.alive:

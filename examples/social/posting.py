@@ -19,7 +19,7 @@ from registry.http.server import bind, serve_http
 
 from .contracts import EVENTS
 from .publisher import Ledger, Publisher
-from .service import BREATH_S, first_cause, open_reading
+from .service import BREATH_S, first_cause, load_progress, open_reading, state_file
 from .state_file import StateFile
 from .view import TOPICS, View
 from .web import Web
@@ -43,7 +43,8 @@ async def run_posting(settings: Settings, stage: Stage, *, port: int) -> None:
     file = StateFile(settings.directory / "ledger.msgpack")
     with bind("127.0.0.1", port) as listener:
         ledger = Ledger(file, await trio.to_thread.run_sync(file.load))
-        web = Web(View(), ledger, stage)
+        progress = await load_progress(state_file(settings))
+        web = Web(View(progress.state), ledger, stage)
         stage.heard = partial(_note, web)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_work, settings, web)

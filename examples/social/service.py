@@ -121,11 +121,21 @@ class Reading:
         )
 
 
+def state_file(settings: Settings) -> StateFile:
+    """Give the file of a service's state and offsets."""
+    return StateFile(settings.directory / "state.msgpack")
+
+
+async def load_progress(file: StateFile) -> Progress:
+    """Read how far a service came, and what it made of it."""
+    return Progress(await trio.to_thread.run_sync(file.load))
+
+
 @asynccontextmanager
 async def open_reading(settings: Settings, name: str) -> AsyncIterator[Reading]:
     """Open what a service reads by. Nobody waits for its last process: the member is static."""
-    file = StateFile(settings.directory / "state.msgpack")
-    progress = Progress(await trio.to_thread.run_sync(file.load))
+    file = state_file(settings)
+    progress = await load_progress(file)
     config = ConsumerConfig(
         client_id=f"social-{name}",
         group_id=f"social-{name}",

@@ -22,7 +22,7 @@ def test_what_is_asked_for_comes_back_at_once():
     watched = Supervision(back_after_s=10.0)
     watched.see("1", alive=True, now=0.0)
     watched.see("1", alive=False, now=5.0)
-    watched.of("1").asked = True
+    watched.of("1").ask()
 
     assert watched.due(5.0) == ["1"]
 
@@ -31,11 +31,20 @@ def test_what_was_started_in_vain_is_started_again_later():
     watched = Supervision(back_after_s=10.0)
     watched.see("1", alive=True, now=0.0)
     watched.see("1", alive=False, now=5.0)
-    watched.of("1").asked = True
+    watched.of("1").ask()
     watched.of("1").tried(6.0)
 
     assert watched.due(15.9) == []
     assert watched.due(16.0) == ["1"]
+
+
+def test_what_lives_is_not_asked_for_in_advance():
+    watched = Supervision(back_after_s=10.0)
+    watched.see("1", alive=True, now=0.0)
+    watched.of("1").ask()
+    watched.see("1", alive=False, now=5.0)
+
+    assert watched.due(6.0) == []
 
 
 def test_what_lives_or_never_lived_is_not_started():

@@ -16,7 +16,8 @@ ARGUMENTS = (
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-background-networking",
-    "--window-size=1400,1500",
+    "--hide-scrollbars",
+    "--window-size=1400,1300",
 )
 PAGE_WITHIN_S = 60
 
