@@ -6,7 +6,14 @@ import os
 import signal
 
 import pytest
+import trio
 
+from client import Consumer, ConsumerConfig
+from client.avro import AvroDeserializer
+from client.schema_registry import SchemaRegistry
+from examples.social.contracts import EVENTS, NOTIFICATIONS, TRENDING, Event
+from examples.social.notifications import Notifications
+from examples.social.trending import Trending
 from tests.support.demo import Demo
 from tests.support.local_cluster import ottla
 
@@ -31,6 +38,46 @@ def starts_of(state: dict) -> dict[str, int]:
     return {each["name"]: each["starts"] for each in state["services"]}
 
 
+async def read_all(demo: Demo) -> dict[str, list[tuple[int, dict]]]:
+    """Read topics of the demo from their beginning, as far as they go now, with our own client."""
+    found: dict[str, list[tuple[int, dict]]] = {}
+    bootstrap = f"127.0.0.1:{demo.ports[0]}"
+    with trio.fail_after(60):
+        async with (
+            SchemaRegistry(f"http://127.0.0.1:{demo.ports[0] - 1_011}") as registry,
+            Consumer(bootstrap, ConsumerConfig(auto_offset_reset="earliest")) as consumer,
+        ):
+            decode = AvroDeserializer(registry)
+            for topic in (TRENDING, NOTIFICATIONS, EVENTS):  # what follows from events, then those
+                await consumer.assign_topics(topic)
+                ends = await consumer.end_offsets(*consumer.assignment)
+                records = found[topic] = []
+                while any((consumer.position(p) or 0) < end for p, end in ends.items()):
+                    for record in await consumer.poll(timeout_s=1):
+                        value = await decode(topic, record.value)
+                        records.append((record.partition, value))
+    return found
+
+
+def assert_as_if_nobody_had_died(found: dict[str, list[tuple[int, dict]]]) -> None:
+    """Hold what services said against what services say that run once, without a pause."""
+    ids = [value["event_id"] for _, value in found[EVENTS]]
+    assert len(ids) == len(set(ids))
+    wanted: dict[str, dict] = {TRENDING: {}, NOTIFICATIONS: {}}
+    for logic in (Trending(), Notifications()):
+        for partition, value in found[EVENTS]:
+            for result in logic.apply(Event.of(value), partition):
+                wanted[result.topic][name_of(result.value)] = result.value
+    for topic, values in wanted.items():
+        told = {name_of(value): value for _, value in found[topic]}
+        assert len(told) > 3
+        assert {name: values.get(name) for name in told} == told
+
+
+def name_of(value: dict) -> object:
+    return value.get("event_id") or (value["window_start"], value["partition"])
+
+
 def test_whatever_is_killed_nothing_acknowledged_is_lost_or_counted_twice(demo):
     before = demo.wait_whole(beyond=10)
     posted = demo.post("you", "here #today")
@@ -52,6 +99,7 @@ def test_whatever_is_killed_nothing_acknowledged_is_lost_or_counted_twice(demo):
     demo.do("/api/processes", act="kill", name="posting")
     after = demo.wait_whole(beyond=state["proof"]["acknowledged"] + 10)
     assert starts_of(after)["posting"] == 2
+    assert_as_if_nobody_had_died(trio.run(read_all, demo))
 
 
 def test_the_schema_evolves_under_way_and_cannot_be_broken(demo):
