@@ -16,6 +16,7 @@ from protocol.api.controlled_shutdown import ControlledShutdownRequest
 from protocol.errors import ErrorCode, OttlaError
 
 if TYPE_CHECKING:
+    from broker.partition import Partition
     from broker.partitions import Partitions
     from broker.peers import Peers
     from broker.view import ClusterView
@@ -41,8 +42,7 @@ async def hand_over(
         partition.hand_over()
     with trio.move_on_after(DRAIN_S):
         for partition in leaving:
-            with suppress(NotLeader):  # Somebody else leads it already: just as good.
-                await partition.high_watermark.wait_reached(partition.log.log_end_offset)
+            await wait_replicated(partition)
     with trio.move_on_after(HAND_OVER_S):
         stuck = await _ask_until_answered(peers, view, broker_id=broker_id)
         moving = [p for p in leaving if (p.topic, p.index) not in stuck]
@@ -51,6 +51,18 @@ async def hand_over(
     if left:
         log_events.info("left_without_hand_over", count=len(left), first=left[0])
     return not left
+
+
+async def wait_replicated(partition: Partition) -> None:
+    """Return once every in-sync replica has all that is here, or somebody else leads.
+
+    The end of an epoch ends the wait, but not always that of our leadership: where another
+    change of the partition has begun a new one, there is still everything to wait for.
+    """
+    while partition.is_leader:
+        with suppress(NotLeader):
+            await partition.high_watermark.wait_reached(partition.log.log_end_offset)
+            return
 
 
 async def _ask_until_answered(

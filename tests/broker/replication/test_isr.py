@@ -17,6 +17,7 @@ from broker.partition import Partition
 from broker.partition_context import PartitionContext
 from broker.replication.isr import IsrKeeper
 from broker.replication.throttle import Throttles
+from broker.shutdown import wait_replicated
 from coordinator.cluster import NO_LEADER, PartitionState
 from protocol.api.alter_partition import (
     AlterPartitionRequest,
@@ -308,3 +309,43 @@ async def test_a_resignation_that_nobody_answers_is_repeated_and_ends(
     await trio.sleep(0.2)
 
     append(named, 1)
+
+
+async def test_a_leader_that_is_to_stop_waits_for_in_sync_replicas_into_its_next_epoch(
+    leader, nursery, autojump_clock
+):
+    """A reassignment, say, begins a new epoch under the same leader: nobody has taken over yet."""
+    append(leader, 5)
+    await leader.durable.wait_reached(15)
+    leader.hand_over()
+    replicated = trio.Event()
+
+    async def wait() -> None:
+        await wait_replicated(leader)
+        replicated.set()
+
+    nursery.start_soon(wait)
+    await trio.sleep(0.1)
+    state = replace(leader.state, successor_id=PEER, leader_epoch=2, partition_epoch=2)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    await trio.sleep(0.1)
+    assert not replicated.is_set()
+
+    leader.follower_fetched(PEER, 15, broker_epoch=PEER_EPOCH)
+    await trio.sleep(0.1)
+    assert replicated.is_set()
+
+
+async def test_a_leader_that_is_to_stop_waits_no_longer_once_another_one_leads(
+    leader, autojump_clock
+):
+    append(leader, 5)
+    await leader.durable.wait_reached(15)
+    leader.hand_over()
+    async with trio.open_nursery() as waiting:
+        waiting.start_soon(wait_replicated, leader)
+        await trio.sleep(0.1)
+        state = replace(leader.state, leader_id=PEER, leader_epoch=2, partition_epoch=2)
+        leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+
+    assert not leader.is_leader
