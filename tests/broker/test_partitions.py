@@ -118,11 +118,11 @@ def hide_where_batches_begin(disk: MemoryDisk, index: int) -> None:
     disk.flip_bit(f"{DATA}/orders-{index}/leader-epoch-checkpoint", 0, 7)
 
 
-def cluster(*, topic_id: bytes = TOPIC_ID) -> ClusterState:
+def cluster(*, topic_id: bytes = TOPIC_ID, partitions: int = 2) -> ClusterState:
     led_by_us = PartitionState(
         replicas=(US, PEER), leader_id=US, leader_epoch=1, isr=(US,), leader_broker_epoch=OUR_EPOCH
     )
-    topic = TopicState("orders", topic_id, {}, (led_by_us, led_by_us), version=0)
+    topic = TopicState("orders", topic_id, {}, (led_by_us,) * partitions, version=0)
     return ClusterState(topics={"orders": topic})
 
 
@@ -165,8 +165,9 @@ async def test_deleting_the_topic_removes_its_offline_replicas(disk, open_partit
 
 
 async def test_others_go_on_between_the_replicas_that_are_deleted(disk, open_partitions):
+    """Whoever takes the first step of each round: with three, it looks at least once between."""
     partitions = open_partitions()
-    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+    await partitions.obey(cluster(partitions=3), broker_epoch=OUR_EPOCH)
     left = []
 
     async def look() -> None:
@@ -178,7 +179,7 @@ async def test_others_go_on_between_the_replicas_that_are_deleted(disk, open_par
         nursery.start_soon(look)
         await partitions.delete_topic(TOPIC_ID)
 
-    assert ["orders-1"] in left
+    assert any(0 < len(names) < 3 for names in left)
 
 
 async def test_a_deletion_that_was_cut_short_ends_with_the_next_one(
