@@ -76,7 +76,8 @@ class SchemaGuard:
         while True:
             began_at = trio.current_time()
             try:
-                await self._follow()
+                if bootstrap := self._bootstrap():
+                    await self._follow(bootstrap)
             except UnknownTopic:
                 self._log, self._read_at = None, began_at  # nothing is registered
             except (OttlaError, OSError) as error:
@@ -169,12 +170,12 @@ class SchemaGuard:
             f"schema {missing[1]} is not known for subject {missing[0]} here yet: try again"
         )
 
-    async def _follow(self) -> None:
+    async def _follow(self, bootstrap: str) -> None:
         from registry.log import SchemasLog  # noqa: PLC0415 - few brokers need it
 
         config = ConsumerConfig(client_id="ottla-schema-guard", metadata_timeout_s=5.0)
         async with (
-            Consumer(self._bootstrap(), config, environment=self._environment) as consumer,
+            Consumer(bootstrap, config, environment=self._environment) as consumer,
             background_tasks() as nursery,
         ):
             log = SchemasLog(consumer, TOPIC)

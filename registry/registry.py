@@ -12,7 +12,6 @@ import structlog
 import trio
 
 from client import ProducerConfig, RecordTooLarge
-from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, OttlaError
 from registry import records
 from registry.election import Deposed, Election
@@ -85,12 +84,9 @@ class Registry:
             try:
                 async with self._connect_store() as store:
                     await self._election.run(store)
-            except SessionLost:
-                log_events.warning("session_lost")
-            except CoordinationError as error:
-                if not error.retriable:
-                    raise
-                log_events.warning("coordinator_unreachable", cause=str(error))
+            except* CoordinationError as group:
+                # Reads are answered all the same, and changes once there is a leader again.
+                log_events.warning("session_ended", cause=str(group.exceptions[0]))
             await trio.sleep(SESSION_PAUSE_S)
 
     async def change(self, decide: Callable[[State, Parser], Decision]) -> Any:

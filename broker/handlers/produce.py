@@ -100,6 +100,7 @@ class ProduceHandler:
         partition = self._partitions.get(topic, data.index)
         validation = partition.log.config.schema_validation
         if validation != VALIDATE_NONE:
+            partition.require_leader()  # whoever does not lead has nothing to say of records
             self._schemas.check(topic, data.records, validation)
         appended = partition.append(data.records, acks=request.acks)
         reply.base_offset = appended.base_offset

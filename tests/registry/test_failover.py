@@ -88,6 +88,27 @@ async def test_another_registry_leads_once_the_leader_is_gone(autojump_clock):
             assert (await callers[running.index(first)].get("/subjects"))[1] == ["a", "a2"]
 
 
+async def test_a_registry_outlives_its_coordinator_and_answers_reads_meanwhile(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1) as cluster,
+            registries(cluster, 1) as ((only,), (caller,), _nursery),
+        ):
+            await leader_of([only])
+            await caller.register("a", schema_of(1))
+            only.is_coordinator_away = True
+            cluster.memory.expire(only.store.session_id)
+            await trio.sleep(60)
+
+            assert (await caller.get("/subjects"))[1] == ["a"]
+            status, told = await caller.register("b", schema_of(2))
+            assert (status, told["error_code"]) == (500, 50004)
+
+            only.is_coordinator_away = False
+            await leader_of([only])
+            assert (await caller.register("b", schema_of(2)))[0] == 200
+
+
 async def test_a_leader_of_the_past_can_write_nothing(autojump_clock):
     """Its term is over, though it does not know: the brokers refuse what it writes (KIP-98)."""
     with trio.fail_after(BOUND_S):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import trio
 
+from protocol.errors import CoordinationError
 from registry.assembled import RegistryConfig, open_registry
 from registry.http.app import make_app
 from registry.http.forwarding import Forwarder
@@ -29,6 +30,7 @@ class SimulatedRegistry:
         self.url = f"http://{name}"
         self.registry: Registry | None = None
         self.store: Store | None = None
+        self.is_coordinator_away = False
         self._cluster = cluster
         self._name = name
         self._peers = peers
@@ -59,6 +61,9 @@ class SimulatedRegistry:
 
     @asynccontextmanager
     async def _connect_store(self) -> AsyncIterator[Store]:
+        if self.is_coordinator_away:
+            await trio.sleep(10)
+            raise CoordinationError("no ZooKeeper server gave a session within 10 s")
         async with self._cluster.connect_store() as store:
             self.store = store
             yield store
