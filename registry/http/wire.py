@@ -102,6 +102,11 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadRequest(f"The body has to be a JSON object, it is a {type(value).__name__}")
+    if b"\\ud" in body.lower():
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"The body holds half of a surrogate pair: {error}") from error
     return value
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
+from registry.errors import BadRequest
 from registry.http.contexts import without_context
-from registry.http.wire import BODY_BYTES_MAX, BodyTooLarge, read_body
+from registry.http.wire import BODY_BYTES_MAX, BodyTooLarge, json_object, read_body
 
 
 def request_of(*chunks: bytes) -> tuple[Request, list[bytes]]:
@@ -34,6 +35,19 @@ async def test_a_body_that_is_too_long_is_refused_before_it_is_all_read():
         await read_body(request)
 
     assert len(left) == 20 - (BODY_BYTES_MAX >> 20) - 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b"[" * 100_000, b'{"schema":"\\ud800"}', b'{"a":' + b"9" * 5_000 + b"}"],
+)
+def test_a_body_that_is_no_json_object_that_can_be_stored_is_refused(body):
+    with pytest.raises(BadRequest):
+        json_object(body)
+
+
+def test_a_whole_surrogate_pair_is_a_character():
+    assert json_object(b'{"a":"\\uD83D\\uDE00"}') == {"a": "\U0001f600"}
 
 
 @pytest.mark.parametrize(
