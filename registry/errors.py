@@ -208,6 +208,10 @@ class ForwardingFailed(RegistryError):
     code = 50003
 
 
+class LeaderUnreachable(ForwardingFailed):
+    """The leader took no connection, so it was asked nothing: another may be elected soon."""
+
+
 class UnknownLeader(RegistryError):
     """No registry leads at the moment."""
 

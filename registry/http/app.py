@@ -17,10 +17,11 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from registry.errors import RegistryError, StoreFailed, UnknownLeader
+from registry.errors import LeaderUnreachable, RegistryError, StoreFailed, UnknownLeader
 from registry.http import compatibility, schemas, settings, subjects, wire
 from registry.http.contexts import without_context
 from registry.http.forwarding import END, FORWARDED
+from registry.registry import LEADER_WAIT_S
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 CATCH_UP_S: Final = 5.0
+LOOK_AGAIN_S: Final = 0.2
 _MAY_BE_TOO_EARLY: Final = frozenset({404, 422})
 """Refused with these statuses by a registry that follows, it may be that it has not read enough:
 of what is asked for, or of what a schema refers to."""
@@ -132,19 +134,25 @@ async def _write(
         known = await registry.parser.settle(partial(_known, registry, request, body))
         if known is not None:
             return wire.answer(known, media_type)
-    if registry.leads:
-        response = wire.answer(await write(registry, request, body), media_type)
-        response.headers[END] = str(registry.end)
-        return response
-    if FORWARDED in request.headers:
+    if FORWARDED in request.headers and not registry.leads:
         raise UnknownLeader("The registry that was taken for the leader does not lead: ask again")
     url = await registry.wait_leader()
-    if url is None:
-        return wire.answer(await write(registry, request, body), media_type)
-    response, end = await forwarder.forward(url, request, body)
-    # Whoever registers here reads here next: what was changed shall be seen then.
-    with trio.move_on_after(CATCH_UP_S):
-        await registry.wait_applied(end)
+    deadline = trio.current_time() + LEADER_WAIT_S
+    while url is not None:
+        try:
+            response, end = await forwarder.forward(url, request, body)
+        except LeaderUnreachable:
+            if trio.current_time() > deadline:
+                raise
+            await trio.sleep(LOOK_AGAIN_S)
+            url = await registry.wait_leader()
+            continue
+        # Whoever registers here reads here next: what was changed shall be seen then.
+        with trio.move_on_after(CATCH_UP_S):
+            await registry.wait_applied(end)
+        return response
+    response = wire.answer(await write(registry, request, body), media_type)
+    response.headers[END] = str(registry.end)
     return response
 
 

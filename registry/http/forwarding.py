@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from starlette.responses import Response
 
-from registry.errors import ForwardingFailed
+from registry.errors import ForwardingFailed, LeaderUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ class Forwarder:
         """Have the registry at `url` answer a request.
 
         Returns: its answer, and the offset up to which it has read (0 where it does not say).
-        Raises: ForwardingFailed.
+        Raises: LeaderUnreachable, ForwardingFailed.
         """
         headers = {name: request.headers[name] for name in _HANDED_ON if name in request.headers}
         query = f"?{request.url.query}" if request.url.query else ""
@@ -47,6 +47,8 @@ class Forwarder:
             told = await self._client.request(
                 request.method, target, content=body, headers={**headers, FORWARDED: "true"}
             )
+        except httpx.ConnectError as error:
+            raise LeaderUnreachable(f"The registry that leads, {url}, cannot be reached") from error
         except httpx.HTTPError as error:
             raise ForwardingFailed(
                 f"The registry that leads, {url}, gave no answer ({error!r}); the change may have "

@@ -88,6 +88,20 @@ async def test_another_registry_leads_once_the_leader_is_gone(autojump_clock):
             assert (await callers[running.index(first)].get("/subjects"))[1] == ["a", "a2"]
 
 
+async def test_a_change_waits_for_the_next_leader_rather_than_fail(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1) as cluster,
+            registries(cluster, 2) as (running, callers, _nursery),
+        ):
+            first = await leader_of(running)
+            follower = callers[1 - running.index(first)]
+            assert (await follower.register("a", schema_of(1)))[0] == 200
+            await first.kill()
+
+            assert (await follower.register("b", schema_of(2)))[0] == 200
+
+
 async def test_a_registry_outlives_its_coordinator_and_answers_reads_meanwhile(autojump_clock):
     with trio.fail_after(BOUND_S):
         async with (
