@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from commands.process import identify, wait_gone
+
 NODES_MAX = 7
+GONE_WITHIN_S = 10.0
 """Apache Kafka takes two ports for each."""
 
 UP_TIMEOUT_S = 60
@@ -124,10 +127,17 @@ class LocalCluster:
         }
 
     def kill(self, *names: str) -> None:
-        """SIGKILL processes, as nearly at once as can be."""
+        """SIGKILL processes, as nearly at once as can be; returns when they are gone.
+
+        One that is still dying counts as running: `up` would not start it again.
+        """
         nodes = self.nodes()
+        killed = [identify(nodes[name].pid) for name in names]
         for name in names:
             os.kill(nodes[name].pid, signal.SIGKILL)
+        for process in killed:
+            assert process is not None, "it was there to be killed"
+            assert wait_gone(process, timeout_s=GONE_WITHIN_S)
 
     def pause(self, name: str) -> None:
         """SIGSTOP a process."""
