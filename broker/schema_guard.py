@@ -8,7 +8,6 @@ Must never know: requests, who registers schemas, how they are kept.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -20,6 +19,7 @@ from client.background import background_tasks
 from protocol.batch import split_batches
 from protocol.errors import ErrorCode, OttlaError, RequestError
 from protocol.records import decode_batch
+from schemas.schema import WIRE_HEADER, WIRE_MAGIC, InvalidPayload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,8 +34,6 @@ log_events = structlog.get_logger()
 TOPIC: Final = "_schemas"
 RETRY_PAUSE_S: Final = 0.5
 MISSED_MAX: Final = 1_000
-_HEADER: Final = struct.Struct(">bI")
-"""A zero byte and the schema's id, in front of what was written with it."""
 
 
 class InvalidRecord(RequestError):
@@ -107,20 +105,18 @@ class SchemaGuard:
     def _check(self, subject: str, data: bytes | None, index: int, mode: str) -> None:
         if data is None:
             return
-        if len(data) < _HEADER.size or data[0] != 0:
+        if len(data) < WIRE_HEADER.size or data[0] != WIRE_MAGIC:
             raise InvalidRecord(
                 index,
                 f"its {_part(subject)} begins with {bytes(data[:5]).hex() or 'nothing'}, and not "
                 "with a zero byte and a schema's id: write it with a serializer of the schema "
                 "registry",
             )
-        _, schema_id = _HEADER.unpack_from(data)
+        _, schema_id = WIRE_HEADER.unpack_from(data)
         schema = self._schema(subject, schema_id, index)
         if mode == VALIDATE_PAYLOAD:
-            from schemas.schema import InvalidPayload  # noqa: PLC0415 - few brokers need it
-
             try:
-                schema.check_payload(memoryview(data)[_HEADER.size :])
+                schema.check_payload(memoryview(data)[WIRE_HEADER.size :])
             except InvalidPayload as error:
                 raise InvalidRecord(
                     index, f"its {_part(subject)} does not fit schema {schema_id}: {error}"

@@ -14,22 +14,18 @@ from __future__ import annotations
 
 import io
 import json
-import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import fastavro
 
 from client.errors import DeserializationFailed, SerializationFailed
 from client.schema_registry import RegistrySchema
+from schemas.schema import WIRE_HEADER, WIRE_MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from client.schema_registry import SchemaReference, SchemaRegistry
-
-MAGIC: Final = 0
-HEADER: Final = struct.Struct(">bI")
-"""A zero byte, then the schema's id as 32 bits, big end first."""
 
 
 def topic_name(topic: str, _record: str, is_key: bool) -> str:
@@ -84,7 +80,7 @@ class AvroSerializer:
         if schema_id is None:
             schema_id = self._ids[subject] = await self._id(subject)
         written = io.BytesIO()
-        written.write(HEADER.pack(MAGIC, schema_id))
+        written.write(WIRE_HEADER.pack(WIRE_MAGIC, schema_id))
         try:
             fastavro.schemaless_writer(written, self._parsed, value, strict_allow_default=True)
         except (ValueError, TypeError, AttributeError, KeyError, OverflowError) as error:
@@ -115,12 +111,12 @@ class AvroDeserializer:
         """
         if data is None:
             return None
-        if len(data) < HEADER.size or data[0] != MAGIC:
+        if len(data) < WIRE_HEADER.size or data[0] != WIRE_MAGIC:
             raise DeserializationFailed(
                 f"a value of {topic} begins with {data[:5].hex() or 'nothing'}, not with a zero "
                 "byte and a schema's id: it was not written by a serializer of a schema registry"
             )
-        _, schema_id = HEADER.unpack_from(data)
+        _, schema_id = WIRE_HEADER.unpack_from(data)
         if self._reader is None and self._reader_text is not None:
             self._reader = await _parse(self._registry, RegistrySchema(self._reader_text))
         writer = self._writers.get(schema_id)
@@ -132,7 +128,7 @@ class AvroDeserializer:
                 )
             writer = self._writers[schema_id] = await _parse(self._registry, schema)
         payload = io.BytesIO(data)
-        payload.seek(HEADER.size)
+        payload.seek(WIRE_HEADER.size)
         try:
             value = fastavro.schemaless_reader(payload, writer, self._reader)
         except (ValueError, TypeError, EOFError, LookupError, OverflowError, MemoryError) as error:
@@ -148,10 +144,13 @@ class AvroDeserializer:
 
 
 async def _parse(registry: SchemaRegistry, schema: RegistrySchema) -> Any:
-    """Parse a schema, with all that it refers to. Raises: SchemaRegistryError, SchemaUnusable."""
+    """Parse a schema, with all that it refers to.
+
+    Raises: SchemaRegistryError, SchemaRegistryUnreachable, SerializationFailed.
+    """
     named: dict[str, Any] = {}
-    await _parse_references(registry, schema, named, seen=set())
     try:
+        await _parse_references(registry, schema, named, seen=set())
         return fastavro.parse_schema(json.loads(schema.text), named_schemas=named)
     except (ValueError, fastavro.schema.SchemaParseException, TypeError, KeyError) as error:
         raise SerializationFailed(f"the schema cannot be parsed: {error!r}") from error

@@ -15,6 +15,8 @@ import click
 
 from client.schema_registry import (
     INCOMPATIBLE,
+    SUBJECT_NOT_FOUND,
+    VERSION_NOT_FOUND,
     RegistrySchema,
     SchemaReference,
     SchemaRegistryError,
@@ -29,8 +31,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 NEXT_STEPS: Final = {
-    40401: "'ottla schema list' names the subjects",
-    40402: "'ottla schema list SUBJECT' lists its versions",
+    SUBJECT_NOT_FOUND: "'ottla schema list' names the subjects",
+    VERSION_NOT_FOUND: "'ottla schema list SUBJECT' lists its versions",
     40405: "delete it without --permanent first",
     40407: "delete it without --permanent first",
     INCOMPATIBLE: "change the schema as proposed, or register it under another subject",

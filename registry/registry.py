@@ -61,7 +61,6 @@ class Registry:
         self._election = Election(topic, url, self._lead)
         self._writer: _Writer | None = None
         self._news = trio.lowlevel.ParkingLot()
-        self.url = url
 
     @property
     def state(self) -> State:

@@ -5,9 +5,10 @@ Must never know: how any type is parsed, where schemas are kept, what a subject 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from protocol.errors import OttlaError
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 SCHEMA_CHARACTERS_MAX = 1 << 20
 """Longer texts are refused before they are parsed; a record of `_schemas` has to hold one."""
+
+
+WIRE_MAGIC: Final = 0
+WIRE_HEADER: Final = struct.Struct(">bI")
+"""In front of a payload in a record: a zero byte, then the schema's id in 32 bits, big end first.
+
+Source: Schema Registry documentation, "Wire format".
+"""
 
 
 class SchemaType(StrEnum):
