@@ -16,6 +16,7 @@ from broker.errors import ConfigError
 from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
+from broker.topic_defaults import TOPIC_DEFAULT_KEYS, TopicDefaults
 from coordinator.cluster import Endpoint
 
 if TYPE_CHECKING:
@@ -136,106 +137,6 @@ class FetchSessionConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class TopicDefaults:
-    """What topics get that do not say it themselves, and who may create and delete them."""
-
-    auto_create_topics_enable: bool = setting(
-        "auto.create.topics.enable", True, doc="Asking for an unknown topic's metadata creates it."
-    )
-    delete_topic_enable: bool = setting(
-        "delete.topic.enable", True, doc="Topics can be deleted by request."
-    )
-    num_partitions: int = setting(
-        "num.partitions", 1, at_least=1, at_most=INT32_MAX, doc="Partitions of a new topic."
-    )
-    default_replication_factor: int = setting(
-        "default.replication.factor",
-        -1,
-        at_least=-1,
-        at_most=32_767,
-        doc="Replicas of a new topic's partitions; -1 stands for three, or all brokers if fewer,"
-        " those that are down included.",
-    )
-    min_insync_replicas: int | None = setting(
-        "min.insync.replicas",
-        None,
-        at_least=1,
-        at_most=INT32_MAX,
-        doc="Replicas that must hold a record before acks=all is answered; unset stands for two "
-        "where there are three replicas or more, else one.",
-    )
-    unclean_leader_election_enable: bool = setting(
-        "unclean.leader.election.enable",
-        False,
-        doc="A replica that is not in sync may lead when no other is left. Loses records.",
-    )
-    message_max_bytes: int = setting(
-        "message.max.bytes", 1_048_588, at_most=INT32_MAX, doc="The biggest record batch."
-    )
-    log_segment_bytes: int = setting(
-        "log.segment.bytes",
-        1_073_741_824,
-        at_least=1_024,
-        at_most=INT32_MAX,
-        doc="A log starts a new segment before one grows beyond this.",
-    )
-    log_roll_ms: int = setting(
-        "log.roll.ms", 604_800_000, at_least=1, doc="A log starts a new segment after this time."
-    )
-    log_index_interval_bytes: int = setting(
-        "log.index.interval.bytes", 4_096, at_most=INT32_MAX, doc="Bytes between index entries."
-    )
-    log_retention_ms: int = setting(
-        "log.retention.ms", 604_800_000, at_least=-1, doc="Older segments go; -1 keeps them all."
-    )
-    log_retention_bytes: int = setting(
-        "log.retention.bytes", -1, at_least=-1, doc="A partition's size; -1 sets no bound."
-    )
-    log_cleanup_policy: str = setting(
-        "log.cleanup.policy",
-        "delete",
-        choices=("delete",),
-        doc="What becomes of old records; compaction is not served yet.",
-    )
-    log_message_timestamp_type: str = setting(
-        "log.message.timestamp.type",
-        "CreateTime",
-        choices=("CreateTime", "LogAppendTime"),
-        doc="Whose clock stamps a record: the producer's or the broker's.",
-    )
-    log_message_timestamp_before_max_ms: int = setting(
-        "log.message.timestamp.before.max.ms",
-        INT64_MAX,
-        doc="How far a record's timestamp may lie in the past.",
-    )
-    log_message_timestamp_after_max_ms: int = setting(
-        "log.message.timestamp.after.max.ms",
-        3_600_000,
-        doc="How far a record's timestamp may lie in the future.",
-    )
-    producer_id_expiration_ms: int = setting(
-        "producer.id.expiration.ms",
-        86_400_000,
-        at_least=1,
-        doc="How long a partition remembers an idempotent producer that has fallen silent.",
-    )
-    ottla_flush: str = setting(
-        "ottla.flush",
-        "commit",
-        choices=("commit", "os"),
-        doc="commit: acknowledged means fsynced by every in-sync replica. os: the operating "
-        "system flushes; a power failure can lose acknowledged records.",
-    )
-    ottla_schema_validation: str = setting(
-        "ottla.schema.validation",
-        "none",
-        choices=("none", "id", "payload"),
-        doc="What records are held against before they are taken: nothing; whether their schema "
-        "is registered for the topic; whether they decode by it as well.",
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class ReplicationConfig:
     """The pace of replication."""
 
@@ -273,6 +174,33 @@ class ReplicationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CleanerConfig:
+    """The pace of log compaction."""
+
+    log_cleaner_enable: bool = setting(
+        "log.cleaner.enable", True, doc="Compact the topics whose cleanup.policy says so."
+    )
+    log_cleaner_backoff_ms: int = setting(
+        "log.cleaner.backoff.ms",
+        15_000,
+        at_least=1,
+        doc="How often it is looked for logs to compact.",
+    )
+    log_cleaner_dedupe_buffer_size: int = setting(
+        "log.cleaner.dedupe.buffer.size",
+        134_217_728,
+        at_least=1_024,
+        doc="Bytes that the keys of one pass may take; they are taken as they are needed.",
+    )
+    log_cleaner_io_max_bytes_per_second: int = setting(
+        "log.cleaner.io.max.bytes.per.second",
+        INT64_MAX,
+        at_least=1,
+        doc="Bytes in a second that compaction reads and writes.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class BrokerConfig:
     """All of a broker's configuration, one part for each subsystem."""
 
@@ -282,6 +210,7 @@ class BrokerConfig:
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
     groups: GroupConfig = field(default_factory=GroupConfig)
     fetch_sessions: FetchSessionConfig = field(default_factory=FetchSessionConfig)
+    cleaner: CleanerConfig = field(default_factory=CleanerConfig)
     explicit: frozenset[str] = frozenset()
     """The keys that were given, as opposed to those left at their default."""
 
@@ -334,27 +263,9 @@ PARTS: dict[str, Any] = {
     "replication": ReplicationConfig,
     "groups": GroupConfig,
     "fetch_sessions": FetchSessionConfig,
+    "cleaner": CleanerConfig,
 }
 KEYS = frozenset(item.metadata["key"] for part in PARTS.values() for item in fields(part))
-
-TOPIC_DEFAULT_KEYS = {
-    "segment.bytes": "log.segment.bytes",
-    "segment.ms": "log.roll.ms",
-    "index.interval.bytes": "log.index.interval.bytes",
-    "max.message.bytes": "message.max.bytes",
-    "retention.ms": "log.retention.ms",
-    "retention.bytes": "log.retention.bytes",
-    "cleanup.policy": "log.cleanup.policy",
-    "message.timestamp.type": "log.message.timestamp.type",
-    "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
-    "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",
-    "producer.id.expiration.ms": "producer.id.expiration.ms",
-    "ottla.flush": "ottla.flush",
-    "ottla.schema.validation": "ottla.schema.validation",
-    "min.insync.replicas": "min.insync.replicas",
-    "unclean.leader.election.enable": "unclean.leader.election.enable",
-}
-"""A topic's setting, and the broker's that gives it its default."""
 
 _MS_IN = {"minutes": 60_000, "hours": 3_600_000}
 _SAME_MEANING: dict[str, tuple[str, int]] = {

@@ -28,6 +28,7 @@ class ValueType(IntEnum):
     STRING = 2
     INT = 3
     LONG = 5
+    DOUBLE = 6
     LIST = 7
 
 
@@ -60,7 +61,8 @@ def read_setting(item: Field[Any], text: str) -> object:
     except ValueError:
         raise ConfigError(f"{key}={text!r}: {expectation} is expected") from None
     at_least, at_most = item.metadata["at_least"], item.metadata["at_most"]
-    if isinstance(value, int) and not isinstance(value, bool) and not at_least <= value <= at_most:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not at_least <= value <= at_most:
         raise ConfigError(f"{key}={text!r}: a number from {at_least} to {at_most} is expected")
     if item.metadata["choices"] and value not in item.metadata["choices"]:
         raise ConfigError(f"{key}={text!r}: one of {', '.join(item.metadata['choices'])} expected")
@@ -86,6 +88,8 @@ def type_of(value: object, *, at_most: int = INT64_MAX) -> ValueType:
         return ValueType.BOOLEAN
     if isinstance(value, int):
         return ValueType.INT if at_most <= INT32_MAX else ValueType.LONG
+    if isinstance(value, float):
+        return ValueType.DOUBLE
     if isinstance(value, (tuple, frozenset)):
         return ValueType.LIST
     return ValueType.STRING
@@ -113,6 +117,7 @@ def _read_bool(text: str) -> bool:
 _READERS: dict[str, tuple[Callable[[str], object], str]] = {
     "int": (int, "a whole number"),
     "int | None": (int, "a whole number"),
+    "float": (float, "a number"),
     "bool": (_read_bool, "true or false"),
     "str": (str, "a text"),
     "str | None": (lambda text: text or None, "a text"),

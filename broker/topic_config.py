@@ -10,11 +10,11 @@ import difflib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
-from broker.config import TOPIC_DEFAULT_KEYS
 from broker.dynamic_config import Origin, Source
 from broker.log.config import LogConfig
 from broker.replication.throttle import FOLLOWER_REPLICAS, LEADER_REPLICAS, is_replica_list
 from broker.settings import ValueType, format_value, type_of
+from broker.topic_defaults import TOPIC_DEFAULT_KEYS
 from coordinator.errors import InvalidConfig
 from coordinator.topic_config import (
     MIN_INSYNC_REPLICAS,
@@ -30,13 +30,9 @@ if TYPE_CHECKING:
 
 WITHOUT_EFFECT: Final = frozenset(
     {
-        "delete.retention.ms",
         "file.delete.delay.ms",
         "flush.messages",
         "flush.ms",
-        "max.compaction.lag.ms",
-        "min.cleanable.dirty.ratio",
-        "min.compaction.lag.ms",
         "preallocate",
         "segment.index.bytes",
         "segment.jitter.ms",
@@ -45,7 +41,6 @@ WITHOUT_EFFECT: Final = frozenset(
 """Kafka's settings that tune what is done otherwise here: kept and shown, so that tools that set
 them can create their topics."""
 
-CLEANUP_POLICY: Final = "cleanup.policy"
 COMPRESSION_TYPE: Final = "compression.type"
 PRODUCER: Final = "producer"
 
@@ -86,10 +81,11 @@ def check_topic_config(config: Mapping[str, str]) -> None:
                 f"{key}={config[key]}: * for all, or partition:broker pairs with commas between"
                 " them are expected, such as 0:1,1:3"
             )
-    if "compact" in LogConfig.of(config).cleanup_policy:
+    read = LogConfig.of(config)
+    if read.min_compaction_lag_ms > read.max_compaction_lag_ms:
         raise InvalidConfig(
-            f"{CLEANUP_POLICY}={config[CLEANUP_POLICY]}: only delete is served, logs are not "
-            "compacted yet; with retention.ms=-1 a topic keeps everything"
+            f"min.compaction.lag.ms={read.min_compaction_lag_ms} is above max.compaction.lag.ms="
+            f"{read.max_compaction_lag_ms}: what has to be compacted by then could not be yet"
         )
     check_config(config)
 

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from protocol.api.delete_records import DeleteRecordsRequest
 
 NO_LOW_WATERMARK = -1
-DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class DeleteRecordsHandler:
                 ErrorCode.INVALID_TOPIC_EXCEPTION, f"{topic} is the cluster's own: it needs them"
             )
         partition = self._partitions.get(topic, reply.partition_index)
-        if DELETE not in partition.log.config.cleanup_policy:
+        if not partition.log.config.deletes:
             raise RequestError.of(
                 ErrorCode.POLICY_VIOLATION, f"cleanup.policy of {topic} deletes no records"
             )

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from broker.config import TOPIC_DEFAULT_KEYS
 from broker.dynamic_config import DYNAMIC_KEYS, Source
 from broker.handlers.metadata import why_unknown
 from broker.handlers.resources import ResourceType, why_without_settings
 from broker.settings import INT32_MAX, ValueType, type_of
 from broker.topic_config import origins, type_of_setting
+from broker.topic_defaults import TOPIC_DEFAULT_KEYS
 from protocol.api.describe_configs import (
     DescribeConfigsResourceResult,
     DescribeConfigsResponse,

@@ -17,6 +17,8 @@ _INT32_MAX: Final = 2**31 - 1
 _INT64_MAX: Final = 2**63 - 1
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 
+COMPACT: Final = "compact"
+DELETE: Final = "delete"
 FLUSH_COMMIT: Final = "commit"
 FLUSH_OS: Final = "os"
 CREATE_TIME: Final = "CreateTime"
@@ -46,6 +48,20 @@ class _Integer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Share:
+    """Reads a number in [0, 1]."""
+
+    def __call__(self, text: str) -> float:
+        number = float(text)
+        if not 0 <= number <= 1:
+            raise ValueError(text)
+        return number
+
+    def __str__(self) -> str:
+        return "a number from 0 to 1"
+
+
+@dataclass(frozen=True, slots=True)
 class _Choice:
     """Reads one of some words."""
 
@@ -66,7 +82,7 @@ class _Policies:
 
     def __call__(self, text: str) -> frozenset[str]:
         policies = frozenset(word.strip() for word in text.split(","))
-        if not policies <= {"delete", "compact"}:
+        if not policies <= {COMPACT, DELETE}:
             raise ValueError(text)
         return policies
 
@@ -88,7 +104,11 @@ class LogConfig:
     max_message_bytes: int = _setting("max.message.bytes", 1_048_588, _Integer(0, _INT32_MAX))
     retention_ms: int = _setting("retention.ms", 7 * _DAY_MS, _Integer(-1))
     retention_bytes: int = _setting("retention.bytes", -1, _Integer(-1))
-    cleanup_policy: frozenset[str] = _setting("cleanup.policy", frozenset({"delete"}), _Policies())
+    cleanup_policy: frozenset[str] = _setting("cleanup.policy", frozenset({DELETE}), _Policies())
+    delete_retention_ms: int = _setting("delete.retention.ms", _DAY_MS, _Integer(0))
+    min_cleanable_dirty_ratio: float = _setting("min.cleanable.dirty.ratio", 0.5, _Share())
+    min_compaction_lag_ms: int = _setting("min.compaction.lag.ms", 0, _Integer(0))
+    max_compaction_lag_ms: int = _setting("max.compaction.lag.ms", _INT64_MAX, _Integer(1))
     flush: str = _setting("ottla.flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
     message_timestamp_type: str = _setting(
         "message.timestamp.type", CREATE_TIME, _Choice((CREATE_TIME, LOG_APPEND_TIME))
@@ -123,6 +143,26 @@ class LogConfig:
                     f"{key} = {settings[key]!r} is not valid: expected {read}",
                 ) from error
         return cls(**values)
+
+    @property
+    def compacts(self) -> bool:
+        """Say whether only the newest record of each key has to be kept."""
+        return COMPACT in self.cleanup_policy
+
+    @property
+    def deletes(self) -> bool:
+        """Say whether old segments go, however new their records' keys are."""
+        return DELETE in self.cleanup_policy
+
+    @property
+    def roll_ms(self) -> int:
+        """How old a segment may grow before a new one is begun; only what is rolled is compacted.
+
+        Source: KIP-354.
+        """
+        if not self.compacts:
+            return self.segment_ms
+        return min(self.segment_ms, self.max_compaction_lag_ms)
 
     @property
     def flushes_on_commit(self) -> bool:

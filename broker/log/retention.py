@@ -49,7 +49,7 @@ def count_expired(
     it lies wholly below the high watermark, when its newest record is older than `retention.ms`,
     or when the rest alone still holds `retention.bytes`.
     """
-    deletes = "delete" in config.cleanup_policy
+    deletes = config.deletes
     excess_bytes = sum(segment.size_bytes for segment in segments) - config.retention_bytes
     for i, segment in enumerate(segments):
         excess_bytes -= segment.size_bytes

@@ -67,7 +67,7 @@ class Segments:
         newest_ms, first_ms = placed[-1].max_timestamp_ms, active.first_timestamp_ms
         if NO_TIMESTAMP in (newest_ms, first_ms):
             newest_ms, first_ms = self._storage.wall_ms(), active.opened_ms
-        return newest_ms - first_ms > config.segment_ms
+        return newest_ms - first_ms > config.roll_ms
 
     def append(self, chunks: Sequence[Buffer], placed: Sequence[Placed]) -> None:
         """Write batches to the active segment. Raises: StorageError."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from broker.config import KEYS, TOPIC_DEFAULT_KEYS, BrokerConfig
+from broker.config import KEYS, BrokerConfig
 from broker.dynamic_config import (
     CLUSTER_KEYS,
     DYNAMIC_KEYS,
@@ -15,6 +15,7 @@ from broker.dynamic_config import (
     Source,
     check_broker_config,
 )
+from broker.topic_defaults import TOPIC_DEFAULT_KEYS
 from coordinator.cluster import ClusterState
 from coordinator.topic_config import INHERITED_KEYS
 from protocol.errors import ErrorCode, RequestError
@@ -137,7 +138,7 @@ def test_what_cannot_be_read_is_ignored_and_said_and_the_rest_holds():
         ({"log.retention.sm": "3"}, "did you mean log.retention.ms"),
         ({"log.retention.ms": "soon"}, "a whole number is expected"),
         ({"max.connections": "0"}, "from 1 to"),
-        ({"log.cleanup.policy": "compact"}, "delete"),
+        ({"log.cleanup.policy": "burn"}, "delete"),
     ],
 )
 def test_a_refusal_says_what_is_wrong_and_what_to_do(config, said, per_broker):

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from broker.config import TOPIC_DEFAULT_KEYS, BrokerConfig
+from broker.config import BrokerConfig
 from broker.dynamic_config import DynamicConfig
 from broker.log.config import LogConfig
 from broker.settings import format_value
@@ -18,6 +18,7 @@ from broker.topic_config import (
     check_topic_config,
     origins,
 )
+from broker.topic_defaults import TOPIC_DEFAULT_KEYS
 from coordinator.cluster import ClusterState
 from protocol.errors import ErrorCode, RequestError
 
@@ -44,6 +45,8 @@ def test_broker_and_log_agree_on_defaults():
     [
         {},
         {"retention.ms": "-1", "cleanup.policy": "delete"},
+        {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0"},
+        {"cleanup.policy": "compact,delete", "delete.retention.ms": "0"},
         {"min.insync.replicas": "2", "unclean.leader.election.enable": "true"},
         {"compression.type": "producer"},
         dict.fromkeys(WITHOUT_EFFECT, "1"),
@@ -59,8 +62,9 @@ def test_valid_configs_pass(config):
         ({"retention.msec": "1"}, "retention.ms"),
         ({"retention.ms": "soon"}, "soon"),
         ({"cleanup.policy": "burn"}, "burn"),
-        ({"cleanup.policy": "compact"}, "not compacted yet"),
-        ({"cleanup.policy": "compact,delete"}, "not compacted yet"),
+        ({"min.cleanable.dirty.ratio": "1.5"}, "from 0 to 1"),
+        ({"min.cleanable.dirty.ratio": "nan"}, "from 0 to 1"),
+        ({"min.compaction.lag.ms": "9", "max.compaction.lag.ms": "8"}, "max.compaction.lag.ms"),
         ({"min.insync.replicas": "0"}, "min.insync.replicas"),
         ({"compression.type": "zstd"}, "producer"),
     ],
