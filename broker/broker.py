@@ -19,6 +19,7 @@ from broker.faults import Planted, parse_faults
 from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
 from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
+from broker.housekeeper import Housekeeper
 from broker.identity import adopt_cluster, take_directory
 from broker.lease import Lease
 from broker.log.directory import DataDirectory
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 NEXT_SESSION_PAUSE_S = 0.2
-CHECKPOINT_INTERVAL_S = 5.0
 STOP_GRACE_S = 2.0
 FAULTS_HINT = "start this broker with ottla.fault.injection=true, for tests only"
 ALTER_PARTITION_VERSION = 3
@@ -105,6 +105,9 @@ class Broker:
         self.partitions = self._make_partitions()
         self.confirmation = Confirmation(self.broker_id, self.view, lambda: self.store)
         self.isr_keeper = self._make_isr_keeper()
+        self._housekeeper = Housekeeper(
+            self.partitions, config, losses_told=self._cluster_seen, storage_failed=self._fail
+        )
         self.schemas = SchemaGuard(self.peers.bootstrap, environment)
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
@@ -163,7 +166,7 @@ class Broker:
                     self._flusher.run,
                     self._fetchers.run,
                     self.isr_keeper.run,
-                    self._keep_house,
+                    self._housekeeper.run,
                     self.schemas.run,
                 ):
                     nursery.start_soon(task)
@@ -354,22 +357,6 @@ class Broker:
 
     def _write_checkpoints_soon(self) -> None:
         self.partitions.checkpoint_soon()
-
-    async def _keep_house(self) -> None:
-        """Write checkpoints and apply retention, from time to time, once our losses are told."""
-        await self._cluster_seen.wait()
-        retention_s = self.config.replication.log_retention_check_interval_ms / 1000
-        next_retention = trio.current_time() + retention_s
-        while True:
-            with trio.move_on_after(CHECKPOINT_INTERVAL_S):
-                await self.partitions.wait_checkpoint_due()
-            try:
-                await self.partitions.write_checkpoints()
-                if trio.current_time() >= next_retention:
-                    next_retention = trio.current_time() + retention_s
-                    self.partitions.apply_retention()
-            except StorageError as error:
-                self._fail(error)
 
     # What we are, and where we listen.
 

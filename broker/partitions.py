@@ -395,4 +395,5 @@ def _checkpoint_of(partition: Partition) -> Checkpoint:
         recovery_point=recovery_point,
         high_watermark=min(partition.high_watermark.value, recovery_point),
         log_start_offset=partition.log.log_start_offset,
+        first_dirty_offset=partition.log.first_dirty_offset,
     )

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from broker.log.segment import LOG_SUFFIX, iterate_batches
+from broker.log.batches import crc_ok, iterate_batches
+from broker.log.segment import LOG_SUFFIX
 from commands.failure import CommandFailed, ExitStatus
 from commands.options import json_option
 from commands.record_format import describe_record
@@ -111,10 +112,10 @@ def _look(segment: _OpenSegment, *, with_records: bool) -> Iterator[dict[str, An
     """Describe the batches; the last one tells of damage that ends the reading."""
     end, read_to = os.fstat(segment.fileno()).st_size, 0
     try:
-        for header, position, crc_ok in iterate_batches(segment, end=end):
-            facts = _describe(header, position=position, crc_ok=crc_ok)
-            if with_records and crc_ok:
-                batch = segment.read(position, header.size_bytes)
+        for header, position, batch in iterate_batches(segment, end=end):
+            is_whole = crc_ok(batch)
+            facts = _describe(header, position=position, crc_ok=is_whole)
+            if with_records and is_whole:
                 facts["records"] = [describe_record(record) for record in decode_batch(batch)]
             read_to = position + header.size_bytes
             yield facts
@@ -135,6 +136,7 @@ def _describe(header: BatchHeader, *, position: int, crc_ok: bool) -> dict[str, 
         "max_timestamp": header.max_timestamp,
         "compression": _compression_of(header),
         "control": header.is_control,
+        "delete_horizon_ms": header.delete_horizon_ms,
         "transactional": header.is_transactional,
         "size_bytes": header.size_bytes,
         "position": position,

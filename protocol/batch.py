@@ -41,6 +41,7 @@ _COMPRESSION_MASK: Final = 0x07
 _LOG_APPEND_TIME: Final = 0x08
 _TRANSACTIONAL: Final = 0x10
 _CONTROL: Final = 0x20
+_DELETE_HORIZON: Final = 0x40
 _SEQUENCE_MASK: Final = 0x7FFFFFFF
 
 
@@ -114,6 +115,30 @@ class BatchHeader(NamedTuple):
     def is_control(self) -> bool:
         """Say whether the batch holds a transaction's marker instead of data."""
         return bool(self.attributes & _CONTROL)
+
+    @property
+    def delete_horizon_ms(self) -> int | None:
+        """Give the time after which compaction removes the batch's tombstones; None: not yet known.
+
+        It stands in the place of the base timestamp. Source: KIP-534.
+        """
+        return self.base_timestamp if self.attributes & _DELETE_HORIZON else None
+
+    def with_delete_horizon(self, horizon_ms: int | None, *, base_timestamp: int) -> BatchHeader:
+        """Give the header with another horizon; without one, with that base timestamp."""
+        if horizon_ms is None:
+            attributes = self.attributes & ~_DELETE_HORIZON
+            return self._replace(attributes=attributes, base_timestamp=base_timestamp)
+        attributes = self.attributes | _DELETE_HORIZON
+        return self._replace(attributes=attributes, base_timestamp=horizon_ms)
+
+    def emptied(self) -> BatchHeader:
+        """Give the header of the batch without its records: offsets, epochs and producer stay."""
+        return self._replace(
+            attributes=self.attributes & ~(_COMPRESSION_MASK | _DELETE_HORIZON),
+            base_timestamp=NO_TIMESTAMP,
+            record_count=0,
+        )
 
 
 def read_header(buffer: Buffer, position: int = 0) -> BatchHeader:

@@ -37,11 +37,15 @@ class DirectoryId:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What was known of a log at some time: all is durable and whole below `recovery_point`."""
+    """What was known of a log at some time: all is durable and whole below `recovery_point`.
+
+    Below `first_dirty_offset` it was compacted.
+    """
 
     recovery_point: int = 0
     high_watermark: int = 0
     log_start_offset: int = 0
+    first_dirty_offset: int = 0
 
 
 class DataDirectory:

@@ -59,6 +59,12 @@ class IndexFiles:
             self._storage.disk.write_file(path, index.encode(), durable=False)
             index.unwritten = bytearray()
 
+    def replace(self) -> list[File]:
+        """Replace both files. Returns: the new ones, not durable yet. Raises: StorageError."""
+        self.rewrite()
+        self._unsynced = False
+        return [self._storage.disk.open(path) for path in self._paths()]
+
     def cut(self, relative_offset: int) -> None:
         """Drop the entries at or above a relative offset; `rewrite` must follow."""
         self.offsets.cut(relative_offset)

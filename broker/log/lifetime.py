@@ -47,6 +47,7 @@ def make_directory(storage: Storage, topic_id: bytes) -> bool:
 
 def prepare_close(state: LogState) -> None:
     """Write what only memory holds. Raises: StorageError."""
+    state.interrupt_compaction()
     state.write_epochs()
     for segment in state.segments:
         segment.complete_indexes()

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.log import appends, lifetime, timestamps, truncation
+from broker.log.compaction import pending
+from broker.log.compaction.compact import compact
 from broker.log.directory import Checkpoint
 from broker.log.errors import OffsetOutOfRange
 from broker.log.slice import LogSlice
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from broker.log.appends import Appended
+    from broker.log.compaction.cleanable import Cleanable
+    from broker.log.compaction.compact import Compacted, Pace
     from broker.log.config import LogConfig
     from broker.log.disk import Buffer, Disk
     from broker.log.producers import ProducerStates
@@ -140,6 +144,11 @@ class Log:
     def size_bytes(self) -> int:
         """Bytes of batches on the disk."""
         return self._state.segments.size_bytes
+
+    @property
+    def first_dirty_offset(self) -> int:
+        """The offset below which compaction is done: no two records there have one key."""
+        return self._state.first_dirty_offset
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -282,6 +291,23 @@ class Log:
         """
         with self._state.guarded():
             return truncation.remove_expired(self._state, high_watermark=high_watermark)
+
+    # Compaction.
+
+    def find_cleanable(self, limit_offset: int) -> Cleanable | None:
+        """Find what is to be compacted below an offset, once it is durable; None: nothing yet.
+
+        Begins a new segment where the newest is old, so that it can be compacted later.
+        Raises: StorageError.
+        """
+        with self._state.guarded():
+            return pending.find(self._state, limit_offset=limit_offset)
+
+    async def compact(self, cleanable: Cleanable, *, pace: Pace, key_bytes_max: int) -> Compacted:
+        """Compact what was found. Raises: Interrupted; CorruptBatch where a batch is damaged;
+        DiskFull; any other StorageError, after which the log cannot be used.
+        """
+        return await compact(self._state, cleanable, pace=pace, key_bytes_max=key_bytes_max)
 
     # Durability and the end.
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from broker.log.batches import crc_ok, iterate_batches
+from broker.log.compaction import swap
 from broker.log.epochs import EpochCache, EpochsDamaged
 from broker.log.errors import FileMissing
 from broker.log.index_files import INDEX_SUFFIXES
@@ -23,7 +25,6 @@ from broker.log.segment import (
     DELETED_SUFFIX,
     LOG_SUFFIX,
     Segment,
-    iterate_batches,
 )
 from broker.log.segments import Segments
 from broker.log.snapshots import load_producers
@@ -115,13 +116,14 @@ def _tell(storage: Storage, report: RecoveryReport) -> None:
 
 def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
     """List the segments and clear away what half-done changes have left."""
+    swap.finish_interrupted(storage)
     names = storage.disk.list(storage.directory)
     stems = _stems_of_logs(names)
     bases = sorted(int(stem) for stem in stems if stem.isdigit())
     for name in names:
         stem, dot, suffix = name.partition(".")
         is_orphan = dot + suffix in INDEX_SUFFIXES and stem not in stems
-        if is_orphan or name.endswith((DELETED_SUFFIX, ".tmp")):
+        if is_orphan or name.endswith((DELETED_SUFFIX, swap.CLEANED_SUFFIX, ".tmp")):
             storage.disk.remove(storage.path(name))
     if not bases:
         return [Segment.create(storage, log_start_offset)]
@@ -265,9 +267,9 @@ def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> N
     segment.start_recovery()
     scan.gap_offset = None
     try:
-        for header, position, crc_ok in iterate_batches(segment.file, end=size_bytes):
+        for header, position, batch in iterate_batches(segment.file, end=size_bytes):
             report.batches_checked += 1
-            scan.check(header, position, crc_ok=crc_ok)
+            scan.check(header, position, crc_ok=crc_ok(batch))
             scan.take(header)
             segment.note(place(header), position)
     except CorruptBatch as error:

@@ -11,79 +11,26 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from broker.log.batches import iterate_headers
 from broker.log.index import IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
 from broker.log.slice import LogSlice
-from protocol.batch import HEADER_BYTES, check_crc, read_header
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from broker.log.disk import Buffer, File, FileView
+    from broker.log.disk import Buffer, File
     from broker.log.storage import Storage
     from protocol.batch import BatchHeader
 
 LOG_SUFFIX: Final = ".log"
 DELETED_SUFFIX: Final = ".deleted"
 NO_TIMESTAMP: Final = -1
-_HEADER_WINDOW_BYTES: Final = 8192
-_BATCH_WINDOW_BYTES: Final = 1 << 18
 _RECENT_MAX: Final = 128
 
 _events = structlog.get_logger(__name__)
-
-
-def iterate_headers(
-    file: FileView, *, position: int, end: int
-) -> Iterator[tuple[BatchHeader, int]]:
-    """Yield each batch's header and position in `[position, end)`, reading as little as possible.
-
-    Raises: CorruptBatch where a header makes no sense or its batch is cut; StorageError.
-    """
-    window, start = b"", position
-    while position < end:
-        if position + HEADER_BYTES > start + len(window):
-            start = position
-            window = file.read(start, min(_HEADER_WINDOW_BYTES, end - start))
-        header = read_header(window, position - start)
-        if position + header.size_bytes > end:
-            raise CorruptBatch(f"the batch at {position} is cut: {end - position} bytes are left")
-        yield header, position
-        position += header.size_bytes
-
-
-def iterate_batches(
-    file: FileView, *, position: int = 0, end: int
-) -> Iterator[tuple[BatchHeader, int, bool]]:
-    """Yield each batch's header, its position, and whether its CRC is right, in `[position, end)`.
-
-    Raises: CorruptBatch where a header makes no sense or its batch is cut; StorageError.
-    """
-    window, start = memoryview(b""), position
-    while position < end:
-        if position + HEADER_BYTES > start + len(window):
-            start = position
-            window = memoryview(file.read(start, min(_BATCH_WINDOW_BYTES, end - start)))
-        header = read_header(window, position - start)
-        next_position = position + header.size_bytes
-        if next_position > end:
-            raise CorruptBatch(f"the batch at {position} is cut: {end - position} bytes are left")
-        if next_position > start + len(window):
-            start = position
-            size = min(max(_BATCH_WINDOW_BYTES, header.size_bytes), end - start)
-            window = memoryview(file.read(start, size))
-        yield header, position, _crc_ok(window[position - start : next_position - start])
-        position = next_position
-
-
-def _crc_ok(batch: memoryview) -> bool:
-    try:
-        check_crc(batch)
-    except CorruptBatch:
-        return False
-    return True
 
 
 class Segment:
@@ -142,6 +89,17 @@ class Segment:
         """Find one on the disk; `next_offset` is a guess until `load`. Raises: StorageError."""
         segment = cls(storage, base_offset, next_offset=next_offset)
         segment.size_bytes = storage.disk.file_size_bytes(segment.path(LOG_SUFFIX))
+        return segment
+
+    @classmethod
+    def compacted(cls, storage: Storage, old: Segment) -> Segment:
+        """Begin to take account of batches that will be in the place of an older segment's.
+
+        They are written elsewhere, and there are no files until `adopt`.
+        """
+        segment = cls(storage, old.base_offset, next_offset=old.base_offset)
+        segment.opened_ms = old.opened_ms
+        segment._loaded = IndexFiles(storage, old.base_offset)
         return segment
 
     def path(self, suffix: str) -> str:
@@ -217,6 +175,15 @@ class Segment:
         self._index_max_timestamp()
         self._indexes.complete(create=True)
         self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+
+    def adopt(self) -> list[File]:
+        """Take the place of an older segment, whose file was replaced. Raises: StorageError.
+
+        Returns: the index files, which are not durable yet.
+        """
+        self._index_max_timestamp()
+        self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+        return self._indexes.replace()
 
     def truncate(self, offset: int) -> None:
         """Cut the batch that holds `offset` and all after it, durably. Raises: StorageError."""

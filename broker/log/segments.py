@@ -114,6 +114,15 @@ class Segments:
             del self._segments[0]
             del self._bases[0]
 
+    def replace(self, old: Sequence[Segment], new: Segment) -> None:
+        """Put one segment in the place of neighbours, never of the active one."""
+        first = self._bases.index(old[0].base_offset)
+        last = first + len(old)
+        assert last < len(self._segments), "the active segment stays"
+        assert self._segments[first:last] == list(old), "they are neighbours"
+        self._segments[first:last] = [new]
+        self._bases[first:last] = [new.base_offset]
+
     def close(self) -> None:
         """Let go of all files."""
         for segment in self._segments:

@@ -8,15 +8,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from broker.log.compaction import swap
 from broker.log.errors import LogOffline
 from broker.log.lifetime import read_topic_id
-from broker.log.recovery import EPOCHS_FILE, load
+from broker.log.recovery import EPOCHS_FILE, load, truncation_point
 from broker.log.snapshots import write_snapshot
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from broker.log.compaction.swap import Swap
     from broker.log.directory import Checkpoint
     from broker.log.storage import Storage
 
@@ -25,7 +27,9 @@ class LogState:
     """The parts of one open log, kept in step by the modules that change them.
 
     `start_offset` is where the log begins, which may be within its first segment. Below
-    `synced_end_offset` everything is on the disk, whatever `flush` is.
+    `synced_end_offset` everything is on the disk, whatever `flush` is. Below `first_dirty_offset`
+    compaction is done, and met no tombstone that may not go at `last_horizon_ms`. `interruptions`
+    counts what a pass of it must not go on after.
     """
 
     __slots__ = (
@@ -33,12 +37,16 @@ class LogState:
         "epochs",
         "epochs_unwritten",
         "failed",
+        "first_dirty_offset",
+        "interruptions",
+        "last_horizon_ms",
         "on_failure",
         "producers",
         "recovery",
         "segments",
         "start_offset",
         "storage",
+        "swap",
         "synced_end_offset",
         "topic_id",
     )
@@ -57,6 +65,12 @@ class LogState:
         self.failed: StorageError | None = None
         self.on_failure: Callable[[StorageError], None] | None = None
         self.closed = False
+        self.interruptions = 0
+        self.swap: Swap | None = None
+        self.last_horizon_ms: int | None = None
+        self.first_dirty_offset = min(
+            checkpoint.first_dirty_offset, truncation_point(storage), self.end_offset
+        )
         self.epochs_unwritten = False
 
     @property
@@ -102,6 +116,16 @@ class LogState:
         if self.epochs_unwritten:
             self.storage.write_soon_durable(EPOCHS_FILE, self.epochs.encode())
             self.epochs_unwritten = False
+
+    def interrupt_compaction(self) -> None:
+        """End a pass that is under way, as what it goes over will change. Raises: StorageError.
+
+        A segment that has taken the place of others does so on the disk, too, before it returns.
+        """
+        self.interruptions += 1
+        if self.swap is not None:
+            swap.finish(self.storage, self.swap)
+            self.swap = None
 
     def roll(self) -> None:
         """Begin a new segment at the log's end. Raises: StorageError."""

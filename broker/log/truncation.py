@@ -27,6 +27,7 @@ def truncate(state: LogState, offset: int) -> None:
         restart(state, offset)
         return
     if offset < state.end_offset:
+        state.interrupt_compaction()
         _note_truncation(state, offset)
         state.segments.truncate(offset)
         _records_cut(state, state.end_offset)
@@ -40,6 +41,7 @@ def truncate(state: LogState, offset: int) -> None:
 
 def restart(state: LogState, offset: int) -> None:
     """Drop everything and begin anew at `offset`. Raises: StorageError."""
+    state.interrupt_compaction()
     _note_truncation(state, offset)
     state.segments.restart(offset)
     _records_cut(state, offset)
@@ -59,6 +61,7 @@ def _records_cut(state: LogState, end_offset: int) -> None:
     state.storage.unsynced.truncated(end_offset)
     state.synced_end_offset = min(state.synced_end_offset, end_offset)
     state.start_offset = min(state.start_offset, end_offset)
+    state.first_dirty_offset = min(state.first_dirty_offset, end_offset)
 
 
 def advance_start(state: LogState, offset: int) -> None:
@@ -90,6 +93,7 @@ def remove_expired(state: LogState, *, high_watermark: int) -> int:
         else:
             count -= 1
     if count:
+        state.interrupt_compaction()
         advance_start(state, state.segments.as_tuple()[count].base_offset)
         state.segments.remove_oldest(count)
     return count

@@ -1,0 +1,81 @@
+"""Which records of a batch outlast a pass, and what the batch becomes.
+
+Pure decisions. Must never know: files, segments.
+Source: KIP-534 (tombstones go once nobody can need them), KIP-98 (what is kept of a producer).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from protocol.raw_records import keep_records, read_raw_records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from broker.log.compaction.keys import KeyMap
+    from broker.log.producers import ProducerStates
+    from protocol.batch import BatchHeader
+    from protocol.raw_records import RawRecord
+
+
+class Retained(NamedTuple):
+    """What a batch becomes: `batch` is None where no record is left of it."""
+
+    batch: bytes | memoryview | None
+    record_count: int
+    delete_horizon_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The rules of one pass, which knows the newest record of every key in `[.., end_offset)`."""
+
+    keys: KeyMap
+    end_offset: int
+    now_ms: int
+    delete_retention_ms: int
+
+    def apply(self, header: BatchHeader, batch: memoryview) -> Retained:
+        """Decide what a batch becomes. Raises: CorruptBatch."""
+        if header.is_control or header.base_offset >= self.end_offset:
+            return Retained(batch, header.record_count, header.delete_horizon_ms)
+        data, records = read_raw_records(header, batch)
+        horizon_ms = header.delete_horizon_ms
+        expired = horizon_ms is not None and horizon_ms <= self.now_ms
+        kept = [one for one in records if self._keeps(header, one, expired=expired)]
+        if not kept:
+            return Retained(None, 0, None)
+        if all(one.has_value or one.key is None for one in kept):
+            horizon_ms = None
+        elif horizon_ms is None:
+            horizon_ms = self.now_ms + self.delete_retention_ms
+        if len(kept) == len(records) and horizon_ms == header.delete_horizon_ms:
+            return Retained(batch, len(kept), horizon_ms)
+        rebuilt = keep_records(header, data, kept, delete_horizon_ms=horizon_ms)
+        return Retained(rebuilt, len(kept), horizon_ms)
+
+    def _keeps(self, header: BatchHeader, record: RawRecord, *, expired: bool) -> bool:
+        if record.key is None:
+            return True  # it supersedes nothing, and nothing supersedes it
+        if header.base_offset + record.offset_delta < self.keys.newest(record.key):
+            return False
+        return record.has_value or not expired
+
+
+def is_needed_empty(
+    header: BatchHeader, *, epoch_starts: Mapping[int, int], producers: ProducerStates
+) -> bool:
+    """Say whether a batch has to stay although no record is left of it.
+
+    It is the first of its leader epoch, and a recovery must find where that began; or one of the
+    last batches of a producer, which may send it again.
+    """
+    start_offset = epoch_starts.get(header.partition_leader_epoch, -1)
+    if header.base_offset <= start_offset <= header.last_offset:
+        return True
+    entry = producers.entry(header.producer_id)
+    if entry is None:
+        return False
+    return any(batch.base_offset == header.base_offset for batch in entry.batches)

@@ -1,0 +1,125 @@
+"""Records of a batch as bytes that stay what they are: read for their keys, kept or left out.
+
+What is kept is not encoded anew; only where the batch's base timestamp changes, the records'
+distances to it do. Must never know: which records are to be kept, disks.
+Source: Kafka protocol guide, "Record"; KIP-534.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from protocol.batch import HEADER_BYTES, BatchHeader, Buffer, TimestampType, make_batch
+from protocol.compression import DECOMPRESSED_BYTES_MAX, compress, decompress
+from protocol.errors import CorruptBatch
+from protocol.varint import Malformed, encode_varint, read_varint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, count of headers
+_INT64_END: Final = 2**63
+
+
+class RawRecord(NamedTuple):
+    """One record: its deltas, its key, whether it has a value, and its place in the batch's data.
+
+    It lies in `[start, end)`, and all that follows its timestamp in `[rest, end)`.
+    """
+
+    offset_delta: int
+    timestamp_delta: int
+    key: bytes | None
+    has_value: bool
+    start: int
+    rest: int
+    end: int
+
+
+def read_raw_records(
+    header: BatchHeader, batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX
+) -> tuple[bytes, list[RawRecord]]:
+    """Find the records of one whole batch. Returns: its data, decompressed, and where they lie.
+
+    Raises: CorruptBatch, also where their offsets do not rise within the batch.
+    """
+    if not header.record_count:
+        return b"", []
+    body = memoryview(batch)[HEADER_BYTES:]
+    data = decompress(header.compression, body, bytes_max=bytes_max)
+    if header.record_count > len(data) // _RECORD_BYTES_MIN:
+        raise CorruptBatch(f"{header.record_count} records announced in {len(data)} bytes")
+    try:
+        return data, _find_records(header, data)
+    except (Malformed, IndexError) as error:
+        raise CorruptBatch(
+            f"damaged record in the batch at {header.base_offset}: {error}"
+        ) from None
+
+
+def _find_records(header: BatchHeader, data: bytes) -> list[RawRecord]:
+    records = []
+    position, last_delta = 0, -1
+    for _ in range(header.record_count):
+        start = position
+        size, position = read_varint(data, start)
+        end = position + size
+        timestamp_delta, rest = read_varint(data, position + 1)
+        offset_delta, position = read_varint(data, rest)
+        if not last_delta < offset_delta <= header.last_offset_delta:
+            raise Malformed(f"offset delta {offset_delta} follows {last_delta}")
+        size, position = read_varint(data, position)
+        key = None
+        if size >= 0:
+            key = data[position : position + size]
+            position += size
+        size, position = read_varint(data, position)
+        if not position + max(size, 0) < end <= len(data):
+            raise Malformed("fields do not fit into the record")
+        records.append(RawRecord(offset_delta, timestamp_delta, key, size >= 0, start, rest, end))
+        position, last_delta = end, offset_delta
+    if position != len(data):
+        raise Malformed(f"{len(data) - position} bytes after the last record")
+    return records
+
+
+def keep_records(
+    header: BatchHeader,
+    data: bytes,
+    kept: Sequence[RawRecord],
+    *,
+    delete_horizon_ms: int | None,
+) -> bytes:
+    """Put a batch together that holds some of its records, at least one, at their offsets.
+
+    Offsets, epochs, producer, sequence numbers and compression stay; so do the records'
+    timestamps, whatever the horizon, which stands where the base timestamp was.
+    Raises: CorruptBatch where a timestamp is millions of years from the horizon.
+    """
+    old_base = header.base_timestamp
+    times = [old_base + record.timestamp_delta for record in kept]
+    base = old_base if header.delete_horizon_ms is None else times[0]
+    changed = header.with_delete_horizon(delete_horizon_ms, base_timestamp=base)
+    if header.timestamp_type is TimestampType.CREATE_TIME:
+        changed = changed._replace(max_timestamp=max(times))
+    if changed.base_timestamp == old_base:
+        body = b"".join([data[record.start : record.end] for record in kept])
+    else:
+        shift = old_base - changed.base_timestamp
+        body = b"".join([_shifted(data, record, shift) for record in kept])
+    changed = changed._replace(record_count=len(kept))
+    return make_batch(changed, compress(header.compression, body))
+
+
+def _shifted(data: bytes, record: RawRecord, shift_ms: int) -> bytes:
+    delta_ms = record.timestamp_delta + shift_ms
+    if not -_INT64_END <= delta_ms < _INT64_END:
+        raise CorruptBatch(f"a timestamp {delta_ms} ms from the delete horizon cannot be written")
+    timestamp = encode_varint(delta_ms)
+    rest = data[record.rest : record.end]
+    return encode_varint(1 + len(timestamp) + len(rest)) + b"\0" + timestamp + rest
+
+
+def emptied(header: BatchHeader) -> bytes:
+    """Put the batch together without its records."""
+    return make_batch(header.emptied(), b"")
