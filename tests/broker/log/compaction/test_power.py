@@ -1,12 +1,14 @@
-"""A pass that a kill or a power failure ends at any step loses nothing and leaves nothing behind."""
+"""A pass that a kill or a power failure ends at any step loses nothing and leaves nothing."""
 
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 import pytest
 import trio
 
+from broker.log.compaction.compact import Interrupted
 from broker.log.directory import Checkpoint
 from broker.log.log import Log
 from simulation.disk import MemoryDisk
@@ -164,10 +166,8 @@ def test_a_log_that_is_closed_or_cut_in_the_middle_of_a_swap(clean):
             disk._disk.sync = sync
             await log.compact(cleanable, pace=no_pause, key_bytes_max=1 << 20)
 
-        try:
+        with suppress(Interrupted):  # unless the pass was done before
             trio.run(end_at_sync)
-        except Exception as error:  # noqa: BLE001 - which one is asserted
-            assert type(error).__name__ == "Interrupted"
         disk = disk._disk
         del disk.sync
         again = Log.open(

@@ -1,0 +1,143 @@
+"""Records that are kept as they are: what is read of them, and what a batch becomes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.batch import check_crc, read_header, set_log_append_time
+from protocol.compression import Compression
+from protocol.errors import CorruptBatch
+from protocol.raw_records import emptied, keep_records, read_raw_records
+from protocol.records import Record, decode_batch, encode_batch
+
+HORIZON_MS = 1_800_000_000_000
+
+records = st.lists(
+    st.builds(
+        Record,
+        offset=st.integers(1, 300),
+        timestamp_ms=st.integers(-1, 1 << 41),
+        key=st.none() | st.binary(max_size=200),
+        value=st.none() | st.binary(max_size=200),
+        headers=st.lists(
+            st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)), max_size=2
+        ).map(tuple),
+    ),
+    min_size=1,
+    max_size=6,
+).map(lambda drawn: list(rising(drawn)))
+
+
+def rising(drawn):
+    """Give the records offsets that rise, by what they were drawn with."""
+    offset = 1000
+    for one in drawn:
+        yield one._replace(offset=offset)
+        offset += one.offset
+
+
+def batch_of(drawn, compression=Compression.NONE):
+    return encode_batch(
+        drawn,
+        compression=compression,
+        producer_id=7,
+        producer_epoch=2,
+        base_sequence=40,
+        base_offset=1000,
+        leader_epoch=3,
+    )
+
+
+@given(drawn=records, compression=st.sampled_from(Compression))
+def test_every_record_is_found(drawn, compression):
+    batch = batch_of(drawn, compression)
+    header = read_header(batch)
+    _, found = read_raw_records(header, batch)
+    assert [
+        (1000 + one.offset_delta, header.base_timestamp + one.timestamp_delta, one.key)
+        for one in found
+    ] == [(one.offset, one.timestamp_ms, one.key) for one in drawn]
+    assert [one.has_value for one in found] == [one.value is not None for one in drawn]
+
+
+@given(
+    drawn=records,
+    compression=st.sampled_from(Compression),
+    kept=st.sets(st.integers(0, 5), min_size=1),
+    horizons=st.lists(st.none() | st.just(HORIZON_MS), min_size=1, max_size=3),
+)
+def test_what_is_kept_is_as_it_was(drawn, compression, kept, horizons):
+    batch = batch_of(drawn, compression)
+    first = read_header(batch)
+    for horizon_ms in horizons:  # a batch is compacted again and again
+        header = read_header(batch)
+        data, found = read_raw_records(header, batch)
+        wanted = [i for i in range(len(drawn)) if i in kept] or [0]
+        drawn, found = [drawn[i] for i in wanted], [found[i] for i in wanted]
+        kept = set(range(len(drawn)))
+        batch = keep_records(header, data, found, delete_horizon_ms=horizon_ms)
+        check_crc(batch)
+        assert decode_batch(batch) == drawn
+        changed = read_header(batch)
+        assert changed.delete_horizon_ms == horizon_ms
+        assert changed.max_timestamp == max(one.timestamp_ms for one in drawn)
+        for name in (
+            "base_offset",
+            "last_offset",
+            "partition_leader_epoch",
+            "producer_id",
+            "producer_epoch",
+            "base_sequence",
+            "last_sequence",
+            "compression",
+        ):
+            assert getattr(changed, name) == getattr(first, name), name
+
+
+def test_the_time_of_the_broker_stays():
+    stamped = bytearray(batch_of([Record(1000, 5, b"a", b"1"), Record(1001, 9, b"b", None)]))
+    set_log_append_time(stamped, 777)
+    header = read_header(stamped)
+    data, found = read_raw_records(header, stamped)
+    kept = keep_records(header, data, found[1:], delete_horizon_ms=HORIZON_MS)
+    assert decode_batch(kept) == [Record(1001, 777, b"b", None)]
+    assert read_header(kept).max_timestamp == 777
+
+
+def test_an_emptied_batch_says_where_it_was_and_whose():
+    batch = batch_of([Record(1000 + i, 5 + i, b"a", b"1") for i in range(3)], Compression.LZ4)
+    header = read_header(batch)
+    empty = emptied(header)
+    check_crc(empty)
+    assert len(empty) == 61
+    assert decode_batch(empty) == []
+    assert read_raw_records(read_header(empty), empty) == (b"", [])
+    left = read_header(empty)
+    assert (left.base_offset, left.next_offset, left.last_sequence) == (1000, 1003, 42)
+    assert (left.partition_leader_epoch, left.producer_id, left.producer_epoch) == (3, 7, 2)
+    assert (left.max_timestamp, left.compression) == (header.max_timestamp, Compression.NONE)
+
+
+@given(drawn=records, position=st.integers(0, 400), value=st.integers(0, 255))
+def test_damage_is_told(drawn, position, value):
+    batch = bytearray(batch_of(drawn))
+    batch[61 + position % (len(batch) - 61)] = value
+    header = read_header(batch)
+    try:
+        data, found = read_raw_records(header, batch)
+    except CorruptBatch:
+        return
+    assert found[-1].end == len(data)
+    deltas = [one.offset_delta for one in found]
+    assert deltas == sorted(set(deltas))
+    assert 0 <= deltas[0] <= deltas[-1] <= header.last_offset_delta
+
+
+def test_a_time_too_far_from_the_horizon_is_refused():
+    batch = batch_of([Record(1000, -(2**63), b"a", None)])
+    header = read_header(batch)
+    data, found = read_raw_records(header, batch)
+    with pytest.raises(CorruptBatch, match="horizon"):
+        keep_records(header, data, found, delete_horizon_ms=HORIZON_MS)
