@@ -7,10 +7,10 @@ import random
 import pytest
 from structlog.testing import capture_logs
 
+from broker.log.batches import crc_ok, iterate_batches
 from broker.log.config import LogConfig
 from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.log import Log
-from broker.log.segment import iterate_batches
 from protocol.batch import read_header, split_batches
 from protocol.errors import CorruptBatch, StorageError
 from simulation.disk import MemoryDisk
@@ -334,7 +334,7 @@ def test_damage_below_the_recovery_point_is_found_when_it_is_verified(filled, op
 
     log = open_log(clean=True)
     segment = log.segments[0]
-    found = [ok for _, _, ok in iterate_batches(segment.file, end=segment.size_bytes)]
+    found = [crc_ok(batch) for _, _, batch in iterate_batches(segment.file, end=segment.size_bytes)]
 
     assert found == [False, True, True, True, True, True]
 
