@@ -5,7 +5,12 @@ Must never know: messages, sockets, logs.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ConfigError(OttlaError):
@@ -98,6 +103,16 @@ class OffsetNotCommitted(RequestError):
             f"offset {offset} of {partition} is not in [0, {high_watermark}]: only what lies below"
             " the high watermark can be deleted"
         )
+
+
+class RefusedRecords(RequestError):
+    """Records are not what their topic takes. `reasons` has why, by their index in the request."""
+
+    code = ErrorCode.INVALID_RECORD
+
+    def __init__(self, message: str, reasons: Mapping[int, str]) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class PeerUnknown(OttlaError):

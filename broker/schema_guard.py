@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 import trio
 
+from broker.errors import RefusedRecords
 from broker.log.config import VALIDATE_PAYLOAD
 from client import Consumer, ConsumerConfig, UnknownTopic
 from client.background import background_tasks
@@ -36,15 +37,11 @@ RETRY_PAUSE_S: Final = 0.5
 MISSED_MAX: Final = 1_000
 
 
-class InvalidRecord(RequestError):
+class InvalidRecord(RefusedRecords):
     """A record is not what its topic's schemas allow. `index` counts records of the request."""
 
-    code = ErrorCode.INVALID_RECORD
-
     def __init__(self, index: int, why: str) -> None:
-        super().__init__(f"record {index}: {why}")
-        self.index = index
-        self.why = why
+        super().__init__(f"record {index}: {why}", {index: why})
 
 
 class SchemasNotRead(RequestError):

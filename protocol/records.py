@@ -179,23 +179,47 @@ def decode_batch(batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX) -> l
     The checksum is not looked at. Raises: CorruptBatch.
     """
     header = read_header(batch)
+    data = _data_of(header, batch, bytes_max=bytes_max)
+    try:
+        records = _decode_records(header, data)
+    except (Malformed, IndexError, UnicodeDecodeError) as error:
+        raise _damaged(header, error) from None
+    if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
+        return [record._replace(timestamp_ms=header.max_timestamp) for record in records]
+    return records
+
+
+def find_keyless(
+    batch: Buffer, *, at_most: int, bytes_max: int = DECOMPRESSED_BYTES_MAX
+) -> list[int]:
+    """Find the first `at_most` records of one whole batch that have no key, counted from 0.
+
+    It reads only what that takes, so values and headers may be anything. The checksum is not
+    looked at. Raises: CorruptBatch, also where offsets do not rise within the batch.
+    """
+    header = read_header(batch)
+    data = _data_of(header, batch, bytes_max=bytes_max)
+    try:
+        return _scan_keys(header, data, at_most=at_most)
+    except (Malformed, IndexError) as error:
+        raise _damaged(header, error) from None
+
+
+def _data_of(header: BatchHeader, batch: Buffer, *, bytes_max: int) -> bytes:
+    """Give what a batch's records were encoded as. Raises: CorruptBatch."""
     if header.size_bytes != len(batch):
         raise CorruptBatch(f"batch of {header.size_bytes} bytes in a buffer of {len(batch)}")
     if not header.record_count:
-        return []
+        return b""
     body = memoryview(batch)[HEADER_BYTES:]
     data = decompress(header.compression, body, bytes_max=bytes_max)
     if header.record_count > len(data) // _RECORD_BYTES_MIN:
         raise CorruptBatch(f"{header.record_count} records announced in {len(data)} bytes")
-    try:
-        records = _decode_records(header, data)
-    except (Malformed, IndexError, UnicodeDecodeError) as error:
-        raise CorruptBatch(
-            f"damaged record in the batch at {header.base_offset}: {error}"
-        ) from None
-    if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
-        return [record._replace(timestamp_ms=header.max_timestamp) for record in records]
-    return records
+    return data
+
+
+def _damaged(header: BatchHeader, error: Exception) -> CorruptBatch:
+    return CorruptBatch(f"damaged record in the batch at {header.base_offset}: {error}")
 
 
 def _length(value: int) -> bytes:
@@ -257,6 +281,38 @@ def _decode_records(header: BatchHeader, data: bytes) -> list[Record]:
     if p != len(data):
         raise Malformed(f"{len(data) - p} bytes after the last record")
     return records
+
+
+def _scan_keys(header: BatchHeader, data: bytes, *, at_most: int) -> list[int]:
+    """Go through `record_count` records that fill `data`, past the first `at_most` found."""
+    zigzag, last_offset_delta = _ZIGZAG, header.last_offset_delta
+    keyless: list[int] = []
+    p, last = 0, -1
+    for index in range(header.record_count):
+        size, p = read_varint(data, p)
+        end = p + size
+        p += 1  # attributes, of which there are none
+        _, p = (0, p + 1) if data[p] < 128 else read_varint(data, p)
+        n = data[p]
+        offset_delta, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
+        if not last < offset_delta <= last_offset_delta:
+            raise Malformed(f"offset delta {offset_delta} after {last}")
+        last = offset_delta
+        n = data[p]
+        size, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
+        if size >= 0:
+            p += size
+        else:
+            keyless.append(index)
+            if len(keyless) == at_most:
+                return keyless
+        size, p = read_varint(data, p)
+        if p + max(size, 0) >= end:
+            raise Malformed("fields do not fit into the record")
+        p = end
+    if p != len(data):
+        raise Malformed(f"{len(data) - p} bytes after the last record")
+    return keyless
 
 
 def _decode_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header, ...], int]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.delayed import Delayed
-from broker.errors import NotLeader, error_code
+from broker.errors import NotLeader, RefusedRecords, error_code
 from broker.partition import ACKS_ALL
-from broker.schema_guard import InvalidRecord
 from protocol.api.produce import (
     BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
@@ -108,8 +107,10 @@ def refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None
     reply.error_code = error_code(error)
     reply.error_message = str(error)
     reply.base_offset = -1
-    if isinstance(error, InvalidRecord):
-        reply.record_errors = [BatchIndexAndErrorMessage(error.index, error.why)]
+    if isinstance(error, RefusedRecords):
+        reply.record_errors = [
+            BatchIndexAndErrorMessage(index, why) for index, why in error.reasons.items()
+        ]
     if isinstance(error, NotLeader):
         reply.current_leader = LeaderIdAndEpoch(
             leader_id=error.leader_id, leader_epoch=error.leader_epoch

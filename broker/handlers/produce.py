@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
+from broker.keys import require_keys
 from broker.log.config import VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
@@ -98,15 +99,26 @@ class ProduceHandler:
         if not data.records:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
-        validation = partition.log.config.schema_validation
-        if validation != VALIDATE_NONE:
-            partition.require_leader()  # whoever does not lead has nothing to say of records
-            self._schemas.check(topic, data.records, validation)
+        self._check_records(partition, data.records)
         appended = partition.append(data.records, acks=request.acks)
         reply.base_offset = appended.base_offset
         reply.log_append_time_ms = appended.log_append_time_ms
         reply.log_start_offset = appended.log_start_offset
         return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
+
+    def _check_records(self, partition: Partition, batches: memoryview) -> None:
+        """Look into the records where their topic's settings ask for it.
+
+        Raises: RefusedRecords, SchemasNotRead, CorruptBatch, what `require_leader` raises.
+        """
+        config = partition.log.config
+        if not config.compacts and config.schema_validation == VALIDATE_NONE:
+            return
+        partition.require_leader()  # whoever does not lead has nothing to say of records
+        if config.compacts:
+            require_keys(batches)
+        if config.schema_validation != VALIDATE_NONE:
+            self._schemas.check(partition.topic, batches, config.schema_validation)
 
 
 def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:

@@ -1,7 +1,7 @@
 """Whether a batch may enter a log: what headers alone can tell.
 
 Must never know: offsets of the log, producers' earlier batches, files.
-Source: KIP-98, KIP-937.
+Source: KIP-98, KIP-534, KIP-937.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def check_admission(header: BatchHeader, config: LogConfig, *, now_ms: int) -> N
         )
     if header.is_control:
         raise InvalidRecord("only brokers write control batches")
+    if header.delete_horizon_ms is not None:
+        raise InvalidRecord("only brokers set a delete horizon")
     if header.is_transactional:
         raise TransactionsUnsupported("transactions are not supported by this broker")
     if header.producer_id != NO_PRODUCER_ID and header.base_sequence < 0:

@@ -56,6 +56,13 @@ def test_attributes_are_flags(attributes: int, name: str) -> None:
     assert getattr(read_header(BATCH)._replace(attributes=attributes), name)
 
 
+def test_a_delete_horizon_stands_where_the_base_timestamp_was() -> None:
+    header = read_header(BATCH)
+
+    assert header.delete_horizon_ms is None
+    assert header._replace(attributes=0x40).delete_horizon_ms == header.base_timestamp
+
+
 @given(st.integers(8 * 17, 8 * len(BATCH) - 1))
 def test_every_bit_flip_from_the_checksum_on_is_found(bit: int) -> None:
     damaged = bytearray(BATCH)

@@ -69,6 +69,7 @@ def changed(batch, **fields):
         (lambda batch: changed(batch, record_count=1), InvalidRecord),
         (lambda batch: changed(batch, attributes=0x10), TransactionsUnsupported),
         (lambda batch: changed(batch, attributes=0x20), InvalidRecord),
+        (lambda batch: changed(batch, attributes=0x40), InvalidRecord),
         (lambda batch: changed(batch, producer_id=5), InvalidRecord),
         (
             lambda batch: changed(batch, max_timestamp=1_700_000_000_000 + 3_600_001),

@@ -1,0 +1,35 @@
+"""Keys, without which a compacted topic takes no record: nothing could ever replace it.
+
+Only batches for compacted topics are opened, and of their records only what leads to the keys.
+Must never know: requests, which topics are compacted, what is kept of a key.
+Source: Kafka's documentation, "Log Compaction".
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from broker.errors import RefusedRecords
+from protocol.batch import split_batches
+from protocol.records import find_keyless
+
+NAMED_MAX: Final = 1_000
+"""How many of a request's records without a key are named; a batch may unfold to millions."""
+
+_REASON: Final = "it has no key, and this topic is compacted: only the newest of each key stays"
+
+
+def require_keys(batches: memoryview) -> None:
+    """Refuse a request's batches for one partition if any of their records has no key.
+
+    Raises: RefusedRecords, CorruptBatch.
+    """
+    keyless: list[int] = []
+    first = 0
+    for header, batch in split_batches(batches, check_crc=True):
+        if len(keyless) < NAMED_MAX:
+            found = find_keyless(batch, at_most=NAMED_MAX - len(keyless))
+            keyless += [first + index for index in found]
+        first += header.record_count
+    if keyless:
+        raise RefusedRecords(f"record {keyless[0]}: {_REASON}", dict.fromkeys(keyless, _REASON))
