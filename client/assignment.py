@@ -182,11 +182,13 @@ class PartitionState:
 class Assignment:
     """All assigned partitions, in the order in which they get their turn.
 
-    `turn` counts how often records were asked for.
+    `turn` counts how often records were asked for; `has_moved` says whether a position has moved
+    in the last one, as it does without records where there are none for the reader.
     """
 
     def __init__(self) -> None:
         self.turn = 0
+        self.has_moved = False
         self._states: dict[TopicPartition, PartitionState] = {}
 
     def __iter__(self) -> Iterator[PartitionState]:
@@ -229,12 +231,15 @@ class Assignment:
         Raises: OttlaError that stands in a partition's way, when nothing is left before it.
         """
         self.turn += 1
+        self.has_moved = False
         taken: list[ConsumerRecord] = []
         for place in list(self._states):
             state = self._states[place]
             if state.paused:
                 continue
+            before = state.position
             records = state.take(count - len(taken), turn=self.turn)
+            self.has_moved |= state.position != before
             if records:
                 taken += records
                 # To the back of the line: the others come first next time.

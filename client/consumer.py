@@ -185,8 +185,10 @@ class Consumer(Client):
     async def poll(
         self, *, max_records: int = POLL_RECORDS, timeout_s: float | None = None
     ) -> list[ConsumerRecord]:
-        """Return up to `max_records` records; none only when `timeout_s` seconds have passed.
+        """Return up to `max_records` records; none when `timeout_s` seconds have passed.
 
+        None, and at once, also when a position has moved on over offsets that hold nothing for the
+        reader: compacted ones, markers of transactions. So who reads up to an end sees it reached.
         Records of one partition come in order. In a group, partitions change hands in here, and
         the callbacks run, however long they take.
         Raises: OffsetOutOfRange, LogTruncated, NoPosition, CorruptBatch, UnknownTopic, RequestError
@@ -204,10 +206,13 @@ class Consumer(Client):
         while True:
             if group is not None:
                 await group.settle()
-            records = self._assignment.take(max_records)
+            try:
+                records = self._assignment.take(max_records)
+            finally:
+                fetcher.wake()  # there may be room again, also where no record came of it
             if records:
-                fetcher.wake()
                 self._last_read = self._assignment.get(records[-1].topic_partition)
+            if self._assignment.has_moved:
                 return records
             with trio.move_on_at(deadline) as patience:
                 await (self._arrived.park() if group is None else group.wait(self._arrived))
@@ -224,8 +229,9 @@ class Consumer(Client):
             record = state.take_opened()
             if record is not None:
                 return record
-        (record,) = await self.poll(max_records=1)
-        return record
+        while not (records := await self.poll(max_records=1)):
+            pass
+        return records[0]
 
     def seek(self, place: TopicPartition, offset: int, *, leader_epoch: int = -1) -> None:
         """Go on reading a partition from another offset; clears its error.

@@ -88,7 +88,7 @@ class Start:
     "--offset",
     type=click.IntRange(-INT64_MAX, INT64_MAX),
     metavar="N",
-    help="Begin at this offset; -N is N before the end.",
+    help="Begin at this offset; -N is N offsets before the end.",
 )
 @click.option("--timestamp", type=Timestamp(), help=f"Begin at this time: {TIME_HELP}.")
 @click.option(

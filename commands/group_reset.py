@@ -68,7 +68,7 @@ class Plan:
     "--shift-by",
     type=click.IntRange(-INT64_MAX, INT64_MAX),
     metavar="N",
-    help="Go on N records later; earlier with a minus.",
+    help="Go on N offsets later; earlier with a minus.",
 )
 @click.option("--topic", "topics", type=TopicPartitions(), multiple=True, help="Can be repeated.")
 @click.option("--all-topics", is_flag=True, help="All partitions in which it has committed.")

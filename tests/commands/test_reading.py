@@ -53,6 +53,22 @@ async def test_all_up_to_the_end_is_written_and_then_it_is_over(autojump_clock, 
     assert capfdbinary.readouterr().out == b"1\n2\n"
 
 
+async def test_a_compacted_end_without_records_is_the_end(autojump_clock, capfdbinary):
+    class Compacted(ScriptedConsumer):
+        """Is handed no record at offsets 2 and 3: they are gone."""
+
+        async def poll(self, *, max_records: int, timeout_s: float) -> list[ConsumerRecord]:
+            if self.read != 2:
+                return await super().poll(max_records=max_records, timeout_s=timeout_s)
+            self.read = 4
+            return []
+
+    await reading(Compacted(b"1", b"2"), end=4, at_end=True).run()
+
+    assert capfdbinary.readouterr().out == b"1\n2\n"
+    assert trio.current_time() == 0
+
+
 async def test_no_record_more_than_asked_for_is_taken(autojump_clock, capfdbinary):
     consumer = ScriptedConsumer(b"1", b"2", b"3")
     await reading(consumer, count=2).run()

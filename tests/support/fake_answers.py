@@ -192,10 +192,11 @@ class Answers:
             return PartitionData(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
         data = b""
         for batch in found.batches:
-            if read_header(batch).last_offset >= asked.fetch_offset and (
-                not data or len(data) + len(batch) <= asked.partition_max_bytes
-            ):
-                data += batch
+            if read_header(batch).last_offset < asked.fetch_offset:
+                continue
+            if data and len(data) + len(batch) > asked.partition_max_bytes:
+                break
+            data += batch
         return PartitionData(
             asked.partition,
             high_watermark=found.end_offset,
