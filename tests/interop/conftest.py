@@ -14,8 +14,8 @@ from tests.support.under_test import cluster_under_test
 
 JAVA_JARS = Path(__file__).parent / "java" / "target" / "jars"
 
-SETTINGS = ("group.initial.rebalance.delay.ms=0",)
-"""A group of tests need not wait for members that may be starting."""
+SETTINGS = ("group.initial.rebalance.delay.ms=0", "log.cleaner.backoff.ms=200")
+"""A group of tests need not wait for members that may be starting, nor a log to be compacted."""
 
 _numbers = itertools.count(1)
 
