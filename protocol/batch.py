@@ -20,6 +20,11 @@ MAGIC: Final = 2
 NO_PRODUCER_ID: Final = -1
 NO_SEQUENCE: Final = -1
 NO_TIMESTAMP: Final = -1
+TIMESTAMP_END: Final = 2**62
+"""No record that compaction may have to write is so many milliseconds from 1970, either way.
+
+The distance of any two such times, which is what records hold, fits into 64 bits.
+"""
 
 Buffer = bytes | bytearray | memoryview
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from protocol.batch import HEADER_BYTES, BatchHeader, Buffer, TimestampType, make_batch
+from protocol.batch import (
+    HEADER_BYTES,
+    TIMESTAMP_END,
+    BatchHeader,
+    Buffer,
+    TimestampType,
+    make_batch,
+)
 from protocol.compression import DECOMPRESSED_BYTES_MAX, compress, decompress
 from protocol.errors import CorruptBatch
 from protocol.varint import Malformed, encode_varint, read_varint
@@ -18,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, count of headers
-_INT64_END: Final = 2**63
 
 
 class RawRecord(NamedTuple):
@@ -41,7 +47,8 @@ def read_raw_records(
 ) -> tuple[bytes, list[RawRecord]]:
     """Find the records of one whole batch. Returns: its data, decompressed, and where they lie.
 
-    Raises: CorruptBatch, also where their offsets do not rise within the batch.
+    Raises: CorruptBatch, also where their offsets do not rise within the batch, or a time is beyond
+    `TIMESTAMP_END`.
     """
     if not header.record_count:
         return b"", []
@@ -65,6 +72,8 @@ def _find_records(header: BatchHeader, data: bytes) -> list[RawRecord]:
         size, position = read_varint(data, start)
         end = position + size
         timestamp_delta, rest = read_varint(data, position + 1)
+        if abs(header.base_timestamp + timestamp_delta) >= TIMESTAMP_END:
+            raise Malformed(f"timestamp {header.base_timestamp + timestamp_delta}")
         offset_delta, position = read_varint(data, rest)
         if not last_delta < offset_delta <= header.last_offset_delta:
             raise Malformed(f"offset delta {offset_delta} follows {last_delta}")
@@ -93,9 +102,11 @@ def keep_records(
     """Put a batch together that holds some of its records, at least one, at their offsets.
 
     Offsets, epochs, producer, sequence numbers and compression stay; so do the records'
-    timestamps, whatever the horizon, which stands where the base timestamp was.
-    Raises: CorruptBatch where a timestamp is millions of years from the horizon.
+    timestamps, whatever the horizon, which stands where the base timestamp was. One that would be
+    beyond `TIMESTAMP_END` never comes, and is written as just before that.
     """
+    if delete_horizon_ms is not None:
+        delete_horizon_ms = min(delete_horizon_ms, TIMESTAMP_END - 1)
     old_base = header.base_timestamp
     times = [old_base + record.timestamp_delta for record in kept]
     base = old_base if header.delete_horizon_ms is None else times[0]
@@ -112,10 +123,7 @@ def keep_records(
 
 
 def _shifted(data: bytes, record: RawRecord, shift_ms: int) -> bytes:
-    delta_ms = record.timestamp_delta + shift_ms
-    if not -_INT64_END <= delta_ms < _INT64_END:
-        raise CorruptBatch(f"a timestamp {delta_ms} ms from the delete horizon cannot be written")
-    timestamp = encode_varint(delta_ms)
+    timestamp = encode_varint(record.timestamp_delta + shift_ms)
     rest = data[record.rest : record.end]
     return encode_varint(1 + len(timestamp) + len(rest)) + b"\0" + timestamp + rest
 

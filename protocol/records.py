@@ -15,6 +15,7 @@ from protocol.batch import (
     NO_PRODUCER_ID,
     NO_SEQUENCE,
     NO_TIMESTAMP,
+    TIMESTAMP_END,
     BatchHeader,
     Buffer,
     TimestampType,
@@ -195,7 +196,8 @@ def find_keyless(
     """Find the first `at_most` records of one whole batch that have no key, counted from 0.
 
     It reads only what that takes, so values and headers may be anything. The checksum is not
-    looked at. Raises: CorruptBatch, also where offsets do not rise within the batch.
+    looked at. Raises: CorruptBatch, also where compaction could not write the batch again: where
+    offsets do not rise within it, or a time is beyond `TIMESTAMP_END`.
     """
     header = read_header(batch)
     data = _data_of(header, batch, bytes_max=bytes_max)
@@ -286,13 +288,18 @@ def _decode_records(header: BatchHeader, data: bytes) -> list[Record]:
 def _scan_keys(header: BatchHeader, data: bytes, *, at_most: int) -> list[int]:
     """Go through `record_count` records that fill `data`, past the first `at_most` found."""
     zigzag, last_offset_delta = _ZIGZAG, header.last_offset_delta
+    earliest = -TIMESTAMP_END - header.base_timestamp
+    latest = TIMESTAMP_END - header.base_timestamp
     keyless: list[int] = []
     p, last = 0, -1
     for index in range(header.record_count):
         size, p = read_varint(data, p)
         end = p + size
         p += 1  # attributes, of which there are none
-        _, p = (0, p + 1) if data[p] < 128 else read_varint(data, p)
+        n = data[p]
+        timestamp_delta, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
+        if not earliest < timestamp_delta < latest:
+            raise Malformed(f"timestamp {header.base_timestamp + timestamp_delta}")
         n = data[p]
         offset_delta, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
         if not last < offset_delta <= last_offset_delta:

@@ -135,9 +135,22 @@ def test_damage_is_told(drawn, position, value):
     assert 0 <= deltas[0] <= deltas[-1] <= header.last_offset_delta
 
 
-def test_a_time_too_far_from_the_horizon_is_refused():
-    batch = batch_of([Record(1000, -(2**63), b"a", None)])
-    header = read_header(batch)
-    data, found = read_raw_records(header, batch)
-    with pytest.raises(CorruptBatch, match="horizon"):
-        keep_records(header, data, found, delete_horizon_ms=HORIZON_MS)
+@pytest.mark.parametrize("time_ms", [-(2**63), -(2**62), 2**62, 2**63 - 1])
+def test_times_that_no_batch_could_hold_together_are_refused(time_ms):
+    batch = batch_of([Record(1000, 0, b"a", None), Record(1001, time_ms, b"b", None)])
+    with pytest.raises(CorruptBatch, match="timestamp"):
+        read_raw_records(read_header(batch), batch)
+
+
+@pytest.mark.parametrize("time_ms", [1 - 2**62, 2**62 - 1])
+@pytest.mark.parametrize("horizon_ms", [0, HORIZON_MS, HORIZON_MS + 2**63 - 1])
+def test_all_other_times_can_be_written_with_any_horizon(time_ms, horizon_ms):
+    drawn = [Record(1000, time_ms, b"a", None), Record(1001, 5, b"b", None)]
+    batch = batch_of(drawn)
+    for horizon in (horizon_ms, None):
+        header = read_header(batch)
+        data, found = read_raw_records(header, batch)
+        batch = keep_records(header, data, found, delete_horizon_ms=horizon)
+        assert decode_batch(batch) == drawn
+        if horizon is not None:
+            assert read_header(batch).delete_horizon_ms == min(horizon, 2**62 - 1)

@@ -157,12 +157,24 @@ def test_what_can_be_decoded_is_searched_for_keys(records: list[Record], data: A
     with contextlib.suppress(CorruptBatch):
         decoded = decode_batch(damaged)
         keyless = [index for index, record in enumerate(decoded) if record.key is None]
-        assert found == (keyless if _offsets_rise(decoded, header) else None)
+        assert found == (keyless if _can_be_compacted(decoded, header) else None)
 
 
-def _offsets_rise(records: list[Record], header: BatchHeader) -> bool:
+def _can_be_compacted(records: list[Record], header: BatchHeader) -> bool:
     offsets = [header.base_offset - 1, *(record.offset for record in records)]
-    return offsets[-1] <= header.last_offset and all(a < b for a, b in pairwise(offsets))
+    rising = offsets[-1] <= header.last_offset and all(a < b for a, b in pairwise(offsets))
+    return rising and all(abs(record.timestamp_ms) < 2**62 for record in records)
+
+
+@pytest.mark.parametrize(
+    ("base_ms", "time_ms"),
+    [(0, -(2**63)), (0, 2**62), (1 - 2**62, 2**62), (2**62 - 1, -(2**62))],
+)
+def test_times_that_compaction_could_not_write_are_refused(base_ms: int, time_ms: int) -> None:
+    batch = encode_batch([Record(0, base_ms, b"k", b"v"), Record(1, time_ms, b"k", b"v")])
+
+    with pytest.raises(CorruptBatch, match="timestamp"):
+        find_keyless(batch, at_most=1)
 
 
 @pytest.mark.parametrize(
