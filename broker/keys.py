@@ -11,7 +11,8 @@ from typing import Final
 
 from broker.errors import RefusedRecords
 from protocol.batch import split_batches
-from protocol.records import find_keyless
+from protocol.raw_records import scan_records
+from protocol.records import data_of
 
 NAMED_MAX: Final = 1_000
 """How many of a request's records without a key are named; a batch may unfold to millions."""
@@ -27,9 +28,9 @@ def require_keys(batches: memoryview) -> None:
     keyless: list[int] = []
     first = 0
     for header, batch in split_batches(batches, check_crc=True):
-        if len(keyless) < NAMED_MAX:
-            found = find_keyless(batch, at_most=NAMED_MAX - len(keyless))
-            keyless += [first + index for index in found]
+        for index, record in enumerate(scan_records(header, data_of(header, batch)), first):
+            if record.key is None and len(keyless) < NAMED_MAX:
+                keyless.append(index)
         first += header.record_count
     if keyless:
         raise RefusedRecords(f"record {keyless[0]}: {_REASON}", dict.fromkeys(keyless, _REASON))

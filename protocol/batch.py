@@ -138,10 +138,11 @@ class BatchHeader(NamedTuple):
         return self._replace(attributes=attributes, base_timestamp=horizon_ms)
 
     def emptied(self) -> BatchHeader:
-        """Give the header of the batch without its records: offsets, epochs and producer stay."""
+        """Give the header of the batch without its records: offsets, epoch and producer stay."""
         return self._replace(
             attributes=self.attributes & ~(_COMPRESSION_MASK | _DELETE_HORIZON),
             base_timestamp=NO_TIMESTAMP,
+            max_timestamp=NO_TIMESTAMP,
             record_count=0,
         )
 

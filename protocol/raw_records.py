@@ -1,7 +1,8 @@
 """Records of a batch as bytes that stay what they are: read for their keys, kept or left out.
 
 What is kept is not encoded anew; only where the batch's base timestamp changes, the records'
-distances to it do. Must never know: which records are to be kept, disks.
+distances to it do. A batch may unfold to millions of records: they are never all held at once.
+Must never know: which records are to be kept, disks.
 Source: Kafka protocol guide, "Record"; KIP-534.
 """
 
@@ -10,22 +11,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from protocol.batch import (
-    HEADER_BYTES,
+    NO_TIMESTAMP,
     TIMESTAMP_END,
     BatchHeader,
-    Buffer,
     TimestampType,
     make_batch,
 )
-from protocol.compression import DECOMPRESSED_BYTES_MAX, compress, decompress
+from protocol.compression import compress
 from protocol.errors import CorruptBatch
 from protocol.varint import Malformed, encode_varint, read_varint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
 _ZIGZAG: Final = tuple((value >> 1) ^ -(value & 1) for value in range(128))
-_RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, count of headers
 
 
 class RawRecord(NamedTuple):
@@ -42,35 +41,30 @@ class RawRecord(NamedTuple):
     rest: int
     end: int
 
+    @property
+    def is_tombstone(self) -> bool:
+        """Say whether it deletes what was there under its key."""
+        return self.key is not None and not self.has_value
 
-def read_raw_records(
-    header: BatchHeader, batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX
-) -> tuple[bytes, list[RawRecord]]:
-    """Find the records of one whole batch. Returns: its data, decompressed, and where they lie.
+
+def scan_records(header: BatchHeader, data: bytes) -> Iterator[RawRecord]:
+    """Find the records in a batch's data (`protocol.records.data_of`), one after the other.
 
     Raises: CorruptBatch, also where their offsets do not rise within the batch, or a time is beyond
     `TIMESTAMP_END`.
     """
-    if not header.record_count:
-        return b"", []
-    body = memoryview(batch)[HEADER_BYTES:]
-    data = decompress(header.compression, body, bytes_max=bytes_max)
-    if header.record_count > len(data) // _RECORD_BYTES_MIN:
-        raise CorruptBatch(f"{header.record_count} records announced in {len(data)} bytes")
     try:
-        return data, _find_records(header, data)
+        yield from _scan(header, data)
     except (Malformed, IndexError) as error:
         raise CorruptBatch(
             f"damaged record in the batch at {header.base_offset}: {error}"
         ) from None
 
 
-def _find_records(header: BatchHeader, data: bytes) -> list[RawRecord]:
+def _scan(header: BatchHeader, data: bytes) -> Iterator[RawRecord]:
     # Most numbers are of one byte; a call for each would double the time.
     zigzag = _ZIGZAG
     earliest, latest = _timestamp_deltas(header)
-    records: list[RawRecord] = []
-    append = records.append
     p, last_delta = 0, -1
     for _ in range(header.record_count):
         start = p
@@ -96,11 +90,10 @@ def _find_records(header: BatchHeader, data: bytes) -> list[RawRecord]:
         size, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
         if not p + max(size, 0) < end <= len(data):
             raise Malformed("fields do not fit into the record")
-        append(RawRecord(offset_delta, timestamp_delta, key, size >= 0, start, rest, end))
+        yield RawRecord(offset_delta, timestamp_delta, key, size >= 0, start, rest, end)
         p, last_delta = end, offset_delta
     if p != len(data):
         raise Malformed(f"{len(data) - p} bytes after the last record")
-    return records
 
 
 def _timestamp_deltas(header: BatchHeader) -> tuple[int, int]:
@@ -109,13 +102,9 @@ def _timestamp_deltas(header: BatchHeader) -> tuple[int, int]:
 
 
 def keep_records(
-    header: BatchHeader,
-    data: bytes,
-    kept: Sequence[RawRecord],
-    *,
-    delete_horizon_ms: int | None,
+    header: BatchHeader, data: bytes, keeps: bytes | bytearray, *, delete_horizon_ms: int | None
 ) -> bytes:
-    """Put a batch together that holds some of its records, at least one, at their offsets.
+    """Put a batch together of those of its records, at least one, for which `keeps` has a 1.
 
     Offsets, epochs, producer, sequence numbers and compression stay; so do the records'
     timestamps, whatever the horizon, which stands where the base timestamp was. One that would be
@@ -124,18 +113,24 @@ def keep_records(
     if delete_horizon_ms is not None:
         delete_horizon_ms = min(delete_horizon_ms, TIMESTAMP_END - 1)
     old_base = header.base_timestamp
-    times = [old_base + record.timestamp_delta for record in kept]
-    base = old_base if header.delete_horizon_ms is None else times[0]
-    changed = header.with_delete_horizon(delete_horizon_ms, base_timestamp=base)
+    shift_ms, count, newest_ms = 0, 0, NO_TIMESTAMP
+    body = bytearray()
+    for record, keep in zip(scan_records(header, data), keeps, strict=True):
+        if not keep:
+            continue
+        timestamp_ms = old_base + record.timestamp_delta
+        if not count:
+            newest_ms = timestamp_ms
+            without = old_base if header.delete_horizon_ms is None else timestamp_ms
+            base_ms = without if delete_horizon_ms is None else delete_horizon_ms
+            shift_ms = old_base - base_ms
+        newest_ms = max(newest_ms, timestamp_ms)
+        body += _shifted(data, record, shift_ms) if shift_ms else data[record.start : record.end]
+        count += 1
+    changed = header.with_delete_horizon(delete_horizon_ms, base_timestamp=old_base - shift_ms)
     if header.timestamp_type is TimestampType.CREATE_TIME:
-        changed = changed._replace(max_timestamp=max(times))
-    if changed.base_timestamp == old_base:
-        body = b"".join([data[record.start : record.end] for record in kept])
-    else:
-        shift = old_base - changed.base_timestamp
-        body = b"".join([_shifted(data, record, shift) for record in kept])
-    changed = changed._replace(record_count=len(kept))
-    return make_batch(changed, compress(header.compression, body))
+        changed = changed._replace(max_timestamp=newest_ms)
+    return make_batch(changed._replace(record_count=count), compress(header.compression, body))
 
 
 def _shifted(data: bytes, record: RawRecord, shift_ms: int) -> bytes:

@@ -15,7 +15,6 @@ from protocol.batch import (
     NO_PRODUCER_ID,
     NO_SEQUENCE,
     NO_TIMESTAMP,
-    TIMESTAMP_END,
     BatchHeader,
     Buffer,
     TimestampType,
@@ -180,7 +179,7 @@ def decode_batch(batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX) -> l
     The checksum is not looked at. Raises: CorruptBatch.
     """
     header = read_header(batch)
-    data = _data_of(header, batch, bytes_max=bytes_max)
+    data = data_of(header, batch, bytes_max=bytes_max)
     try:
         records = _decode_records(header, data)
     except (Malformed, IndexError, UnicodeDecodeError) as error:
@@ -190,25 +189,10 @@ def decode_batch(batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX) -> l
     return records
 
 
-def find_keyless(
-    batch: Buffer, *, at_most: int, bytes_max: int = DECOMPRESSED_BYTES_MAX
-) -> list[int]:
-    """Find the first `at_most` records of one whole batch that have no key, counted from 0.
-
-    It reads only what that takes, so values and headers may be anything. The checksum is not
-    looked at. Raises: CorruptBatch, also where compaction could not write the batch again: where
-    offsets do not rise within it, or a time is beyond `TIMESTAMP_END`.
-    """
-    header = read_header(batch)
-    data = _data_of(header, batch, bytes_max=bytes_max)
-    try:
-        return _scan_keys(header, data, at_most=at_most)
-    except (Malformed, IndexError) as error:
-        raise _damaged(header, error) from None
-
-
-def _data_of(header: BatchHeader, batch: Buffer, *, bytes_max: int) -> bytes:
-    """Give what a batch's records were encoded as. Raises: CorruptBatch."""
+def data_of(
+    header: BatchHeader, batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX
+) -> bytes:
+    """Give what one whole batch's records were encoded as, decompressed. Raises: CorruptBatch."""
     if header.size_bytes != len(batch):
         raise CorruptBatch(f"batch of {header.size_bytes} bytes in a buffer of {len(batch)}")
     if not header.record_count:
@@ -283,43 +267,6 @@ def _decode_records(header: BatchHeader, data: bytes) -> list[Record]:
     if p != len(data):
         raise Malformed(f"{len(data) - p} bytes after the last record")
     return records
-
-
-def _scan_keys(header: BatchHeader, data: bytes, *, at_most: int) -> list[int]:
-    """Go through `record_count` records that fill `data`, past the first `at_most` found."""
-    zigzag, last_offset_delta = _ZIGZAG, header.last_offset_delta
-    earliest = -TIMESTAMP_END - header.base_timestamp
-    latest = TIMESTAMP_END - header.base_timestamp
-    keyless: list[int] = []
-    p, last = 0, -1
-    for index in range(header.record_count):
-        size, p = read_varint(data, p)
-        end = p + size
-        p += 1  # attributes, of which there are none
-        n = data[p]
-        timestamp_delta, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
-        if not earliest < timestamp_delta < latest:
-            raise Malformed(f"timestamp {header.base_timestamp + timestamp_delta}")
-        n = data[p]
-        offset_delta, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
-        if not last < offset_delta <= last_offset_delta:
-            raise Malformed(f"offset delta {offset_delta} after {last}")
-        last = offset_delta
-        n = data[p]
-        size, p = (zigzag[n], p + 1) if n < 128 else read_varint(data, p)
-        if size >= 0:
-            p += size
-        else:
-            keyless.append(index)
-            if len(keyless) == at_most:
-                return keyless
-        size, p = read_varint(data, p)
-        if p + max(size, 0) >= end:
-            raise Malformed("fields do not fit into the record")
-        p = end
-    if p != len(data):
-        raise Malformed(f"{len(data) - p} bytes after the last record")
-    return keyless
 
 
 def _decode_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header, ...], int]:

@@ -59,7 +59,8 @@ def _search(
     segment: Segment, header: BatchHeader, position: int, *, timestamp_ms: int, start_offset: int
 ) -> TimestampedOffset | None:
     epoch = header.partition_leader_epoch
-    if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
+    is_whole = header.record_count == header.last_offset_delta + 1
+    if is_whole and header.timestamp_type is TimestampType.LOG_APPEND_TIME:
         offset = max(header.base_offset, start_offset)
         return TimestampedOffset(offset, header.max_timestamp, epoch)
     for record in decode_batch(segment.read_batch(position, header.size_bytes)):

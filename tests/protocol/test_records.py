@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.batch import HEADER_BYTES, BatchHeader, make_batch, read_header
+from protocol.batch import HEADER_BYTES, make_batch, read_header
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch
-from protocol.records import BatchBuilder, Record, decode_batch, encode_batch, find_keyless
+from protocol.records import BatchBuilder, Record, decode_batch, encode_batch
 from protocol.varint import encode_varint
 
 NULLABLE = st.none() | st.binary(max_size=200)
@@ -122,89 +121,6 @@ def test_records_that_lie_are_refused(body: str) -> None:
 
     with pytest.raises(CorruptBatch):
         decode_batch(make_batch(header, data))
-
-
-@given(record_lists(), st.sampled_from(Compression))
-def test_records_without_a_key_are_found(records: list[Record], kind: Compression) -> None:
-    base_offset = records[0].offset if records else 3
-    batch = encode_batch(records, compression=kind, base_offset=base_offset)
-    keyless = [index for index, record in enumerate(records) if record.key is None]
-
-    assert find_keyless(batch, at_most=100) == keyless
-    assert find_keyless(memoryview(batch), at_most=2) == keyless[:2]
-
-
-def test_many_records_without_a_key_are_found_among_long_ones() -> None:
-    records = [
-        Record(i, 5_000 - i * 3, None if i % 7 == 3 else b"k" * (i % 300), b"v" * i)
-        for i in range(1_500)
-    ]
-
-    assert find_keyless(encode_batch(records), at_most=1_500) == list(range(3, 1_500, 7))
-
-
-@given(record_lists().filter(bool), st.data())
-def test_what_can_be_decoded_is_searched_for_keys(records: list[Record], data: Any) -> None:
-    header = read_header(batch := encode_batch(records, base_offset=records[0].offset))
-    body = bytearray(batch[HEADER_BYTES:])
-    for _ in range(data.draw(st.integers(1, 3))):
-        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    damaged = make_batch(header, bytes(body))
-    try:
-        found: list[int] | None = find_keyless(damaged, at_most=100)
-    except CorruptBatch:
-        found = None
-    with contextlib.suppress(CorruptBatch):
-        decoded = decode_batch(damaged)
-        keyless = [index for index, record in enumerate(decoded) if record.key is None]
-        assert found == (keyless if _can_be_compacted(decoded, header) else None)
-
-
-def _can_be_compacted(records: list[Record], header: BatchHeader) -> bool:
-    offsets = [header.base_offset - 1, *(record.offset for record in records)]
-    rising = offsets[-1] <= header.last_offset and all(a < b for a, b in pairwise(offsets))
-    return rising and all(abs(record.timestamp_ms) < 2**62 for record in records)
-
-
-@pytest.mark.parametrize(
-    ("base_ms", "time_ms"),
-    [(0, -(2**63)), (0, 2**62), (1 - 2**62, 2**62), (2**62 - 1, -(2**62))],
-)
-def test_times_that_compaction_could_not_write_are_refused(base_ms: int, time_ms: int) -> None:
-    batch = encode_batch([Record(0, base_ms, b"k", b"v"), Record(1, time_ms, b"k", b"v")])
-
-    with pytest.raises(CorruptBatch, match="timestamp"):
-        find_keyless(batch, at_most=1)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "",
-        "0c",  # cut
-        "0e 00 00 00 01 01 00",  # its size says more
-        "0b 00 00 00 01 01 00",  # its size is negative
-        "0a 00 00 00 02 6b 01 00",  # its size ends before its value
-        "0a 00 00 00 01 01 00",  # its size leaves no room for a count of headers
-        "ff ff ff ff ff ff ff ff ff ff 7f",  # endless varint
-        "0e 00 00 00 c8 01 01 00",  # a key longer than the batch
-        "0c 00 00 01 02 6b 01 00",  # an offset before the batch
-        "0c 00 00 02 02 6b 01 00",  # an offset behind the batch
-        "0e 00 00 00 02 6b 01 00 00 00",  # bytes too many
-    ],
-)
-def test_records_that_lie_are_not_searched_for_keys(body: str) -> None:
-    header = read_header(encode_batch([Record(0, 0, None, None)]))
-
-    with pytest.raises(CorruptBatch):
-        find_keyless(make_batch(header, bytes.fromhex(body)), at_most=2)
-
-
-def test_a_batch_that_unfolds_too_far_is_not_searched_for_keys() -> None:
-    batch = encode_batch([Record(0, 0, b"k", b"\0" * 1_000_000)], compression=Compression.ZSTD)
-
-    with pytest.raises(CorruptBatch):
-        find_keyless(batch, at_most=1, bytes_max=100_000)
 
 
 def test_the_smallest_record_takes_seven_bytes() -> None:

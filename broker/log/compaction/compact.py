@@ -11,16 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from broker.log.batches import iterate_batches
+from broker.log.batches import iterate_batches, iterate_headers
 from broker.log.compaction import swap
 from broker.log.compaction.cleanable import group_segments
 from broker.log.compaction.keys import KeyMap
 from broker.log.compaction.retain import Retention, is_needed_empty
 from broker.log.compaction.writer import SegmentWriter
 from broker.log.errors import DiskFull
-from protocol.batch import check_crc
+from broker.log.producers import ProducerStates
+from broker.log.snapshots import produced
+from protocol.batch import HEADER_BYTES, check_crc
 from protocol.errors import CorruptBatch, StorageError
-from protocol.raw_records import emptied, read_raw_records
+from protocol.raw_records import emptied, scan_records
+from protocol.records import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -82,11 +85,13 @@ class _Pass:
         self._interruptions = state.interruptions
         self._bytes_unpaced = 0
         self._last_horizon_ms: int | None = None
+        self._producers = ProducerStates()
 
     async def run(self, key_bytes_max: int) -> Compacted:
         segments = self._state.segments.as_tuple()[: self._cleanable.segment_count]
         keys = KeyMap(key_bytes_max)
         end_offset = await self._read_keys(segments, keys)
+        self._producers = await self._replay_producers(segments, end_offset)
         rules = Retention(
             keys,
             end_offset,
@@ -144,6 +149,23 @@ class _Pass:
                 await self._pause(header.size_bytes)
         return end_offset
 
+    async def _replay_producers(
+        self, segments: Sequence[Segment], end_offset: int
+    ) -> ProducerStates:
+        """Tell what was known of producers at the pass's end: of those that are known still.
+
+        What lies beyond may be cut yet, and they be known by what lies here.
+        """
+        producers = ProducerStates()
+        for segment in segments:
+            for header, _ in iterate_headers(segment.file, position=0, end=segment.size_bytes):
+                if header.base_offset >= end_offset:
+                    return producers
+                if self._state.producers.entry(header.producer_id) is not None:
+                    producers.appended(produced(header), now_ms=0)
+                await self._pause(HEADER_BYTES)
+        return producers
+
     # Writing.
 
     async def _compact_group(self, group: Sequence[Segment], rules: Retention) -> Segment:
@@ -175,7 +197,7 @@ class _Pass:
         """Write what is kept of the segments. Returns: whether that differs from what was there."""
         changed = False
         epoch_starts = dict(self._state.epochs.entries)
-        producers = self._state.producers
+        producers = self._producers
         last: BatchHeader | None = None
         for segment in group:
             for header, batch in _checked(segment):
@@ -236,8 +258,7 @@ def _checked(segment: Segment) -> Iterator[tuple[BatchHeader, memoryview]]:
 
 
 def _note_keys(header: BatchHeader, batch: memoryview, keys: KeyMap, *, first_offset: int) -> None:
-    _, records = read_raw_records(header, batch)
-    for record in records:
+    for record in scan_records(header, data_of(header, batch)):
         offset = header.base_offset + record.offset_delta
         if record.key is not None and offset >= first_offset:
             keys.put(record.key, offset)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from protocol.raw_records import keep_records, read_raw_records
+from protocol.raw_records import keep_records, scan_records
+from protocol.records import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,6 @@ class Retained(NamedTuple):
     """What a batch becomes: `batch` is None where no record is left of it."""
 
     batch: bytes | memoryview | None
-    record_count: int
     delete_horizon_ms: int | None
 
 
@@ -40,28 +40,32 @@ class Retention:
     def apply(self, header: BatchHeader, batch: memoryview) -> Retained:
         """Decide what a batch becomes. Raises: CorruptBatch."""
         if header.is_control or header.base_offset >= self.end_offset:
-            return Retained(batch, header.record_count, header.delete_horizon_ms)
-        data, records = read_raw_records(header, batch)
+            return Retained(batch, header.delete_horizon_ms)
+        data = data_of(header, batch)
         horizon_ms = header.delete_horizon_ms
         expired = horizon_ms is not None and horizon_ms <= self.now_ms
-        kept = [one for one in records if self._keeps(header, one, expired=expired)]
-        if not kept:
-            return Retained(None, 0, None)
-        if all(one.has_value or one.key is None for one in kept):
+        keeps, tombstones = bytearray(), 0
+        for record in scan_records(header, data):
+            kept = self._keeps(header, record, expired=expired)
+            tombstones += kept and record.is_tombstone
+            keeps.append(kept)
+        if not any(keeps):
+            return Retained(None, None)
+        if not tombstones:
             horizon_ms = None
         elif horizon_ms is None:
             horizon_ms = self.now_ms + self.delete_retention_ms
-        if len(kept) == len(records) and horizon_ms == header.delete_horizon_ms:
-            return Retained(batch, len(kept), horizon_ms)
-        rebuilt = keep_records(header, data, kept, delete_horizon_ms=horizon_ms)
-        return Retained(rebuilt, len(kept), horizon_ms)
+        if all(keeps) and horizon_ms == header.delete_horizon_ms:
+            return Retained(batch, horizon_ms)
+        rebuilt = keep_records(header, data, keeps, delete_horizon_ms=horizon_ms)
+        return Retained(rebuilt, horizon_ms)
 
     def _keeps(self, header: BatchHeader, record: RawRecord, *, expired: bool) -> bool:
         if record.key is None:
             return True  # it supersedes nothing, and nothing supersedes it
         if header.base_offset + record.offset_delta < self.keys.newest(record.key):
             return False
-        return record.has_value or not expired
+        return not (expired and record.is_tombstone)
 
 
 def is_needed_empty(
@@ -70,7 +74,7 @@ def is_needed_empty(
     """Say whether a batch has to stay although no record is left of it.
 
     It is the first of its leader epoch, and a recovery must find where that began; or one of the
-    last batches of a producer, which may send it again.
+    last batches, below the end of the pass, of a producer, which may send it again.
     """
     start_offset = epoch_starts.get(header.partition_leader_epoch, -1)
     if header.base_offset <= start_offset <= header.last_offset:

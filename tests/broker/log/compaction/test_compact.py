@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from broker.log.compaction import compact as module
@@ -209,6 +211,27 @@ def test_a_producer_may_send_its_last_batches_again(disk, root, log, fill, open_
         assert (appended.duplicate, appended.base_offset) == (True, offset)
 
 
+def test_a_producer_is_known_as_well_where_the_log_is_cut_later(disk, root, log, open_log):
+    def send(sequence, text):
+        batch = keyed_batch(
+            [(b"k", text * 60)], producer_id=9, producer_epoch=0, base_sequence=sequence
+        )
+        return log.append_as_leader(batch, leader_epoch=1)
+
+    offsets = [send(i, b"a").base_offset for i in range(8)]
+    end_offset = log.log_end_offset
+    log.append_as_leader(keyed_batch([(b"k", b"b" * 500)]), leader_epoch=1)
+    for i in range(8, 80):
+        send(i, b"c")
+    flush(disk, log)
+    assert compact(log, limit=end_offset).end_offset == end_offset
+    log.truncate_to(end_offset)
+    for i, offset in list(enumerate(offsets))[-5:]:
+        appended = send(i, b"a")
+        assert (appended.duplicate, appended.base_offset) == (True, offset)
+    assert not send(8, b"d").duplicate
+
+
 def test_a_follower_can_copy_a_compacted_log(disk, root, log, fill):
     fill()
     compact(log)
@@ -232,6 +255,36 @@ def test_times_are_found(log, fill, wall_ms):
         newer = [offset for offset, one in records.items() if one.timestamp_ms >= since_ms]
         found = log.offset_for_timestamp(since_ms)
         assert (found and found.offset) == (newer[0] if newer else None)
+
+
+def test_the_newest_time_is_that_of_a_record_that_is_left(disk, log, wall_ms):
+    for i in range(40):
+        header = {"producer_id": 9, "producer_epoch": 0, "base_sequence": i}
+        batch = keyed_batch([(b"k", b"x" * 60)], timestamp_ms=10_000 - i, **header)
+        log.append_as_leader(batch, leader_epoch=1)
+    flush(disk, log)
+    compact(log)
+    records = records_of(log)
+    newest = log.max_timestamp()
+    assert newest.timestamp_ms == max(one.timestamp_ms for one in records.values())
+    assert records[newest.offset].timestamp_ms == newest.timestamp_ms
+
+
+def test_a_record_that_is_left_is_found_by_the_brokers_time(disk, open_log, wall_ms):
+    log = open_log(replace(COMPACTED, message_timestamp_type="LogAppendTime"))
+    for i in range(40):
+        pairs = [(b"k", b"x" * 30), (b"k%d" % i, b"y" * 30)]
+        log.append_as_leader(keyed_batch(pairs), leader_epoch=1)
+        wall_ms.now_ms += 10
+    flush(disk, log)
+    compact(log)
+    records = records_of(log)
+    assert (1 in records, 0 in records) == (True, False)
+    for offset, record in records.items():
+        found = log.offset_for_timestamp(record.timestamp_ms)
+        assert found.timestamp_ms == record.timestamp_ms
+        assert found.offset == min(o for o, r in records.items() if r[1] == record[1])
+        assert found.offset <= offset
 
 
 def test_a_cut_ends_the_pass_and_the_log_goes_on(log, fill, monkeypatch):
