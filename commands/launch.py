@@ -21,7 +21,7 @@ from commands.cluster_directory import (
     Node,
 )
 from commands.failure import COMPLAINT, CommandFailed
-from commands.process import POLL_INTERVAL_S, send_signal, spawn, wait_gone
+from commands.process import POLL_INTERVAL_S, is_ending, send_signal, spawn, wait_gone
 
 if TYPE_CHECKING:
     import subprocess
@@ -121,6 +121,13 @@ def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
         cluster = cluster.with_node(node.stopped())
     directory.save(cluster)
     return killed
+
+
+def wait_for_ending(cluster: Cluster) -> None:
+    """Wait until the nodes that somebody has just killed are gone, so that they do not count."""
+    for node in cluster.nodes:
+        if node.process is not None and is_ending(node.process):
+            wait_gone(node.process, timeout_s=KILL_TIMEOUT_S)
 
 
 def kill(node: Node) -> None:

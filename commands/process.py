@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL_S: Final = 0.02
 _PROC = Path("/proc")
+_PF_EXITING: Final = 0x4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,26 @@ def is_paused(identity: Identity) -> bool:
     """Say whether the process has been stopped by SIGSTOP; False where that cannot be seen."""
     fields = _stat_fields(identity.pid)
     return fields is not None and fields[0] in "Tt" and is_running(identity)
+
+
+def is_ending(identity: Identity) -> bool:
+    """Say whether the process has been killed and is not gone yet; False where that is not seen.
+
+    It keeps its port and its files for as long as the kernel takes to free what it had.
+    """
+    fields = _stat_fields(identity.pid)
+    if fields is None or not is_running(identity):
+        return False
+    return bool(int(fields[6]) & _PF_EXITING) or _is_kill_pending(identity.pid)
+
+
+def _is_kill_pending(pid: int) -> bool:
+    try:
+        lines = (_PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:
+        return False
+    pending = (int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd")))
+    return any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -17,7 +17,7 @@ from commands.cluster_directory import HOST, Cluster, ClusterDirectory
 from commands.columns import count_of
 from commands.end_signals import END_SIGNALS, EndSignals
 from commands.failure import CommandFailed, ExitStatus
-from commands.launch import Launcher, stop
+from commands.launch import Launcher, stop, wait_for_ending
 from commands.options import PORT_MAX, Pair, directory_option, json_option
 from commands.plan import (
     COORDINATOR_PORT_DISTANCE,
@@ -140,6 +140,7 @@ def start_cluster(
         known = directory.load() if directory.exists() else None
         settings_before = known.settings if known else ()
         cluster = _plan(known, wishes)
+        wait_for_ending(cluster)
         missing = _missing(cluster, directory)
         require_free(HOST, [node.port for node in missing])
         if cluster.zookeeper is not None:

@@ -107,3 +107,36 @@ def test_a_process_that_never_was_is_gone():
 
     assert wait_gone(ghost, timeout_s=0.0)
     assert not send_signal(ghost, signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("flags", "pending", "is_ending"),
+    [
+        (0x400000, "0000000000000000", False),
+        (0x400004, "0000000000000000", True),
+        (0x400000, "0000000000000100", True),
+        (0x400000, "0000000000004000", False),  # SIGTERM, which it may ignore
+    ],
+)
+def test_a_killed_process_that_is_not_gone_yet_is_ending(
+    tmp_path, monkeypatch, flags, pending, is_ending
+):
+    told = tmp_path / "77"
+    told.mkdir()
+    fields = ["D", "1", "77", "77", "0", "-1", str(flags), *(str(i) for i in range(20))]
+    (told / "stat").write_text(f"77 (a (strange) name) {' '.join(fields)}\n")
+    (told / "status").write_text(f"Name:\tname\nSigPnd:\t{'0' * 16}\nShdPnd:\t{pending}\n")
+    monkeypatch.setattr(process, "_PROC", tmp_path)
+    monkeypatch.setattr(process, "_has_proc", lambda: True)
+    identity = identify(77)
+    assert identity is not None
+    assert process.is_ending(identity) is is_ending
+    assert not process.is_ending(replace(identity, started="another"))
+
+
+def test_a_process_that_lives_or_is_gone_is_not_ending(tmp_path):
+    with sleeper(tmp_path) as (child, identity):
+        assert not process.is_ending(identity)
+        child.kill()
+        child.wait()
+        assert not process.is_ending(identity)
