@@ -18,6 +18,7 @@ import click
 
 from bench.bench import Bench
 from bench.cases.clients import CLIENT_WORK
+from bench.cases.compaction import COMPACTION
 from bench.cases.failover import CATCH_UP, GAP
 from bench.cases.growth import BROKERS, CONNECTIONS, PARTITIONS
 from bench.cases.idle import AFTER_LOAD, IDLE
@@ -43,6 +44,7 @@ BENCHES: tuple[Bench, ...] = (
     BROKERS,
     CLIENT_WORK,
     PARTITIONS,
+    COMPACTION,
     GAP,
     CATCH_UP,
 )
