@@ -166,7 +166,9 @@ class SchemaGuard:
     async def _follow(self, bootstrap: str) -> None:
         from registry.log import SchemasLog  # noqa: PLC0415 - few brokers need it
 
-        config = ConsumerConfig(client_id="ottla-schema-guard", metadata_timeout_s=5.0)
+        config = ConsumerConfig(
+            client_id="ottla-schema-guard", auto_offset_reset="none", metadata_timeout_s=5.0
+        )
         async with (
             Consumer(bootstrap, config, environment=self._environment) as consumer,
             background_tasks() as nursery,

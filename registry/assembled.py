@@ -58,7 +58,7 @@ async def open_registry(
         replication_factor=config.replication_factor,
         environment=environment,
     )
-    options = ConsumerConfig(client_id="ottla-registry")
+    options = ConsumerConfig(client_id="ottla-registry", auto_offset_reset="none")
     async with Consumer(config.bootstrap, options, environment=environment) as consumer:
         log = SchemasLog(consumer, config.topic)
         registry = Registry(

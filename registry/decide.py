@@ -66,11 +66,8 @@ class Registration:
 # Schemas.
 
 
-def register(state: State, parser: Parser, asked: Registration, *, ids_from: int = 0) -> Decision:
-    """Register a schema, unless it is there. `ids_from`: ids up to this one are used up.
-
-    The answer is its Version. Raises: RegistryError.
-    """
+def register(state: State, parser: Parser, asked: Registration) -> Decision:
+    """Register a schema, unless it is there. The answer is its Version. Raises: RegistryError."""
     schema, body = prepared(state, parser, asked.subject, asked.body, normalize=asked.normalize)
     mode = state.mode(asked.subject)
     if asked.schema_id is not None:
@@ -87,7 +84,7 @@ def register(state: State, parser: Parser, asked: Registration, *, ids_from: int
     if found := against_level(state, parser, asked.subject, body, schema):
         raise IncompatibleSchema(_incompatible(asked.subject, found))
     context = split(asked.subject).context
-    schema_id = state.id_of(context, body) or max(state.id_max(context), ids_from) + 1
+    schema_id = state.id_of(context, body) or state.id_max(context) + 1
     version = Version(asked.subject, _next_version(state, asked.subject), schema_id, body)
     return Decision((SchemaSet(version),), version)
 
@@ -258,7 +255,9 @@ def delete_subject(state: State, subject: str, *, permanent: bool) -> Decision:
     for each in live:
         users = state.referred_from(subject, each.version)
         _check_not_referred_to([user for user in users if user.subject != subject], each)
-    changes = (SubjectDeleted(subject, live[-1].version), *settings)
+    # Compaction keeps only the newest of these records: it has to say what earlier ones said too,
+    # of a version with a greater number that was deleted by one of them.
+    changes = (SubjectDeleted(subject, everything[-1].version), *settings)
     return Decision(changes, [each.version for each in live])
 
 

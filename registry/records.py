@@ -1,6 +1,7 @@
 """The records of `_schemas`, in the layout that the public registry reads and writes.
 
-Compaction compares keys byte by byte, so a key has exactly one spelling.
+Compaction compares keys byte by byte, so a key has exactly one spelling. One record is our own,
+under a key that the public registry takes for a NOOP, whatever its value: which ids are used up.
 Must never know: what follows from a record, how it is written or read.
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from protocol.errors import OttlaError
 from registry.model import Body, Config, Mode, Reference, Version
@@ -75,32 +76,64 @@ class ModeSet:
     mode: Mode | None
 
 
-Change = SchemaSet | SchemaGone | SubjectDeleted | SubjectCleared | ConfigSet | ModeSet
+@dataclass(frozen=True, slots=True)
+class IdsUsed:
+    """The greatest id that was given out in each of these contexts, whatever became of it."""
+
+    greatest: Mapping[str, int]
+
+
+Change = SchemaSet | SchemaGone | SubjectDeleted | SubjectCleared | ConfigSet | ModeSet | IdsUsed
+
+_KEY_TYPES: Final = {
+    SubjectDeleted: "DELETE_SUBJECT",
+    SubjectCleared: "CLEAR_SUBJECT",
+    ConfigSet: "CONFIG",
+    ModeSet: "MODE",
+}
+_NOOP_MAGIC: Final = 0
+_IDS_MAGIC: Final = 1
 
 
 def noop() -> Record:
     """Make the record that a new leader writes to learn where the log ends."""
-    return Record(_json({"keytype": "NOOP", "magic": 0}), None)
+    return Record(_json({"keytype": "NOOP", "magic": _NOOP_MAGIC}), None)
 
 
 def encode(change: Change) -> Record:
     """Write a change down."""
+    value = _value_of(change)
+    return Record(key_of(change), None if value is None else _json(value))
+
+
+def key_of(change: Change) -> bytes:
+    """Give the key that a change is written under."""
     match change:
         case SchemaSet(version):
-            return Record(_schema_key(version.subject, version.version), _json(_schema(version)))
+            return _schema_key(version.subject, version.version)
         case SchemaGone(subject, version):
-            return Record(_schema_key(subject, version), None)
+            return _schema_key(subject, version)
+        case IdsUsed():
+            return _json({"keytype": "NOOP", "magic": _IDS_MAGIC})
+    return _json({"keytype": _KEY_TYPES[type(change)], "subject": change.subject, "magic": 0})
+
+
+def _value_of(change: Change) -> Mapping[str, Any] | None:
+    fields: Mapping[str, Any] | None = None
+    match change:
+        case SchemaSet(version):
+            fields = _schema(version)
         case SubjectDeleted(subject, up_to):
-            told = _json({"subject": subject, "version": up_to})
-            return Record(_key("DELETE_SUBJECT", subject), told)
+            fields = {"subject": subject, "version": up_to}
         case SubjectCleared(subject):
-            return Record(_key("CLEAR_SUBJECT", subject), _json({"subject": subject}))
-        case ConfigSet(subject, config):
-            settings = None if config is None else _json(_config(subject, config))
-            return Record(_key("CONFIG", subject), settings)
-        case ModeSet(subject, mode):
-            named = None if mode is None else _json({"subject": subject, "mode": str(mode)})
-            return Record(_key("MODE", subject), named)
+            fields = {"subject": subject}
+        case ConfigSet(subject, Config() as config):
+            fields = _config(subject, config)
+        case ModeSet(subject, Mode() as mode):
+            fields = {"subject": subject, "mode": str(mode)}
+        case IdsUsed(greatest):
+            fields = {"ids": {**greatest}}
+    return fields
 
 
 def decode(key: bytes | None, value: bytes | None) -> Change | None:
@@ -124,6 +157,8 @@ def _change(key: Mapping[str, Any], value: Mapping[str, Any] | None) -> Change |
             return ConfigSet(subject, None if value is None else config_of(value))
         case "MODE":
             return ModeSet(subject, None if value is None else Mode(value["mode"]))
+        case "NOOP" if value is not None and key.get("magic") == _IDS_MAGIC:
+            return IdsUsed({context: int(used) for context, used in value["ids"].items()})
     return _deletion(key, value)
 
 
@@ -196,10 +231,6 @@ def _config(subject: str | None, config: Config) -> dict[str, Any]:
 
 def _schema_key(subject: str, version: int) -> bytes:
     return _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
-
-
-def _key(kind: str, subject: str | None) -> bytes:
-    return _json({"keytype": kind, "subject": subject, "magic": 0})
 
 
 def _text(value: Any) -> str:

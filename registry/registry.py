@@ -16,6 +16,7 @@ from protocol.errors import CoordinationError, OttlaError
 from registry import records
 from registry.election import Deposed, Election
 from registry.errors import StoreFailed, StoreTimedOut, UnknownLeader
+from registry.ids import note_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from registry.election import Term
     from registry.log import SchemasLog
     from registry.parsing import Parser
-    from registry.records import Record
+    from registry.records import Change, Record
     from registry.state import State
 
 log_events = structlog.get_logger()
@@ -161,6 +162,7 @@ class _Writer:
     async def begin(self) -> None:
         """Write the first record of the term, and read everything before it."""
         await self._write([records.noop()])
+        await self._note_ids(())
 
     async def change(self, decide: Callable[[State, Parser], Decision]) -> Any:
         """Decide, write, and wait until what was written is part of the state."""
@@ -175,8 +177,15 @@ class _Writer:
                         "which this registry does not know: see its log"
                     )
                 with trio.CancelScope(shield=True):  # whoever asked may go, what is sent may not
+                    await self._note_ids(decision.changes)
                     await self._write([records.encode(change) for change in decision.changes])
             return decision.answer
+
+    async def _note_ids(self, changes: Sequence[Change]) -> None:
+        """Have the log tell of ids by themselves before changes take their schemas away."""
+        note = note_before(self._log.state, changes)
+        if note is not None:
+            await self._write([records.encode(note)])
 
     async def _decided(self, decide: Callable[[State, Parser], Decision]) -> Decision:
         return decide(self._log.state, self._parser)
@@ -186,7 +195,7 @@ class _Writer:
             with trio.fail_after(WRITE_TIMEOUT_S):
                 deliveries = [
                     await self._producer.enqueue(self._topic, value, key=key)
-                    for key, value in written
+                    for key, value in self._log.spellings.complete(written)
                 ]
                 placed = [await delivery.wait() for delivery in deliveries]
                 await self._log.wait_applied(placed[-1].offset + 1)

@@ -5,6 +5,7 @@ Must never know: where records come from, what may be changed.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from registry.model import Config, Mode
 from registry.names import DEFAULT_CONTEXT, prefix_of, split, within
 from registry.records import (
     ConfigSet,
+    IdsUsed,
     ModeSet,
     SchemaGone,
     SchemaSet,
@@ -37,6 +39,8 @@ class State:
     def __init__(self) -> None:
         self.configs: dict[str, Config] = {}
         self.modes: dict[str, Mode] = {}
+        self.ids_used: dict[str, int] = {}
+        """The greatest id of each context that an `IdsUsed` has told of."""
         self._subjects: dict[str, dict[int, Version]] = {}
         self._contexts: dict[str, _Context] = {}
         self._references: Counter[tuple[str, int]] = Counter()
@@ -72,9 +76,10 @@ class State:
         return known.bodies.get(schema_id) if known else None
 
     def id_of(self, context: str, body: Body) -> int | None:
-        """Give the id of a schema."""
+        """Give the id of a schema, the least where several were imported for it."""
         known = self._contexts.get(context)
-        return known.ids.get(body.digest) if known else None
+        ids = known.ids.get(body.digest) if known else None
+        return ids[0] if ids else None
 
     def users(self, context: str, schema_id: int) -> list[Version]:
         """Give all versions that have a schema's id, those deleted softly as well."""
@@ -85,13 +90,22 @@ class State:
         return [each for name, number in names if (each := self.version(name, number))]
 
     def id_max(self, context: str) -> int:
-        """Return the greatest id that was ever seen, 0 for none."""
+        """Return the greatest id that was ever given out, 0 for none."""
         known = self._contexts.get(context)
-        return known.id_max if known else 0
+        return max(known.id_max if known else 0, self.ids_used.get(context, 0))
+
+    def ids_untold(self) -> dict[str, int]:
+        """Give the greatest id of each context where no `IdsUsed` has told of it."""
+        return {
+            context: known.id_max
+            for context, known in self._contexts.items()
+            if known.id_max > self.ids_used.get(context, 0)
+        }
 
     def contexts(self) -> list[str]:
-        """Name the contexts that hold anything, and the default one."""
-        return sorted({DEFAULT_CONTEXT, *self._contexts})
+        """Name the contexts that hold any version, and the default one."""
+        holding = [context for context, known in self._contexts.items() if known.users]
+        return sorted({DEFAULT_CONTEXT, *holding})
 
     def all_versions(self) -> Iterator[Version]:
         """Go through all versions, subject by subject."""
@@ -152,12 +166,17 @@ class State:
                 _put(self.configs, subject or "", config)
             case ModeSet(subject, mode):
                 _put(self.modes, subject or "", mode)
+            case IdsUsed(greatest):
+                for context, used in greatest.items():
+                    self.ids_used[context] = max(used, self.ids_used.get(context, 0))
 
     def _add(self, version: Version) -> None:
         context = split(version.subject).context
         known = self._contexts.setdefault(context, _Context())
         known.bodies[version.schema_id] = version.body
-        known.ids[version.body.digest] = version.schema_id
+        ids = known.ids.setdefault(version.body.digest, [])
+        if version.schema_id not in ids:
+            insort(ids, version.schema_id)
         known.users.setdefault(version.schema_id, set()).add((version.subject, version.version))
         known.id_max = max(known.id_max, version.schema_id)
         self._subjects.setdefault(version.subject, {})[version.version] = version
@@ -177,18 +196,24 @@ class State:
         users.discard((subject, number))
         if not users:
             del known.users[version.schema_id], known.bodies[version.schema_id]
-            if known.ids.get(version.body.digest) == version.schema_id:
+            ids = known.ids[version.body.digest]
+            ids.remove(version.schema_id)
+            if not ids:
                 del known.ids[version.body.digest]
 
 
 class _Context:
-    """Ids and schemas of one context."""
+    """Ids and schemas of one context. `ids` are those of one schema, ascending.
+
+    All but `id_max` follows from the versions that there are, not from how they came about: where
+    the log is compacted, its records tell no more than that.
+    """
 
     __slots__ = ("bodies", "id_max", "ids", "users")
 
     def __init__(self) -> None:
         self.bodies: dict[int, Body] = {}
-        self.ids: dict[bytes, int] = {}
+        self.ids: dict[bytes, list[int]] = {}
         self.users: dict[int, set[tuple[str, int]]] = {}
         self.id_max = 0
 

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 PAUSE_S: Final = 0.1
+COMPACTED: Final = {"cleanup.policy": "compact"}
+"""What makes a topic keep the newest record of each key for ever: how a new one is made."""
+
 KEEPS_ALL: Final = {"retention.ms": "-1", "retention.bytes": "-1"}
-"""What makes a topic keep every record. Our brokers do not compact yet, and refuse to be asked."""
+"""What makes a topic keep every record under the policy `delete`: as good, only longer."""
 
 _NOT_YET: Final = frozenset(
     {
@@ -73,7 +76,7 @@ async def ensure_topic(
 
 async def _make_or_check(admin: Admin, name: str, replication_factor: int) -> None:
     try:
-        await admin.create_topic(NewTopic(name, 1, replication_factor, KEEPS_ALL))
+        await admin.create_topic(NewTopic(name, 1, replication_factor, COMPACTED))
     except RequestError as error:
         if error.code is not ErrorCode.TOPIC_ALREADY_EXISTS:
             raise
@@ -92,12 +95,9 @@ async def _check(admin: Admin, name: str) -> None:
     entries = await admin.describe_configs(ResourceType.TOPIC, name)
     found = {entry.name: entry.value for entry in entries}
     policy = found.get("cleanup.policy") or ""
-    forgets = "delete" in policy and any(
-        found.get(key) != value for key, value in KEEPS_ALL.items()
-    )
-    if forgets:
+    limits = [f"{key}={found.get(key)}" for key in KEEPS_ALL if found.get(key) != KEEPS_ALL[key]]
+    if "delete" in policy and limits:
         raise UnfitTopic(
-            f"topic {name} has cleanup.policy={policy} and would forget schemas: run "
-            f"'ottla topic alter {name} --config retention.ms=-1 --config retention.bytes=-1', or "
-            f"set cleanup.policy=compact where the brokers know it"
+            f"topic {name} of cleanup.policy={policy} with {' and '.join(limits)} would forget "
+            f"schemas: run 'ottla topic alter {name} --config cleanup.policy=compact'"
         )

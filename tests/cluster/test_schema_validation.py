@@ -9,9 +9,13 @@ import fastavro
 import pytest
 import trio
 
-from client import Admin, DeliveryFailed, NewTopic, Producer, ResourceType
+from client import Admin, DeliveryFailed, NewTopic, Producer, ResourceType, TopicPartition
+from protocol.batch import split_batches
 from protocol.errors import ErrorCode
+from protocol.records import decode_batch
+from registry.topic import KEEPS_ALL
 from simulation.cluster import simulated_cluster
+from tests.support.compacted import keep_only
 from tests.support.registries import registries
 
 BOUND_S = 300
@@ -131,6 +135,57 @@ async def test_where_all_topics_ask_for_it_schemas_can_be_registered_all_the_sam
             registries(cluster, 1) as (_, (caller,), _nursery),
         ):
             assert (await caller.register("a-value", USER_TEXT))[0] == 200
+
+
+async def test_schemas_are_known_though_nothing_is_left_at_the_end_of_their_log(autojump_clock):
+    """Compaction keeps the last batch, without records, so that the log ends where it ended."""
+    log_file = "/data/_schemas-0/00000000000000000000.log"
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(1) as cluster:
+            async with registries(cluster, 1) as (_, (caller,), _nursery):
+                _, told = await caller.register("ids-value", USER_TEXT)
+                await caller.register("last-value", '"int"')
+                for query in ("", "?permanent=true"):
+                    await caller.call("DELETE", f"/subjects/last-value/versions/1{query}")
+            broker = cluster.brokers[1]
+            await broker.stop()
+            batches = split_batches(broker.disk.read_file(log_file))
+            newest = {
+                record.key: record.offset for _, each in batches for record in decode_batch(each)
+            }
+            keep = {*newest.values()} - {batches[-1][0].last_offset}
+            left = b"".join(keep_only(bytes(each), keep) for _, each in batches)
+            broker.disk.write_file(log_file, left)
+            await broker.start()
+
+            async with (
+                Producer(cluster.bootstrap, environment=cluster.environment("p")) as producer,
+                Admin(cluster.bootstrap, environment=cluster.environment("a")) as admin,
+            ):
+                configs = {"ottla.schema.validation": "id"}
+                await admin.create_topic(NewTopic("ids", 1, 1, configs))
+                value = encoded(told["id"], {"id": 1, "name": "a"})
+                assert (await producer.send("ids", value)).offset == 0
+
+
+async def test_schemas_are_read_from_where_their_log_begins(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1) as cluster,
+            Producer(cluster.bootstrap, environment=cluster.environment("p")) as producer,
+            Admin(cluster.bootstrap, environment=cluster.environment("a")) as admin,
+        ):
+            await admin.create_topic(NewTopic("_schemas", 1, 1, KEEPS_ALL))
+            async with registries(cluster, 1) as (_, (caller,), _nursery):
+                _, told = await caller.register("ids-value", USER_TEXT)
+            await admin.delete_records({TopicPartition("_schemas", 0): 1})
+            configs = {"ottla.schema.validation": "id"}
+            await admin.create_topic(NewTopic("ids", 1, 1, configs))
+
+            value = encoded(told["id"], {"id": 1, "name": "a"})
+            assert (await producer.send("ids", value)).offset == 0
+            async with registries(cluster, 1) as (_, (caller,), _nursery):
+                assert await caller.get("/subjects") == (200, ["ids-value"])
 
 
 async def test_without_a_registry_every_record_is_refused_and_nothing_hangs(autojump_clock):

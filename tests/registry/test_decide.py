@@ -19,7 +19,7 @@ from registry.errors import (
 )
 from registry.model import Body, Config, Mode, Reference
 from registry.parsing import Parser
-from registry.records import ConfigSet, SchemaGone, SubjectCleared, SubjectDeleted
+from registry.records import ConfigSet, IdsUsed, SchemaGone, SubjectCleared, SubjectDeleted
 from registry.state import State
 from schemas.schema import SchemaType
 
@@ -144,11 +144,13 @@ def test_normalized_texts_that_differ_in_spelling_are_one_schema(registrar):
 
 
 def test_ids_that_are_used_up_are_not_given_again(registrar):
-    asked = Registration("u", user())
+    registrar.state.apply(IdsUsed({".": 41, ".c": 7}))
 
-    decision = decide.register(registrar.state, PARSER, asked, ids_from=41)
-
-    assert decision.answer.schema_id == 42
+    assert registrar.register("u", user()).schema_id == 42
+    assert registrar.register("u", user("a")).schema_id == 43
+    assert registrar.register(":.c:u", user()).schema_id == 8
+    registrar.state.apply(IdsUsed({".": 43}))
+    assert registrar.register("u", user("a", "b")).schema_id == 44
 
 
 @pytest.mark.parametrize("mode", [Mode.READONLY, Mode.READONLY_OVERRIDE])
@@ -233,6 +235,42 @@ def test_a_subject_goes_with_its_settings(registrar):
     assert hard.changes == (SchemaGone("u", 1), SchemaGone("u", 2), SubjectCleared("u"))
     registrar.do(hard)
     assert registrar.state.subjects(deleted=True) == []
+
+
+def test_the_newest_record_of_a_subjects_deletion_says_what_those_before_said(registrar):
+    registrar.do(decide.set_mode(registrar.state, "", Mode.IMPORT, force=False))
+    registrar.register("u", user("a"), schema_id=5, version=5)
+    registrar.do(decide.delete_subject(registrar.state, "u", permanent=False))
+    registrar.register("u", user(), schema_id=1, version=1)
+
+    again = decide.delete_subject(registrar.state, "u", permanent=False)
+
+    assert again.changes[0] == SubjectDeleted("u", 5), "version 5 has no other record of it"
+    assert again.answer == [1]
+
+
+def test_a_schema_with_several_ids_is_known_by_the_least_that_is_left(registrar):
+    registrar.do(decide.set_mode(registrar.state, "", Mode.IMPORT, force=False))
+    for subject, schema_id in (("a", 7), ("b", 5), ("c", 9)):
+        registrar.register(subject, user(), schema_id=schema_id, version=1)
+    registrar.do(decide.delete_mode(registrar.state, ""))
+    assert registrar.register("d", user()).schema_id == 5
+
+    for subject in ("b", "d"):
+        for permanent in (False, True):
+            registrar.do(decide.delete_subject(registrar.state, subject, permanent=permanent))
+
+    assert registrar.register("e", user()).schema_id == 7
+
+
+def test_a_context_without_versions_is_not_listed(registrar):
+    registrar.register(":.c:u", user())
+    assert registrar.state.contexts() == [".", ".c"]
+
+    for permanent in (False, True):
+        registrar.do(decide.delete_subject(registrar.state, ":.c:u", permanent=permanent))
+
+    assert registrar.state.contexts() == ["."]
 
 
 def test_what_is_referred_to_stays_until_nobody_does(registrar):

@@ -9,6 +9,7 @@ import pytest
 from registry.model import Body, Config, Mode, Reference, Version
 from registry.records import (
     ConfigSet,
+    IdsUsed,
     ModeSet,
     SchemaGone,
     SchemaSet,
@@ -65,6 +66,11 @@ CHANGES = [
         b'{"subject":"a","mode":"IMPORT"}',
     ),
     (ModeSet(None, None), b'{"keytype":"MODE","subject":null,"magic":0}', None),
+    (
+        IdsUsed({".": 41, ".c": 7}),
+        b'{"keytype":"NOOP","magic":1}',
+        b'{"ids":{".":41,".c":7}}',
+    ),
 ]
 
 
@@ -76,6 +82,8 @@ def test_a_change_is_written_in_the_public_layout_and_read_back(change, key, val
 
 def test_what_other_registries_note_for_themselves_changes_nothing():
     assert decode(*noop()) is None
+    assert decode(b'{"keytype":"NOOP","magic":0}', b'{"ids":{".":1}}') is None
+    assert decode(b'{"keytype":"NOOP","magic":1}', None) is None
     assert decode(b'{"keytype":"SOMETHING_NEW","magic":3}', b"{}") is None
 
 
@@ -96,6 +104,8 @@ def test_a_record_of_an_older_registry_without_newer_fields_is_read():
         (b'{"keytype":"SCHEMA","subject":"a","version":1}', b'{"id":1,"schema":5}'),
         (b'{"keytype":"SCHEMA","subject":"a","version":1}', b"{"),
         (b'{"keytype":"MODE","subject":"a"}', b'{"mode":"SOME"}'),
+        (b'{"keytype":"NOOP","magic":1}', b"{}"),
+        (b'{"keytype":"NOOP","magic":1}', b'{"ids":{".":"many"}}'),
         (b"\xff\xfe", b"{}"),
         (b"[" * 100_000, None),
     ],
