@@ -57,7 +57,9 @@ class Cleaner:
         if partition.offline is not None or not log.config.compacts or log in self._damaged:
             return None
         try:
-            return log.find_cleanable(partition.high_watermark.value)
+            return log.find_cleanable(
+                partition.high_watermark.value, replicated_offset=partition.replicated_end_offset
+            )
         except StorageError:
             return None  # the partition was told, and is offline now
 
@@ -68,6 +70,7 @@ class Cleaner:
                 cleanable,
                 pace=_Pace(self._config.log_cleaner_io_max_bytes_per_second).wait,
                 key_bytes_max=self._config.log_cleaner_dedupe_buffer_size,
+                replicated_offset=partition.replicated_end_offset,
             )
         except Interrupted:
             log_events.info("compaction_interrupted", partition=partition.name)

@@ -68,6 +68,7 @@ class Watermarks(NamedTuple):
     high_watermark: int
     last_stable_offset: int
     log_start_offset: int
+    replicated_end_offset: int
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +106,12 @@ class CachedPartition:
             return True
         told, self.told = (
             self.told,
-            Watermarks(found.high_watermark, found.last_stable_offset, found.log_start_offset),
+            Watermarks(
+                found.high_watermark,
+                found.last_stable_offset,
+                found.log_start_offset,
+                found.replicated_end_offset,
+            ),
         )
         return self.told != told or self.found_bytes > 0
 

@@ -45,6 +45,9 @@ class Housekeeper:
         next_retention = trio.current_time() + self._retention_s
         async with trio.open_nursery() as nursery:
             while True:
+                if self._may_clean and any(one.log.config.compacts for one in self._partitions):
+                    self._may_clean = False  # it does from now on
+                    nursery.start_soon(self._cleaner.run)
                 with trio.move_on_after(CHECKPOINT_INTERVAL_S):
                     await self._partitions.wait_checkpoint_due()
                 try:
@@ -54,6 +57,3 @@ class Housekeeper:
                         self._partitions.apply_retention()
                 except StorageError as error:
                     self._storage_failed(error)
-                if self._may_clean and any(one.log.config.compacts for one in self._partitions):
-                    self._may_clean = False  # it does by now
-                    nursery.start_soon(self._cleaner.run)

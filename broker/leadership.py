@@ -108,6 +108,15 @@ class Leadership:
         )
 
     @property
+    def replicated_end_offset(self) -> int:
+        """The offset below which every replica, in sync or not, holds all durably.
+
+        -1 while one of them is unheard.
+        """
+        ours, everybody = self._log.durable_end_offset, frozenset(self._state.replicas)
+        return self._progress.high_watermark(durable_end_offset=ours, members=everybody)
+
+    @property
     def knows_committed(self) -> bool:
         """Whether nothing that an earlier leader committed can lie above the high watermark."""
         return self._high_watermark.value >= self._progress.epoch_start_offset

@@ -61,6 +61,8 @@ class Partition:
         self.throttles = Throttles()
         self.leadership: Leadership | None = None
         """What this replica knows as leader, while it leads."""
+        self.told_replicated = UNKNOWN_OFFSET
+        """What the leader of this epoch said last of `replicated_end_offset`."""
         self.high_watermark = Watermark(0)
         self.durable = Watermark(log.durable_end_offset)
         self.noted_log_start = log.log_start_offset
@@ -111,6 +113,13 @@ class Partition:
         """What this leader has proposed for an ISR, see `Leadership`; None without a proposal."""
         return self.leadership.pending_isr if self.leadership is not None else None
 
+    @property
+    def replicated_end_offset(self) -> int:
+        """The offset below which every replica, in sync or not, has everything; -1: not known."""
+        if self.leadership is not None:
+            return self.leadership.replicated_end_offset
+        return self.told_replicated
+
     # Roles.
 
     def apply(self, state: PartitionState, *, broker_epoch: int, min_isr: int) -> bool:
@@ -135,6 +144,7 @@ class Partition:
         self._step_down(NotLeader(leader_id=state.leader_id, leader_epoch=state.leader_epoch))
         self.state = state
         self.needs_reconciling = True
+        self.told_replicated = UNKNOWN_OFFSET
         if lead and self.offline is None:
             with suppress(StorageError):  # It has gone offline by that, and said so.
                 self._lead(state)

@@ -163,6 +163,8 @@ class PartitionReader:
         found.high_watermark = partition.high_watermark.value
         found.last_stable_offset = partition.high_watermark.value
         found.log_start_offset = partition.log.log_start_offset
+        if self._reader.is_follower and partition.log.config.compacts:
+            found.replicated_end_offset = partition.replicated_end_offset
         found.records = b""
         found.aborted_transactions = [] if self._shows_aborted else None
         if found.diverging_epoch is not None or (bytes_max <= 0 and not at_least_one):

@@ -8,7 +8,7 @@ Must never know: the network, replicas, watermarks other than those it is told.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker.log import appends, lifetime, timestamps, truncation
 from broker.log.compaction import pending
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from broker.log.recovery import RecoveryReport
     from broker.log.segment import Segment
     from broker.log.timestamps import TimestampedOffset
+
+
+OFFSET_MAX: Final = 2**63 - 1
 
 
 class Log:
@@ -294,20 +297,38 @@ class Log:
 
     # Compaction.
 
-    def find_cleanable(self, limit_offset: int) -> Cleanable | None:
+    def find_cleanable(
+        self, limit_offset: int, *, replicated_offset: int = OFFSET_MAX
+    ) -> Cleanable | None:
         """Find what is to be compacted below an offset, once it is durable; None: nothing yet.
 
+        Every replica has what is below `replicated_offset`: tombstones there may go.
         Begins a new segment where the newest is old, so that it can be compacted later.
         Raises: StorageError.
         """
         with self._state.guarded():
-            return pending.find(self._state, limit_offset=limit_offset)
+            return pending.find(
+                self._state, limit_offset=limit_offset, replicated_offset=replicated_offset
+            )
 
-    async def compact(self, cleanable: Cleanable, *, pace: Pace, key_bytes_max: int) -> Compacted:
+    async def compact(
+        self,
+        cleanable: Cleanable,
+        *,
+        pace: Pace,
+        key_bytes_max: int,
+        replicated_offset: int = OFFSET_MAX,
+    ) -> Compacted:
         """Compact what was found. Raises: Interrupted; CorruptBatch where a batch is damaged;
         DiskFull; any other StorageError, after which the log cannot be used.
         """
-        return await compact(self._state, cleanable, pace=pace, key_bytes_max=key_bytes_max)
+        return await compact(
+            self._state,
+            cleanable,
+            pace=pace,
+            key_bytes_max=key_bytes_max,
+            replicated_offset=replicated_offset,
+        )
 
     # Durability and the end.
 

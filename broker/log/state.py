@@ -28,7 +28,8 @@ class LogState:
 
     `start_offset` is where the log begins, which may be within its first segment. Below
     `synced_end_offset` everything is on the disk, whatever `flush` is. Below `first_dirty_offset`
-    compaction is done, and met no tombstone that may not go at `last_horizon_ms`. `interruptions`
+    compaction is done, and met no tombstone that may not go at `last_horizon_ms`; at
+    `held_back_offset` is the first that had to wait for a replica, -1 for none. `interruptions`
     counts what a pass of it must not go on after.
     """
 
@@ -38,6 +39,7 @@ class LogState:
         "epochs_unwritten",
         "failed",
         "first_dirty_offset",
+        "held_back_offset",
         "interruptions",
         "last_horizon_ms",
         "on_failure",
@@ -68,6 +70,7 @@ class LogState:
         self.interruptions = 0
         self.swap: Swap | None = None
         self.last_horizon_ms: int | None = None
+        self.held_back_offset = -1
         self.first_dirty_offset = min(
             checkpoint.first_dirty_offset, truncation_point(storage), self.end_offset
         )

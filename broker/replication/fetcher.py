@@ -338,6 +338,7 @@ class LeaderFetcher:
         follow_watermarks(
             partition, high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
         )
+        partition.told_replicated = data.replicated_end_offset
         # Only now: an append that the disk refuses is to be tried less and less often.
         followed.pause_s = 0.0
 

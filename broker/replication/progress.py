@@ -62,7 +62,8 @@ class Progress:
     def high_watermark(self, *, durable_end_offset: int, members: frozenset[int]) -> int:
         """Give the offset that every one of `members` holds durably; -1 while one is unheard.
 
-        `members` is the ISR united with a pending one; `durable_end_offset` the leader's own.
+        `members` is the ISR united with a pending one, or all replicas; `durable_end_offset` the
+        leader's own.
         """
         lowest = durable_end_offset
         for member in members:

@@ -6,6 +6,8 @@ version 13), KIP-595 (diverging epochs), KIP-903 (replica state, from version 15
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocol.message import (
     Int8,
     Int16,
@@ -19,6 +21,9 @@ from protocol.message import (
     struct,
     wire,
 )
+
+REPLICATED_TAG: Final = 10_000
+"""Far from Kafka's own, which are numbered from 0."""
 
 
 @struct
@@ -112,7 +117,11 @@ class AbortedTransaction:
 
 @struct
 class PartitionData:
-    """One partition's batches, and how far it goes."""
+    """One partition's batches, and how far it goes.
+
+    `replicated_end_offset` is ours, for followers alone: the offset below which every replica has
+    everything, in sync or not; -1 where the leader does not know.
+    """
 
     partition_index: Int32 = 0
     error_code: Int16 = 0
@@ -125,6 +134,7 @@ class PartitionData:
     aborted_transactions: list[AbortedTransaction] | None = wire()
     preferred_read_replica: Int32 = wire(since=11, default=-1)
     records: Records | None = None
+    replicated_end_offset: Int64 = wire(since=12, tag=REPLICATED_TAG, default=-1, ignorable=True)
 
 
 @struct

@@ -10,7 +10,7 @@ import trio
 
 from broker.cleaner import Cleaner
 from broker.config import CleanerConfig
-from broker.log.log import Log
+from broker.log.log import OFFSET_MAX, Log
 from broker.watermark import Watermark
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk
@@ -26,6 +26,7 @@ class Replica:
     name: str
     log: Log
     high_watermark: Watermark
+    replicated_end_offset: int = OFFSET_MAX
     offline: StorageError | None = None
 
 

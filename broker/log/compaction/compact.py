@@ -58,15 +58,21 @@ class Compacted(NamedTuple):
 
 
 async def compact(
-    state: LogState, cleanable: Cleanable, *, pace: Pace, key_bytes_max: int
+    state: LogState,
+    cleanable: Cleanable,
+    *,
+    pace: Pace,
+    key_bytes_max: int,
+    replicated_offset: int,
 ) -> Compacted:
     """Compact a part of the log, or as much of it as the keys fit into `key_bytes_max`.
 
+    Tombstones go below `replicated_offset` alone: every replica has what is there.
     Raises: Interrupted; CorruptBatch where a batch is damaged; DiskFull, and the log is as good
     as before in both; any other StorageError, after which it cannot be used.
     """
     try:
-        return await _Pass(state, cleanable, pace).run(key_bytes_max)
+        return await _Pass(state, cleanable, pace).run(key_bytes_max, replicated_offset)
     except DiskFull:
         raise
     except StorageError as error:
@@ -86,8 +92,9 @@ class _Pass:
         self._bytes_unpaced = 0
         self._last_horizon_ms: int | None = None
         self._producers = ProducerStates()
+        self._held_back_offset = -1
 
-    async def run(self, key_bytes_max: int) -> Compacted:
+    async def run(self, key_bytes_max: int, replicated_offset: int) -> Compacted:
         segments = self._state.segments.as_tuple()[: self._cleanable.segment_count]
         keys = KeyMap(key_bytes_max)
         end_offset = await self._read_keys(segments, keys)
@@ -95,6 +102,7 @@ class _Pass:
         rules = Retention(
             keys,
             end_offset,
+            replicated_offset=replicated_offset,
             now_ms=self._storage.wall_ms(),
             delete_retention_ms=self._storage.config.delete_retention_ms,
         )
@@ -106,6 +114,7 @@ class _Pass:
             bytes_after += new.size_bytes
         self._state.first_dirty_offset = end_offset
         self._state.last_horizon_ms = self._last_horizon_ms
+        self._state.held_back_offset = self._held_back_offset
         return Compacted(
             end_offset=end_offset,
             bytes_before=sum(one.size_bytes for one in segments),
@@ -203,6 +212,8 @@ class _Pass:
             for header, batch in _checked(segment):
                 retained = rules.apply(header, batch)
                 self._note_horizon(retained.delete_horizon_ms)
+                if rules.holds_back(header, retained.delete_horizon_ms):
+                    self._note_held_back(header.last_offset)
                 kept, last = retained.batch, None
                 if kept is None:
                     kept = batch if not header.record_count else emptied(header)
@@ -224,6 +235,10 @@ class _Pass:
     def _note_horizon(self, horizon_ms: int | None) -> None:
         if horizon_ms is not None:
             self._last_horizon_ms = max(self._last_horizon_ms or 0, horizon_ms)
+
+    def _note_held_back(self, offset: int) -> None:
+        if self._held_back_offset < 0:
+            self._held_back_offset = offset
 
     async def _swap(self, old: Sequence[Segment], new: Segment) -> None:
         """Put one in the place of the others, each step once the one before it is durable."""

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from broker.log.state import LogState
 
 
-def find(state: LogState, *, limit_offset: int) -> Cleanable | None:
-    """Find what is to be compacted below an offset; None: nothing yet. Raises: StorageError."""
+def find(state: LogState, *, limit_offset: int, replicated_offset: int) -> Cleanable | None:
+    """Find what is to be compacted below an offset; None: nothing yet. Raises: StorageError.
+
+    Every replica has what is below `replicated_offset`.
+    """
     config, now_ms = state.storage.config, state.storage.wall_ms()
     if not config.compacts:
         return None
@@ -28,7 +31,11 @@ def find(state: LogState, *, limit_offset: int) -> Cleanable | None:
         limit_offset=min(limit_offset, state.synced_end_offset),
         now_ms=now_ms,
     )
-    tombstones_go = state.last_horizon_ms is not None and state.last_horizon_ms <= now_ms
+    tombstones_go = (
+        state.last_horizon_ms is not None
+        and state.last_horizon_ms <= now_ms
+        and state.held_back_offset < replicated_offset
+    )
     if found.is_due(config) or (tombstones_go and found.segment_count):
         return found
     return None

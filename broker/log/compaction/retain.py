@@ -30,10 +30,14 @@ class Retained(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The rules of one pass, which knows the newest record of every key in `[.., end_offset)`."""
+    """The rules of one pass, which knows the newest record of every key in `[.., end_offset)`.
+
+    Every replica has what is below `replicated_offset`.
+    """
 
     keys: KeyMap
     end_offset: int
+    replicated_offset: int
     now_ms: int
     delete_retention_ms: int
 
@@ -43,7 +47,7 @@ class Retention:
             return Retained(batch, header.delete_horizon_ms)
         data = data_of(header, batch)
         horizon_ms = header.delete_horizon_ms
-        expired = horizon_ms is not None and horizon_ms <= self.now_ms
+        expired = self._is_expired(horizon_ms) and header.last_offset < self.replicated_offset
         keeps, tombstones = bytearray(), 0
         for record in scan_records(header, data):
             kept = self._keeps(header, record, expired=expired)
@@ -59,6 +63,13 @@ class Retention:
             return Retained(batch, horizon_ms)
         rebuilt = keep_records(header, data, keeps, delete_horizon_ms=horizon_ms)
         return Retained(rebuilt, horizon_ms)
+
+    def holds_back(self, header: BatchHeader, horizon_ms: int | None) -> bool:
+        """Say whether a batch's tombstones would go if every replica had them."""
+        return self._is_expired(horizon_ms) and header.last_offset >= self.replicated_offset
+
+    def _is_expired(self, horizon_ms: int | None) -> bool:
+        return horizon_ms is not None and horizon_ms <= self.now_ms
 
     def _keeps(self, header: BatchHeader, record: RawRecord, *, expired: bool) -> bool:
         if record.key is None:

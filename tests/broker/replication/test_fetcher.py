@@ -117,6 +117,21 @@ async def test_what_a_full_disk_refuses_is_asked_for_less_and_less_often(
     assert partition.log.log_end_offset == 0
 
 
+async def test_what_every_replica_has_is_known_for_as_long_as_the_leader_leads(
+    leader, fetcher, follower, nursery, autojump_clock
+):
+    partition = follower()
+    leader.answer = lambda **asked: PartitionData(replicated_end_offset=5, **asked)
+    assert partition.replicated_end_offset == -1
+    fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(1)
+
+    assert partition.replicated_end_offset == 5
+    partition.apply(led_by(LEADER, leader_epoch=4), broker_epoch=7, min_isr=1)
+    assert partition.replicated_end_offset == -1
+
+
 # Throttles.
 
 

@@ -64,14 +64,14 @@ async def no_pause(_size_bytes):
     """Work on at once."""
 
 
-def compact(log, *, limit=None, pace=no_pause, key_bytes_max=1 << 20):
+def compact(log, *, limit=None, pace=no_pause, key_bytes_max=1 << 20, **replicated):
     """Run a pass over what is due. Returns: what it came to, None where nothing is due."""
     limit = log.log_end_offset if limit is None else limit
-    cleanable = log.find_cleanable(limit)
+    cleanable = log.find_cleanable(limit, **replicated)
     if cleanable is None:
         return None
 
     async def run():
-        return await log.compact(cleanable, pace=pace, key_bytes_max=key_bytes_max)
+        return await log.compact(cleanable, pace=pace, key_bytes_max=key_bytes_max, **replicated)
 
     return trio.run(run)

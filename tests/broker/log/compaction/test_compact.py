@@ -152,6 +152,20 @@ def test_a_tombstone_outlasts_what_it_deletes_for_a_while(disk, log, fill, wall_
     assert compact(log) is None
 
 
+def test_a_tombstone_waits_until_every_replica_has_it(log, fill, wall_ms):
+    log.append_as_leader(keyed_batch([(b"gone", b"value")]), leader_epoch=1)
+    log.append_as_leader(keyed_batch([(b"gone", None)]), leader_epoch=1)
+    fill()
+    compact(log, replicated_offset=1)
+    wall_ms.now_ms += 1000
+    assert compact(log, replicated_offset=-1) is None, "nobody knows"
+    compact(log, replicated_offset=1)
+    assert compact(log, replicated_offset=1) is None, "it has been tried"
+    assert [one.value for one in records_of(log).values() if one.key == b"gone"] == [None]
+    assert compact(log, replicated_offset=2) is not None
+    assert [one for one in records_of(log).values() if one.key == b"gone"] == []
+
+
 @pytest.mark.parametrize("compression", list(Compression))
 def test_compressed_batches_stay_compressed(disk, log, compression):
     for i in range(40):
