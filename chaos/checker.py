@@ -17,7 +17,10 @@
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
 | `replicas-differ` | two replicas hold different records below both high watermarks |
+| `resurrected` | an older value of a key is there, its newest record or tombstone is not |
 
+Where the topic is compacted, a record may be missing that a newer one of its key has superseded,
+or that is a tombstone (compaction.py); but not before all older values of its key.
 What is UNKNOWN may have happened or not; it proves nothing against the cluster.
 Source: the checkers that Jepsen describes in its analyses of Kafka-like systems.
 Must never know: how a history came about.
@@ -30,6 +33,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from chaos.compaction import Compaction
 from chaos.history import (
     Committed,
     Led,
@@ -44,12 +48,15 @@ from chaos.history import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from chaos.history import Operation
 
 SHOWN_OF_A_KIND: Final = 20
 """Anomalies of one kind and partition that are described; the others are counted."""
+
+NOWHERE: Final = 2**63
+"""An offset that no record has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +78,15 @@ class Promises:
     `idempotent`: no duplicates, and a producer's order is kept. `drained`: after the last record
     was sent everything was healed, and somebody read every partition from its start to its end.
     `delivered`: producers send again until long after everything is healed, so nothing is given up.
+    `compacted`: records have keys, and only the newest of each key need be kept; when `last_reader`
+    began, the one that read to the end, all was compacted that could be.
     """
 
     idempotent: bool = True
     drained: bool = True
     delivered: bool = False
+    compacted: bool = False
+    last_reader: str = "last"
 
 
 @dataclass(slots=True)
@@ -87,6 +98,7 @@ class _Seen:
     replicas: list[Replica] = field(default_factory=list)
     watermarks: list[Watermark] = field(default_factory=list)
     leaders: list[Led] = field(default_factory=list)
+    compaction: Compaction = field(default_factory=lambda: Compaction((), ()))
 
     def records_read(self) -> Iterator[tuple[str, int, bytes]]:
         """Give who read what, and where."""
@@ -109,7 +121,9 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
             _file(operation, partitions[operation.partition])
     found: list[Anomaly] = []
     for partition, seen in sorted(partitions.items()):
-        for law in (_records, _polls, _leaders, _watermarks, _replicas):
+        if promises.compacted:
+            seen.compaction = _compaction(seen, promises)
+        for law in (_records, _polls, _leaders, _watermarks, _replicas, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
         found += _bounded(_commits(f"{partition} of group {group}", offsets))
@@ -188,7 +202,8 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
         read[value] = who
         highest = max(highest, offset)
     for sent in seen.sent:
-        if sent.outcome is Outcome.OK and sent.value not in read:
+        unread = sent.outcome is Outcome.OK and sent.value not in read
+        if unread and not seen.compaction.may_be_gone(sent.value, sent.offset):
             what = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}"
             if sent.offset is not None and sent.offset < highest:
                 facts = f"{what}, {highest} was read, it was not"
@@ -222,10 +237,19 @@ def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
 
 
 def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
-    known = sorted({offset for _, offset, _ in _sightings(seen)})
-    follows = dict(pairwise(known))
+    follows = _needed_after({offset: value for _, offset, value in _sightings(seen)}, seen)
     for process, operations in seen.read.items():
         yield from _bounded(_order_read(str(partition), process, operations, follows))
+
+
+def _needed_after(places: Mapping[int, bytes], seen: _Seen) -> dict[int, int]:
+    """Give for each offset the next one that nobody may go past."""
+    follows, following = {}, NOWHERE
+    for offset in sorted(places, reverse=True):
+        follows[offset] = following
+        if not seen.compaction.may_be_gone(places[offset], offset):
+            following = offset
+    return follows
 
 
 def _order_read(
@@ -245,7 +269,7 @@ def _order_read(
             elif offset <= last:
                 facts = f"{process} was handed {offset} after {last}"
                 yield Anomaly("nonmonotonic-poll", place, facts)
-            elif follows[last] != offset:
+            elif follows[last] < offset:
                 facts = f"{process} was handed {offset} after {last}: {follows[last]} is between"
                 yield Anomaly("poll-skip", place, facts)
             last = offset
@@ -316,8 +340,9 @@ def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomal
         end = min(one.high_watermark, other.high_watermark)
         start = max(one.log_start, other.log_start)
         ours, theirs = (_between(replica, start, end) for replica in (one, other))
-        if ours != theirs:
-            offset = min(o for o in ours.keys() | theirs.keys() if ours.get(o) != theirs.get(o))
+        differing = [o for o in ours.keys() | theirs.keys() if _differ(o, ours, theirs, seen)]
+        if differing:
+            offset = min(differing)
             facts = (
                 f"at {offset} broker {one.broker_id} holds {ours.get(offset)!r},"
                 f" broker {other.broker_id} {theirs.get(offset)!r}; both say {end} is committed"
@@ -327,3 +352,48 @@ def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomal
 
 def _between(replica: Replica, start: int, end: int) -> dict[int, bytes]:
     return {offset: value for offset, value in replica.records if start <= offset < end}
+
+
+def _differ(
+    offset: int, ours: Mapping[int, bytes], theirs: Mapping[int, bytes], seen: _Seen
+) -> bool:
+    """Say whether two replicas differ at an offset in a way that compaction does not explain."""
+    one, other = ours.get(offset), theirs.get(offset)
+    if one is None or other is None:
+        return not seen.compaction.may_be_gone(one or other or b"", offset)
+    return one != other
+
+
+# Compacted topics.
+
+
+def _compaction(seen: _Seen, promises: Promises) -> Compaction:
+    places = ((offset, value) for _, offset, value in _sightings(seen))
+    return Compaction(seen.sent, places, drained=promises.drained, idempotent=promises.idempotent)
+
+
+def _keys(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    """Nobody is shown an older value of a key in place of its newest record."""
+    if not promises.compacted:
+        return
+    place, logs = str(partition), []
+    for replica in seen.replicas:
+        held = _between(replica, replica.log_start, replica.high_watermark)
+        logs.append((f"broker {replica.broker_id}", held, replica.high_watermark))
+    if promises.drained:
+        read = _last_read(seen.read.get(promises.last_reader, []))
+        logs.append((promises.last_reader, read, NOWHERE))
+    for who, records, end in logs:
+        found = seen.compaction.resurrected(records.items(), end=end)
+        yield from _bounded(Anomaly("resurrected", place, f"{who} has {facts}") for facts in found)
+
+
+def _last_read(operations: Iterable[Polled | Positioned]) -> dict[int, bytes]:
+    """Give what a consumer was handed since it was positioned last."""
+    records: dict[int, bytes] = {}
+    for operation in operations:
+        if isinstance(operation, Positioned):
+            records.clear()
+        else:
+            records.update(operation.records)
+    return records

@@ -34,7 +34,8 @@ class Sent(NamedTuple):
     """A record was handed to a producer; its value is unlike every other's.
 
     `offset` is where the broker says it is: None where that is not known. `error` is why the
-    producer has given it up, if it has.
+    producer has given it up, if it has. A tombstone was sent without a value; `value` is then the
+    name by which it is known (chaos/naming.py).
     """
 
     process: str
@@ -45,6 +46,8 @@ class Sent(NamedTuple):
     outcome: Outcome
     offset: int | None = None
     error: str = ""
+    key: bytes | None = None
+    tombstone: bool = False
 
 
 class Polled(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chaos.history import Partition, Replica
+from chaos.naming import name_of
 from protocol.batch import split_batches
 from protocol.records import decode_batch
 
@@ -33,4 +34,4 @@ def _records(replica: Path) -> Iterator[tuple[int, bytes]]:
     for segment in sorted(replica.glob("*.log")):
         for _, batch in split_batches(segment.read_bytes(), check_crc=True):
             for record in decode_batch(batch):
-                yield record.offset, bytes(record.value or b"")
+                yield record.offset, name_of(record)

@@ -23,6 +23,7 @@ from chaos.history import (
     Sent,
     Told,
 )
+from chaos.naming import name_of, tombstone_headers
 from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
 from client.admin import AdminConfig
 from client.errors import DeliveryFailed
@@ -58,7 +59,8 @@ class Load:
 
     A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
     seconds. Whoever reads, and whoever asks, rests for `rest_s` each time. Members share partitions
-    in `groups`; `lonely_groups` have none, and for each partition somebody who commits.
+    in `groups`; `lonely_groups` have none, and for each partition somebody who commits. Where there
+    are `keys`, each record has one of so many, and this part of them are `tombstones`.
     """
 
     topic: str
@@ -70,6 +72,8 @@ class Load:
     rest_s: float = 0.0
     groups: tuple[str, ...] = ("readers",)
     lonely_groups: tuple[str, ...] = ()
+    keys: int = 0
+    tombstones: float = 0.2
 
 
 class Workload:
@@ -150,22 +154,39 @@ class Workload:
             while not until.is_set():
                 burst: dict[int, list[tuple[int, Delivery]]] = {}
                 for _ in range(rng.randint(1, self._load.burst_max)):
-                    number = rng.randrange(self._load.partitions)
-                    value = b"%s-%d" % (name.encode(), next(numbers))
-                    slot = self._begin_send(name, number, value)
-                    delivery = await producer.enqueue(self._load.topic, value, partition=number)
-                    burst.setdefault(number, []).append((slot, delivery))
+                    sent = self._draw(name, rng, next(numbers))
+                    slot = self._begin_send(sent)
+                    delivery = await self._enqueue(producer, sent)
+                    burst.setdefault(sent.partition.number, []).append((slot, delivery))
                 for enqueued in burst.values():
                     nursery.start_soon(self._settle, enqueued)
                 await trio.sleep(rng.choice(self._load.pauses_s))
 
-    def _begin_send(self, name: str, number: int, value: bytes) -> int:
-        now, slot = trio.current_time(), len(self._slots)
+    def _draw(self, name: str, rng: random.Random, number: int) -> Sent:
+        """Draw a producer's next record, and what it is before anything is known of it."""
+        place = Partition(self._load.topic, rng.randrange(self._load.partitions))
+        value, now = b"%s-%d" % (name.encode(), number), trio.current_time()
+        sent = Sent(name, place, value, now, now, Outcome.UNKNOWN)
+        if not self._load.keys:
+            return sent
+        key = b"key-%d" % rng.randrange(self._load.keys)
+        return sent._replace(key=key, tombstone=rng.random() < self._load.tombstones)
+
+    def _begin_send(self, sent: Sent) -> int:
+        slot = len(self._slots)
         self._slots.append(None)
-        place = Partition(self._load.topic, number)
-        self._unsettled[slot] = Sent(name, place, value, now, now, Outcome.UNKNOWN)
+        self._unsettled[slot] = sent
         self.counts.sent += 1
         return slot
+
+    async def _enqueue(self, producer: Producer, sent: Sent) -> Delivery:
+        topic, number = sent.partition
+        if sent.tombstone:
+            headers = tombstone_headers(sent.value)
+            return await producer.enqueue(
+                topic, None, key=sent.key, headers=headers, partition=number
+            )
+        return await producer.enqueue(topic, sent.value, key=sent.key, partition=number)
 
     async def _settle(self, enqueued: Iterable[tuple[int, Delivery]]) -> None:
         """Note what becomes of records that one partition is to have, in their order."""
@@ -244,7 +265,7 @@ class Workload:
         by_place: dict[Partition, list[tuple[int, bytes]]] = {}
         for record in records:
             place = Partition(record.topic, record.partition)
-            pair = self._pair(place, record.offset, record.value or b"")
+            pair = self._pair(place, record.offset, name_of(record))
             by_place.setdefault(place, []).append(pair)
             self.counts.read += 1
         now = trio.current_time()

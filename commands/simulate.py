@@ -155,7 +155,7 @@ def _seeds(seed: int | None, runs: int | None) -> range:
 
 
 def _kinds_known() -> list[str]:
-    from simulation.plan import KINDS
+    from simulation.kinds import KINDS
 
     return sorted(KINDS)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from broker.partition import Partition
     from simulation.faults.stage import Act
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 AT_LEAST_S: Final = 3.0
 """How long a run goes on, however few its faults are."""

@@ -1,6 +1,7 @@
 """What is committed, followed from step to step: the records of all replicas, a group's offsets.
 
-- What two replicas know to be committed is the same on both, batch by batch.
+- What two replicas know to be committed is the same on both, batch by batch; for compacted topics
+  see committed_keys.py.
 - A group's committed offset never falls, and is never below one that was acknowledged.
 
 Must never know: faults, clients, who leads.
@@ -99,6 +100,8 @@ def batches_of(
     offset = max(start, log.log_start_offset)
     while offset < end:
         piece = log.read(offset, bytes_max=1 << 30, end_offset=end).read_bytes()
+        if not piece:
+            return  # compaction has left nothing from here to `end`
         for header, batch in split_batches(piece, check_crc=check_crc):
             yield header, batch
             offset = header.next_offset

@@ -5,7 +5,8 @@
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
 - Time goes on.
-- Replicas are alike below their high watermarks, and committed offsets never fall (committed.py).
+- Replicas are alike below their high watermarks, and committed offsets never fall (committed.py);
+  of a compacted topic they have the newest record of each key (committed_keys.py).
 
 Must never know: faults, clients.
 """
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from chaos.naming import name_of
 from protocol.records import decode_batch
 from simulation.committed import Broken, CommittedOffsets, CommittedRecords, batches_of
+from simulation.committed_keys import CommittedKeys
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from broker.partition import Partition
     from chaos.workload import Workload
@@ -37,7 +40,7 @@ class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
     `work` knows what clients were promised. `told` hears of each state that a leader comes to lead
-    in.
+    in. `compacted` names topics; a log may not know yet that its topic is.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Invariants(trio.abc.Instrument):
         work: Workload,
         *,
         told: Callable[[str], None],
+        compacted: Collection[str] = (),
     ) -> None:
         self.steps = 0
         self._looked_at_time = -1.0
@@ -54,6 +58,8 @@ class Invariants(trio.abc.Instrument):
         self._acknowledged = work.acknowledged
         self._told = told
         self._records = CommittedRecords()
+        self._keys = CommittedKeys()
+        self._compacted = compacted
         self._offsets = CommittedOffsets(
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
@@ -93,7 +99,8 @@ class Invariants(trio.abc.Instrument):
         for partition in machine.broker.partitions:
             if partition.is_leader:
                 self._look_at_leader(machine.broker_id, partition)
-            self._records.look(machine.broker_id, partition)
+            records = self._keys if partition.topic in self._compacted else self._records
+            records.look(machine.broker_id, partition)
 
     def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
         epoch, name = partition.leader_epoch, partition.name
@@ -160,7 +167,7 @@ def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:
 def records_of(partition: Partition) -> dict[int, bytes]:
     """Read all values of a replica, by offset."""
     return {
-        record.offset: record.value or b""
+        record.offset: name_of(record)
         for _, batch in batches_of(partition, 0, partition.log.log_end_offset, check_crc=True)
         for record in decode_batch(batch)
     }

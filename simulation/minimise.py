@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from simulation.plan import Fault, Plan
+    from simulation.kinds import Fault
+    from simulation.plan import Plan
 
 
 def minimise(plan: Plan, fails: Callable[[Plan], bool]) -> Plan:

@@ -1,7 +1,5 @@
 """What a simulated run is: its cluster, its clients and its faults, all drawn from one seed. Pure.
 
-A fault names when it comes, whom it meets and how long it lasts, so that a plan can be printed, and
-run again without some of its faults.
 Must never know: how a fault is carried out.
 """
 
@@ -9,61 +7,22 @@ from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from simulation.compaction import COMPACTION, OFTEN, compacted, generator
+from simulation.kinds import DAMAGE, KINDS, OTHERS_DIE, PLANNED, WHILE_JOINING, Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Mapping
 
 FAULTS_S: Final = 12.0
 """How long things are broken, in virtual seconds."""
-
-OTHERS_DIE: Final = 1
-NO_COORDINATOR: Final = 2
-KILLED_AGAIN: Final = 4
-WHILE_JOINING: Final = 8
-EXPIRED: Final = 16
-WITH_DAMAGE: Final = {
-    OTHERS_DIE: 0.8,
-    NO_COORDINATOR: 0.3,
-    KILLED_AGAIN: 0.4,
-    WHILE_JOINING: 0.3,
-    EXPIRED: 0.4,
-}
-"""How often what comes with damage to a disk: the others die as well; no coordinator at first; a
-second death, soon after the start; all of it while the broker is about to join an ISR; and a
-session that ends soon after the start."""
-
-ALONE_FOR_LONG: Final = 0.7
-"""How often who is alone stays so until the sessions of the others are over, and is elected."""
 
 DAY_MS: Final = 86_400_000
 
 TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
 ACKS_LEADER: Final = 1
-
-
-class Fault(NamedTuple):
-    """Something that is broken for a while, and mended after `lasts_s`."""
-
-    at_s: float
-    kind: str
-    broker: int = 0
-    other: int = 0
-    lasts_s: float = 0.0
-    amount: float = 0.0
-
-    def __str__(self) -> str:
-        said = [f"{self.at_s:7.3f} s  {self.kind}"]
-        if self.broker:
-            said.append(f"broker {self.broker}" + (f" and {self.other}" if self.other else ""))
-        elif self.other:
-            said.append(f"number {self.other}")
-        if self.amount:
-            said.append(f"({self.amount:g})")
-        if self.lasts_s:
-            said.append(f"for {self.lasts_s:.3f} s")
-        return " ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +32,8 @@ class Plan:
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). With `acks` 1 nothing is
     broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
-    `about` is the theme, if it has one.
+    Where records have one of so many `keys`, the topic is compacted. `about` is the theme, if it
+    has one.
     """
 
     seed: int
@@ -87,6 +47,7 @@ class Plan:
     lonely: int = 0
     acks: int = ACKS_ALL
     passing: bool = False
+    keys: int = 0
     latency_s: float = 0.0
     store_latency_s: float = 0.0
     sync_s: float = 0.0
@@ -104,140 +65,14 @@ class Plan:
                 f" {self.producers} producers, {self.readers} readers,"
                 f" {self.members} members in {self.groups} groups,"
                 f" {self.lonely} groups without members"
-                + (", topics that come and go" if self.passing else ""),
+                + (", topics that come and go" if self.passing else "")
+                + (f", {self.keys} keys" if self.keys else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
                 f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
                 *([f"settings: {options}"] if options else []),
                 *map(str, self.faults),
             ]
         )
-
-
-Draw: TypeAlias = "Callable[[random.Random, int], Fault]"
-"""Draws whom a fault meets among so many brokers, and for how long; when and what come later."""
-
-
-def _one(lasts: tuple[float, ...]) -> Draw:
-    def draw(rng: random.Random, brokers: int) -> Fault:
-        return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=_some(rng, lasts))
-
-    return draw
-
-
-def _pair(lasts: tuple[float, ...]) -> Draw:
-    def draw(rng: random.Random, brokers: int) -> Fault:
-        one, other = rng.sample(range(1, brokers + 1), 2)
-        return Fault(0.0, "", broker=one, other=other, lasts_s=_some(rng, lasts))
-
-    return draw
-
-
-def _some(rng: random.Random, lasts: tuple[float, ...]) -> float:
-    return round(rng.choice(lasts) * rng.random(), 3)
-
-
-def _slow_disk(rng: random.Random, brokers: int) -> Fault:
-    return _one((1.0, 5.0))(rng, brokers)._replace(amount=rng.choice([0.0005, 0.05, 0.5]))
-
-
-def _damage(rng: random.Random, brokers: int) -> Fault:
-    """Number what comes with it: a sum of some of `WITH_DAMAGE`."""
-    amount = sum(flag for flag, often in WITH_DAMAGE.items() if rng.random() < often)
-    fault = _one((3.0, 10.0))(rng, brokers)._replace(amount=amount)
-    if amount & OTHERS_DIE and rng.random() < ALONE_FOR_LONG:
-        return fault._replace(lasts_s=round(rng.uniform(7.0, 14.0), 3))
-    return fault
-
-
-def _roll_back(rng: random.Random, brokers: int) -> Fault:
-    """Number one of the files, too."""
-    return _damage(rng, brokers)._replace(other=rng.randint(0, 63))
-
-
-def _fail_sync(rng: random.Random, brokers: int) -> Fault:
-    return _one((0.0,))(rng, brokers)._replace(amount=rng.choice([0, 0, 0.1, 1.0]))
-
-
-def _alone(rng: random.Random, brokers: int) -> Fault:
-    """Leave one alone until the sessions of the others are over, and it is elected."""
-    lasts_s = round(rng.uniform(7.0, 14.0), 3)
-    return Fault(0.0, "", broker=rng.randint(1, brokers), lasts_s=lasts_s)
-
-
-def _depose(rng: random.Random, brokers: int) -> Fault:
-    return _alone(rng, brokers)._replace(amount=rng.choice([0.5, 1.0, 2.0]))
-
-
-def _strand(rng: random.Random, brokers: int) -> Fault:
-    return _one((0.3, 1.0))(rng, brokers)._replace(amount=rng.choice([1, 2, 3]))
-
-
-def _client(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
-    return Fault(0.0, "", other=rng.randint(0, 7), lasts_s=_some(rng, LONG))
-
-
-def _everywhere(rng: random.Random, brokers: int) -> Fault:  # noqa: ARG001
-    return Fault(0.0, "", lasts_s=round(rng.random(), 3))
-
-
-def _reassign(rng: random.Random, brokers: int) -> Fault:
-    """Number a set of replicas: bit b stands for broker b."""
-    chosen = rng.sample(range(1, brokers + 1), rng.randint(2, 3))
-    return Fault(0.0, "", other=rng.randint(0, 7), amount=sum(1 << broker for broker in chosen))
-
-
-def _jump(rng: random.Random, brokers: int) -> Fault:
-    jump_s = rng.choice([-3600.0, -2.0, 2.0, 3600.0])
-    return Fault(0.0, "", broker=rng.randint(1, brokers), amount=jump_s)
-
-
-LONG: Final = (0.5, 3.0, 9.0)
-
-KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
-    "kill": (4, _one(LONG)),
-    "bounce": (2, _one((0.05,))),
-    "power": (3, _one(LONG)),
-    "blackout": (1, _everywhere),
-    "stop": (2, _one(LONG)),
-    "lose-disk": (2, _damage),
-    "damage-tail": (2, _damage),
-    "cut-store": (2, _one(LONG)),
-    "pause-session": (2, _one(LONG)),
-    "expire-session": (2, _one((0.0,))),
-    "deregister": (2, _one(LONG)),
-    "usurp": (1, _pair((5.0,))),
-    "depose": (1, _depose),
-    "separate": (3, _pair(LONG)),
-    "slow-disk": (2, _slow_disk),
-    "fail-sync": (1, _fail_sync),
-    "drop-pages": (1, _alone),
-    "join-alone": (1, _alone),
-    "fill-disk": (1, _one(LONG)),
-    "elect": (1, _one((0.0,))),
-    "reassign": (1, _reassign),
-    "reset": (2, _one((0.0,))),
-    "isolate": (3, _one(LONG)),
-    "isolate-kill": (3, _one(LONG)),
-    "isolate-power": (2, _one(LONG)),
-    "power-two": (2, _pair(LONG)),
-    "strand": (2, _strand),
-    "pause-client": (2, _client),
-    "isolate-client": (1, _client),
-    "pause": (3, _one(LONG)),
-    "mute": (2, _one(LONG)),
-    "block": (2, _pair(LONG)),
-    "slow-link": (1, _pair(LONG)),
-    "jump-clock": (1, _jump),
-    "cut-file": (2, _damage),
-    "roll-back": (2, _roll_back),
-}
-"""Each kind of fault: how often it comes, and whom it meets for how long."""
-
-DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
-
-
-PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
-"""Faults at which not even what the leader alone has acknowledged may be lost."""
 
 
 class Theme(NamedTuple):
@@ -255,6 +90,25 @@ class Theme(NamedTuple):
 
 THEMES: Final[Mapping[str, Theme]] = {
     "bounces": Theme(frozenset({"bounce", "isolate", "slow-link"}), (0.4, 0.2)),
+    COMPACTION: Theme(
+        frozenset(
+            {
+                "blackout",
+                "bounce",
+                "deregister",
+                "elect",
+                "fail-sync",
+                "jump-clock",
+                "kill",
+                "lose-disk",
+                "power",
+                "reassign",
+                "slow-disk",
+                "strand",
+            }
+        ),
+        (3.0, 1.0, 0.4),
+    ),
     "cuts": Theme(
         frozenset({"depose", "elect"}),
         (3.0, 1.5),
@@ -334,13 +188,24 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
 
     Raises: KeyError.
     """
+    rng, asked = generator(seed), kinds is not None or about is not None
+    if not asked and rng.random() < OFTEN:
+        about = COMPACTION
+    plan = _draw_plan(seed, kinds=kinds, about=about)
+    may_be = not asked and plan.acks == ACKS_ALL
+    if about == COMPACTION or (may_be and rng.random() < OFTEN):
+        return compacted(plan, rng)
+    return plan
+
+
+def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -> Plan:
     rng = random.Random(f"plan {seed}")  # noqa: S311 - to be repeatable
     brokers = rng.choice([3, 3, 3, 4, 5])
     asked = kinds is not None or about is not None
     acks = ACKS_ALL if rng.random() < 0.9 or asked else ACKS_LEADER
     if about is None:
         themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
-        about = rng.choice(sorted(THEMES)) if themed else ""
+        about = rng.choice(sorted(THEMES.keys() - {COMPACTION})) if themed else ""
     theme = THEMES[about] if about else _any_faults(kinds, acks)
     settings = {
         "min.insync.replicas": str(rng.choice([1, 2, 2])),

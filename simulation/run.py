@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from trio.testing import MockClock
 
+from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.checker import Anomaly, Promises, check
 from chaos.history import Partition, Replica
 from chaos.workload import Load, Workload
@@ -45,6 +46,10 @@ CALM_S: Final = 1.0
 BURST_RECORDS_MAX: Final = 8
 """What goes wrong goes wrong with batches; more records in them only take longer."""
 LOOK_EVERY_S: Final = 0.5
+SETTLING_BOUND_S: Final = 120.0
+PATIENCE_S: Final = 10.0
+PASSES: Final = 5
+"""How many passes of the cleaner there is time for at least, before it is done."""
 
 
 @dataclass(slots=True)
@@ -118,9 +123,12 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         burst_max=BURST_RECORDS_MAX,
         groups=tuple(f"readers-{number}" for number in range(plan.groups)),
         lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
+        keys=plan.keys,
     )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
-    invariants = Invariants(cluster, work, told=verdict.trace.tell)
+    invariants = Invariants(
+        cluster, work, told=verdict.trace.tell, compacted=[TOPIC] if plan.keys else ()
+    )
     trio.lowlevel.add_instrument(invariants)
     clients = {f"producer-{number}": Process() for number in range(plan.producers)}
     clients |= {f"member-{number}": Process() for number in range(plan.members)}
@@ -147,7 +155,8 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     history = work.history
     verdict.operations = len(history)
     is_safe = plan.acks == ACKS_ALL
-    verdict.anomalies += check(history, Promises(idempotent=is_safe, delivered=is_safe))
+    promises = Promises(idempotent=is_safe, delivered=is_safe, compacted=bool(plan.keys))
+    verdict.anomalies += check(history, promises)
 
 
 async def _work(
@@ -187,6 +196,8 @@ async def _work(
             for process in clients.values():
                 process.go_on()  # or it could not be cancelled
         await _converge(cluster, breakage, verdict)
+        if plan.keys:
+            await _settle(cluster, verdict)
         ends = {n: _end(cluster, n) for n in range(plan.partitions)}
         await work.read_to("last", ends)
         readers.cancel_scope.cancel()
@@ -214,6 +225,22 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
             f" durable {p.durable.value}, offline {p.offline}"
         )
         verdict.anomalies.append(Anomaly("no-progress", p.name, facts))
+
+
+async def _settle(cluster: SimulatedCluster, verdict: Verdict) -> None:
+    """Wait until no replica has been compacted for longer than tombstones are kept, or for long."""
+    plan, before = verdict.plan, None
+    lags_ms = int(plan.settings["delete.retention.ms"]), int(plan.settings["min.compaction.lag.ms"])
+    passes_ms = PASSES * int(plan.properties["log.cleaner.backoff.ms"])
+    patience_s = min((sum(lags_ms) + passes_ms) / 1000, PATIENCE_S)
+    await trio.sleep(CHECKPOINT_INTERVAL_S)  # only then does a new process compact anything
+    with trio.move_on_after(SETTLING_BOUND_S):
+        while before != (now := [p.log.segments for _, p in _replicas(cluster)]):
+            before = now
+            await trio.sleep(patience_s)
+        return
+    facts = f"logs were still compacted after {SETTLING_BOUND_S:g} s"
+    verdict.anomalies.append(Anomaly("no-progress", TOPIC, facts))
 
 
 def _end(cluster: SimulatedCluster, number: int) -> int:

@@ -12,7 +12,7 @@ import trio
 
 if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
     from simulation.process import Process
 
 

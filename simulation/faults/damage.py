@@ -17,7 +17,8 @@ from broker.log.errors import FileMissing
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
 from simulation.faults.stage import SLOW_LINK_S, is_in_sync, seen
-from simulation.plan import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, TOPIC, WHILE_JOINING
+from simulation.kinds import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, WHILE_JOINING
+from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from simulation.disk import MemoryDisk
     from simulation.faults.joins import Joins
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 
 Harm: TypeAlias = "Callable[[SimulatedBroker], bool]"

@@ -16,7 +16,7 @@ from simulation.faults.stage import seen
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 BACK_WITHIN_S: Final = 4.0
 BACK_SEEN_WITHIN_S: Final = 0.002

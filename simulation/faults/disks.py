@@ -14,7 +14,7 @@ from simulation.faults.stage import seen
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
 STARTED_AGAIN_AFTER_S: Final = 1.0

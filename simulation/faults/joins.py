@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 OUT_OF_SYNC_WITHIN_S: Final = 8.0
 OUT_OF_SYNC_SEEN_WITHIN_S: Final = 0.1

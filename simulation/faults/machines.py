@@ -15,7 +15,7 @@ from simulation.plan import ACKS_ALL
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 
 BEHIND_S: Final = 0.5

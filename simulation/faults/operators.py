@@ -23,7 +23,7 @@ from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 
 ADMIN_PATIENCE_S: Final = 1.0

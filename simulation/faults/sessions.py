@@ -14,7 +14,7 @@ from coordinator.store import NoNode
 
 if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
-    from simulation.plan import Fault
+    from simulation.kinds import Fault
 
 
 TAKEN_OVER_S: Final = 1.0

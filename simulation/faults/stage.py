@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from broker.partition import Partition
     from simulation.cluster import SimulatedBroker, SimulatedCluster
-    from simulation.plan import Fault, Plan
+    from simulation.kinds import Fault
+    from simulation.plan import Plan
     from simulation.process import Process
 
 Act: TypeAlias = "Callable[[Fault], Awaitable[bool]]"

@@ -2,77 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.checker import SHOWN_OF_A_KIND, Promises, check
-from chaos.history import (
-    Committed,
-    Led,
-    Operation,
-    Outcome,
-    Partition,
-    Polled,
-    Positioned,
-    Replica,
-    Sent,
-    Told,
-    Watermark,
+from chaos.history import Led, Operation, Outcome, Watermark
+from tests.support.histories import (
+    OTHER,
+    A,
+    B,
+    C,
+    D,
+    P,
+    Pair,
+    acknowledged,
+    at,
+    committed,
+    polled,
+    read,
+    replica,
+    sent,
+    told,
 )
-
-P = Partition("t", 0)
-OTHER = Partition("t", 1)
-A, B, C, D = b"a", b"b", b"c", b"d"
-
-
-def sent(value, offset=None, outcome=Outcome.OK, *, by="p", to=P):
-    return Sent(by, to, value, 0.0, 1.0, outcome, offset)
-
-
-def acknowledged(*values, by="p"):
-    return [sent(value, offset, by=by) for offset, value in enumerate(values)]
-
-
-def polled(*records, by="c", of=P):
-    return Polled(by, of, tuple(records), 2.0, 3.0)
-
-
-def read(*values, by="c", first=0):
-    return polled(*enumerate(values, first), by=by)
-
-
-def at(offset, *, by="c"):
-    return Positioned(by, P, offset, 1.5)
-
-
-def committed(offset, began_at, ended_at, outcome=Outcome.OK):
-    return Committed("m", "g", P, offset, began_at, ended_at, outcome)
-
-
-def told(offset, began_at, ended_at):
-    return Told("n", "g", P, offset, began_at, ended_at)
-
-
-def replica(broker_id, *values, start=0, committed=None):
-    end = start + len(values) if committed is None else committed
-    return Replica(P, broker_id, start, end, tuple(enumerate(values, start)))
-
-
-@dataclass
-class Pair:
-    """What must be flagged, and what is almost the same and right."""
-
-    name: str
-    wrong: list[Operation]
-    right: list[Operation]
-    promises: Promises | None = None
-
-    def __str__(self) -> str:
-        return self.name
-
 
 PAIRS = [
     Pair(

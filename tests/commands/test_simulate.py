@@ -16,7 +16,8 @@ from click.testing import CliRunner
 import simulation.run
 from chaos.checker import Anomaly
 from commands.simulate import simulate
-from simulation.plan import KINDS, THEMES, draw_plan
+from simulation.kinds import KINDS
+from simulation.plan import THEMES, draw_plan
 from simulation.run import Verdict
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from simulation.plan import Fault, Plan, draw_plan
+from simulation.kinds import Fault
+from simulation.plan import Plan, draw_plan
 from simulation.run import simulate
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.toml"))

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulation.compaction import COMPACTION
+from simulation.kinds import KINDS, Fault
 from simulation.minimise import minimise
-from simulation.plan import FAULTS_S, KINDS, THEMES, Fault, Plan, draw_plan
+from simulation.plan import ACKS_ALL, FAULTS_S, THEMES, Plan, draw_plan
 
 SEEDS = st.integers(0, 10_000)
 
@@ -53,6 +55,30 @@ def test_a_plan_about_a_theme_has_the_faults_of_that_theme(seed, about):
 
 def test_every_theme_comes_up_and_plans_without_one():
     assert {draw_plan(seed).about for seed in range(300)} == {*THEMES, ""}
+
+
+def test_some_topics_are_compacted_whatever_the_plan_is_about():
+    plans = [draw_plan(seed) for seed in range(1000)]
+    compacted = [plan for plan in plans if plan.keys]
+
+    assert {plan.settings.get("cleanup.policy") for plan in compacted} == {"compact"}
+    assert {plan.acks for plan in compacted} == {ACKS_ALL}
+    assert {COMPACTION, ""} < {plan.about for plan in compacted}
+    assert 0.05 < len(compacted) / len(plans) < 0.1
+    assert not any("cleanup.policy" in plan.settings for plan in plans if not plan.keys)
+
+
+@given(SEEDS)
+def test_a_plan_about_compaction_compacts(seed):
+    plan = draw_plan(seed, about=COMPACTION)
+
+    assert plan.settings["cleanup.policy"] == "compact"
+    assert f", {plan.keys} keys" in str(plan)
+
+
+@given(SEEDS, st.sampled_from(sorted(THEMES.keys() - {COMPACTION})))
+def test_a_plan_that_is_asked_for_compacts_only_where_that_is_asked(seed, about):
+    assert draw_plan(seed, about=about).keys == draw_plan(seed, kinds={"kill"}).keys == 0
 
 
 def test_a_kind_that_there_is_not_is_an_error():

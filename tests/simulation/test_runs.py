@@ -18,6 +18,9 @@ from simulation.run import simulate
 SHORT = 28
 """A seed whose run is soon over."""
 
+COMPACTED = 7
+"""A seed whose topic is compacted."""
+
 SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 90)]
 SEEDS = [13, SHORT, *SLOW]
 IN_A_PROCESS = """
@@ -34,6 +37,14 @@ def test_nothing_is_lost_whatever_breaks(seed):
     assert verdict.anomalies == [], "\n".join([str(verdict.plan), *verdict.trace.lines[-50:]])
     assert verdict.acknowledged > 100
     assert verdict.steps > 1_000
+
+
+def test_a_compacted_topic_loses_nothing_but_what_is_superseded():
+    verdict = simulate(draw_plan(COMPACTED))
+
+    assert verdict.anomalies == [], "\n".join([str(verdict.plan), *verdict.trace.lines[-50:]])
+    assert verdict.acknowledged > 100
+    assert sum(" log_compacted " in line for line in verdict.trace.lines) > 20
 
 
 def test_a_run_repeats_in_every_process_to_the_byte():
