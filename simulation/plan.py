@@ -101,9 +101,11 @@ THEMES: Final[Mapping[str, Theme]] = {
                 "jump-clock",
                 "kill",
                 "lose-disk",
+                "pause",
                 "power",
                 "reassign",
                 "slow-disk",
+                "stop",
                 "strand",
             }
         ),
