@@ -47,8 +47,9 @@ class Writer:
 
     @property
     def newest(self) -> dict[str, Read]:
-        """Give the newest record of each key, tombstones included."""
-        return {key: Read(at, key, value) for at, (key, value) in sorted(self.written.items())}
+        """Give the newest record of each key, tombstones included; from any thread."""
+        written = self.written.copy()  # at once, while another thread may go on writing
+        return {key: Read(at, key, value) for at, (key, value) in sorted(written.items())}
 
     @property
     def live(self) -> list[Read]:
