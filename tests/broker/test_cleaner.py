@@ -136,7 +136,7 @@ async def test_it_looks_again_and_again(disk, replica_of, autojump_clock):
 
 
 async def test_the_bound_on_bytes_is_kept(replica_of, autojump_clock):
-    replica = await replica_of("a-0", 6000)
+    replica = await replica_of("a-0", 1500)
     size_bytes = sum(segment.size_bytes for segment in replica.log.segments[:-1])
     began_at = trio.current_time()
     config = CleanerConfig(log_cleaner_io_max_bytes_per_second=100_000)

@@ -25,6 +25,7 @@ def read(row: dict[str, Any]) -> Plan:
     return Plan(**{**row["plan"], "faults": faults})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_what_was_found_once_is_not_there_again(path):
     row = tomllib.loads(path.read_text())
