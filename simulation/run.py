@@ -233,7 +233,7 @@ async def _settle(cluster: SimulatedCluster, verdict: Verdict) -> None:
     lags_ms = int(plan.settings["delete.retention.ms"]), int(plan.settings["min.compaction.lag.ms"])
     passes_ms = PASSES * int(plan.properties["log.cleaner.backoff.ms"])
     patience_s = min((sum(lags_ms) + passes_ms) / 1000, PATIENCE_S)
-    await trio.sleep(CHECKPOINT_INTERVAL_S)  # only then does a new process compact anything
+    await trio.sleep(CHECKPOINT_INTERVAL_S)  # by then every broker has begun to look
     with trio.move_on_after(SETTLING_BOUND_S):
         while before != (now := [p.log.segments for _, p in _replicas(cluster)]):
             before = now

@@ -25,6 +25,7 @@ from broker.log.segment import (
     DELETED_SUFFIX,
     LOG_SUFFIX,
     Segment,
+    base_offsets,
 )
 from broker.log.segments import Segments
 from broker.log.snapshots import load_producers
@@ -118,11 +119,10 @@ def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
     """List the segments and clear away what half-done changes have left."""
     swap.finish_interrupted(storage)
     names = storage.disk.list(storage.directory)
-    stems = _stems_of_logs(names)
-    bases = sorted(int(stem) for stem in stems if stem.isdigit())
+    present, bases = set(names), base_offsets(names)
     for name in names:
         stem, dot, suffix = name.partition(".")
-        is_orphan = dot + suffix in INDEX_SUFFIXES and stem not in stems
+        is_orphan = dot + suffix in INDEX_SUFFIXES and stem + LOG_SUFFIX not in present
         if is_orphan or name.endswith((DELETED_SUFFIX, swap.CLEANED_SUFFIX, ".tmp")):
             storage.disk.remove(storage.path(name))
     if not bases:
@@ -132,10 +132,6 @@ def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
         Segment.existing(storage, base, next_offset=end)
         for base, end in zip(bases, ends, strict=True)
     ]
-
-
-def _stems_of_logs(names: Iterable[str]) -> list[str]:
-    return [name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)]
 
 
 def truncation_point(storage: Storage) -> int:
@@ -157,8 +153,11 @@ def write_again(storage: Storage, checkpoint: Checkpoint) -> None:
     """
     known = min(checkpoint.recovery_point, truncation_point(storage))
     names = storage.disk.list(storage.directory)
-    logs = sorted(stem for stem in _stems_of_logs(names) if stem.isdigit())
-    durable = {stem + LOG_SUFFIX for stem, following in pairwise(logs) if int(following) <= known}
+    durable = {
+        f"{base_offset:020d}{LOG_SUFFIX}"
+        for base_offset, following in pairwise(base_offsets(names))
+        if following <= known
+    }
     for name in names:
         if name not in durable:
             file = storage.disk.open(storage.path(name))

@@ -19,7 +19,7 @@ from broker.log.slice import LogSlice
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from broker.log.disk import Buffer, File
     from broker.log.storage import Storage
@@ -31,6 +31,12 @@ NO_TIMESTAMP: Final = -1
 _RECENT_MAX: Final = 128
 
 _events = structlog.get_logger(__name__)
+
+
+def base_offsets(names: Iterable[str]) -> list[int]:
+    """List where the segments begin whose files of batches are among these names, rising."""
+    stems = (name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX))
+    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 class Segment:

@@ -16,7 +16,7 @@ import structlog
 from broker.log.batches import iterate_headers
 from broker.log.errors import FileMissing
 from broker.log.index_files import IndexFiles
-from broker.log.segment import LOG_SUFFIX
+from broker.log.segment import LOG_SUFFIX, base_offsets
 from protocol.errors import CorruptBatch
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def finish_interrupted(storage: Storage) -> None:
 
 
 def _finish(storage: Storage, base_offset: int, end_offset: int) -> None:
-    names = storage.disk.list(storage.directory)
-    stems = [name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX)]
-    bases = [int(stem) for stem in stems if stem.isdigit()]
+    bases = base_offsets(storage.disk.list(storage.directory))
     if base_offset not in bases:
         return
     IndexFiles(storage, base_offset).remove()  # they may be of the batches that were there before
