@@ -207,28 +207,30 @@ class _Pass:
         changed = False
         epoch_starts = dict(self._state.epochs.entries)
         producers = self._producers
-        last: BatchHeader | None = None
+        dropped: BatchHeader | None = None
         for segment in group:
             for header, batch in _checked(segment):
+                changed = changed or dropped is not None
                 retained = rules.apply(header, batch)
                 self._note_horizon(retained.delete_horizon_ms)
                 if rules.holds_back(header, retained.delete_horizon_ms):
                     self._note_held_back(header.last_offset)
-                kept, last = retained.batch, None
+                kept, dropped = retained.batch, None
                 if kept is None:
-                    kept = batch if not header.record_count else emptied(header)
-                    if not is_needed_empty(header, epoch_starts=epoch_starts, producers=producers):
-                        kept, last = None, header
-                changed = changed or kept is not batch
+                    if is_needed_empty(header, epoch_starts=epoch_starts, producers=producers):
+                        kept = batch if not header.record_count else emptied(header)
+                    else:
+                        dropped = header
                 if kept is not None:
+                    changed = changed or kept is not batch
                     writer.add(kept)
                     if writer.unsynced_bytes >= _SYNC_BYTES:
                         await writer.sync()
                         self._demand_uncut()
                 await self._pause(header.size_bytes)
-        if last is not None:
-            writer.add(emptied(last))  # a segment ends where the next one begins
-            changed = changed or bool(last.record_count)
+        if dropped is not None:
+            writer.add(emptied(dropped))  # a segment ends where the next one begins
+            changed = changed or dropped.record_count > 0
         writer.flush()
         return changed
 

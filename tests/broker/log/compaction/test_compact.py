@@ -97,6 +97,27 @@ def test_nothing_is_due_until_more_is_written(log, fill):
     assert compact(log) is not None
 
 
+def test_a_segment_that_would_stay_the_same_is_left_alone(disk, log):
+    def send(key, value):
+        log.append_as_leader(keyed_batch([(key, value)]), leader_epoch=1)
+
+    send(b"first", b"of its epoch")
+    for segment in range(3):
+        for i in range(3):
+            send(b"unique-%d-%d" % (segment, i), b"v" * 30)
+        send(b"again", b"v" * 100)
+    flush(disk, log)
+    compact(log)
+    first = log.segments[0]
+    (*_, (last, _)) = split_batches(first.file.read(0, first.size_bytes))
+    assert last.record_count == 0, "it stands for its end alone"
+    for i in range(12):
+        send(b"new-%d" % i, b"v" * 100)
+    flush(disk, log)
+    assert compact(log) is not None
+    assert log.segments[0] is first
+
+
 def test_nothing_above_the_limit_is_touched(log, fill):
     fill()
     before = records_of(log)
