@@ -219,6 +219,7 @@ def _control(broker: Services) -> Control:
     return Control(
         broker_id=broker.broker_id,
         cluster=lambda: broker.view.latest,
+        wait_heard=broker.view.wait_heard,
         wait_for=broker.view.wait_for,
         controller=broker.controller,
         forward=broker.peers.call_controller,

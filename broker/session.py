@@ -120,7 +120,7 @@ class BrokerSession:
         while not _shows(state, registration):
             state = await self._watcher.wait_changed(state)
         while True:
-            household.view.latest = state
+            household.view.hear(state)
             for topic_id in state.deleted_topics:
                 await household.partitions.delete_topic(topic_id)
             household.adopt_settings(state)

@@ -41,8 +41,15 @@ class ClusterView:
         self.obeyed = ClusterState()
         self.broker_epoch = NOT_REGISTERED
         self._changed = trio.Event()
+        self._heard = trio.Event()
         self._gone: dict[int, tuple[BrokerRegistration, float]] = {}
         self._suspected_until: dict[int, float] = {}
+
+    def hear(self, state: ClusterState) -> None:
+        """Take note of a state that this broker has not acted on yet."""
+        self.latest = state
+        heard, self._heard = self._heard, trio.Event()
+        heard.set()
 
     def publish(self, state: ClusterState) -> None:
         """Show clients a state that this broker has acted on."""
@@ -103,3 +110,12 @@ class ClusterView:
             while not predicate(self.obeyed):
                 await self._changed.wait()
         return predicate(self.obeyed)
+
+    async def wait_heard(
+        self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
+    ) -> bool:
+        """Return True once `predicate` holds of `latest`, False when the time is over."""
+        with trio.move_on_after(timeout_s):
+            while not predicate(self.latest):
+                await self._heard.wait()
+        return predicate(self.latest)

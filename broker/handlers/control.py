@@ -50,7 +50,7 @@ class WaitFor(Protocol):
     async def __call__(
         self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
     ) -> bool:
-        """Return True once `predicate` holds of the latest view, False after `timeout_s`."""
+        """Return True once `predicate` holds, False after `timeout_s`."""
 
 
 class GetController(Protocol):
@@ -72,10 +72,15 @@ class Forward(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a handler needs to have the controller decide."""
+    """What a handler needs to have the controller decide.
+
+    `cluster` is the newest that was heard of, which `wait_heard` waits for; `wait_for` waits for
+    what this broker has acted on, and shows.
+    """
 
     broker_id: int
     cluster: Callable[[], ClusterState]
+    wait_heard: WaitFor
     wait_for: WaitFor
     controller: GetController
     forward: Forward
@@ -123,7 +128,8 @@ class Control:
                     ) from error
                 else:
                     return answer
-            await self.wait_for(partial(_is_led_by_another, controller_id), timeout_s=RETRY_S)
+            # Of the same view: where they differ this would go round without ever waiting.
+            await self.wait_heard(partial(_is_led_by_another, controller_id), timeout_s=RETRY_S)
 
 
 def no_change(_answer: Any, _cluster: ClusterState) -> bool:

@@ -16,6 +16,7 @@ from broker.handlers.control import (
     PEER_CLIENT_ID_PREFIX,
     Control,
 )
+from broker.view import ClusterView
 from client.errors import ConnectFailed, ConnectionBroken
 from coordinator.cluster import NO_CONTROLLER, ClusterState
 from coordinator.errors import NotController
@@ -45,7 +46,14 @@ class World:
         def nobody() -> Any:
             raise NotImplementedError
 
-        return Control(US, lambda: self.cluster, self.wait_for, nobody, self.forward)
+        return Control(
+            US,
+            cluster=lambda: self.cluster,
+            wait_heard=self.wait_for,
+            wait_for=self.wait_for,
+            controller=nobody,
+            forward=self.forward,
+        )
 
     async def ask(
         self,
@@ -120,6 +128,30 @@ async def test_waiting_for_an_election_ends(autojump_clock):
 
     with pytest.raises(NotController):
         await world.ask()
+    assert trio.current_time() == pytest.approx(CONTROLLER_WAIT_S, abs=0.2)
+
+
+async def test_waiting_gives_way_while_this_broker_is_yet_to_act_on_what_it_has_heard(
+    autojump_clock,
+):
+    world, view, asked = World(NO_CONTROLLER), ClusterView(), 0
+    view.publish(ClusterState(controller_id=OTHER))
+    view.hear(world.cluster)
+
+    async def decide(request: Any) -> str:
+        nonlocal asked
+        asked += 1
+        assert asked < 1000, "it asks again without waiting"
+        return await world.decide(request)
+
+    control = replace(
+        world.control(),
+        cluster=lambda: view.latest,
+        wait_heard=view.wait_heard,
+        wait_for=view.wait_for,
+    )
+    with pytest.raises(NotController):
+        await control.carry_out("request", context(), decide, shows=lambda *_: True)
     assert trio.current_time() == pytest.approx(CONTROLLER_WAIT_S, abs=0.2)
 
 
