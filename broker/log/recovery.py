@@ -229,6 +229,8 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, sca
         (i for i, one in enumerate(found) if one.next_offset > report.recovery_point),
         len(found) - 1,
     )
+    if first and not found[first].size_bytes:
+        first -= 1  # the newest is empty: the log's last batches, which are looked at, lie before
     scan.first_offset = scan.expected_offset = found[first].base_offset
     for i in range(first, len(found)):
         _recover_segment(found[i], report, scan)

@@ -168,6 +168,22 @@ def test_segments_below_the_recovery_point_are_not_read(open_log, batch_of, disk
     assert open_log(recovery_point=0).log_end_offset == 0
 
 
+def test_the_end_of_a_log_is_read_also_where_its_newest_segment_is_empty(open_log, batch_of, disk):
+    log = open_log()
+    while len(log.segments) < 3:
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    *_, last, newest = log.segments
+    end = newest.base_offset
+    log.close()
+    disk.truncate_file(newest.path(".log"), 0)
+    disk.truncate_file(last.path(".log"), disk.file_size_bytes(last.path(".log")) - 1)
+
+    log = open_log(recovery_point=end, high_watermark=end)
+
+    assert log.log_end_offset == end - 3
+    assert log.recovery.cut_below_high_watermark
+
+
 def test_segments_after_a_bad_one_are_removed(open_log, batch_of, disk):
     log = open_log()
     while len(log.segments) < 4:
