@@ -22,6 +22,7 @@ from simulation.faults.machines import MachineFaults
 from simulation.faults.operators import OperatorActs
 from simulation.faults.sessions import SessionFaults
 from simulation.faults.stage import Stage, is_in_sync
+from simulation.faults.swaps import SwapFaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -53,6 +54,7 @@ class Breakage:
             **Deposals(stage, sessions.acts["deregister"]).acts,
             **OperatorActs(stage).acts,
             **ClientFaults(stage).acts,
+            **SwapFaults(stage).acts,
         }
 
     async def run(self) -> None:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from simulation.plan import Plan
 
 COMPACTION: Final = "compaction"
-"""The theme of plans that are about it."""
+SWAPS: Final = "swaps"
+COMPACTED_THEMES: Final = (COMPACTION, SWAPS)
+"""The themes of plans that are about it."""
 
 OFTEN: Final = 0.04
-"""Part of the plans of all sorts that are about compaction; among the others that many once more
-have a compacted topic and are about something else."""
+"""Part of the plans of all sorts that have one of these themes; among the others that many once
+more have a compacted topic and are about something else."""
 
 NEVER_MS: Final = 2**63 - 1
 

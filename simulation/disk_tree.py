@@ -5,13 +5,16 @@ Must never know: paths, open files, planned faults.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from random import Random  # noqa: TID251 - the type of what is handed in
 
 _BLOCK_BYTES = 512
+
+UNORDERED: Final = 0.5
+"""How often a crash keeps entries in no order, as file systems without a journal of them may."""
 
 
 class Content:
@@ -93,8 +96,18 @@ class Directory:
         self.pending = []
 
     def tear(self, random: Random) -> None:
-        """Keep the synced entries and the first of the others; tear what they hold."""
+        """Keep the synced entries and some of the others; tear what they hold.
+
+        Those are the first ones, as where a journal is, or any, in order for each name alone.
+        """
         survived = self.pending[: random.randint(0, len(self.pending))]
+        if random.random() < UNORDERED:
+            survived, lost = [], set[str]()
+            for name, node in self.pending:
+                if name in lost or random.random() < 0.5:
+                    lost.add(name)
+                else:
+                    survived.append((name, node))
         self.entries = dict(self.durable)
         for name, node in survived:
             if node is None:

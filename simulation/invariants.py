@@ -13,6 +13,7 @@ Must never know: faults, clients.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 STEPS_AT_ONCE_MAX: Final = 100_000
 """Without time going on; somebody asks again and again without ever waiting."""
+
+CHANGES_MAX: Final = 30
+CHANGES_WITHIN_S: Final = 1.0
+"""How often, within how long, a leader's ISR may change in one leader epoch: who is slow leaves it
+once, and comes back when it no longer is."""
 
 
 class Invariants(trio.abc.Instrument):
@@ -64,6 +70,7 @@ class Invariants(trio.abc.Instrument):
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
         self._states: dict[tuple[int, bytes, int], PartitionState] = {}
+        self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
@@ -113,9 +120,11 @@ class Invariants(trio.abc.Instrument):
             raise Broken(f"two-leaders: brokers {first} and {broker_id} lead {name} in {epoch}")
         state = partition.state
         of = broker_id, *key[:2]
-        if state is not None and state is not self._states.get(of):
+        if state is not None and state is not (known := self._states.get(of)):
             self._states[of] = state
             self._tell(broker_id, partition, state)
+            if known is not None and known.leader_epoch == epoch and known.isr != state.isr:
+                self._look_at_changes(of, name)
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
         mark = broker_id, *key
@@ -127,6 +136,16 @@ class Invariants(trio.abc.Instrument):
                 f" epoch {epoch}"
             )
         self._watermarks[mark] = watermark
+
+    def _look_at_changes(self, of: tuple[int, bytes, int], name: str) -> None:
+        now = trio.current_time()
+        changes = self._changes.setdefault(of, deque(maxlen=CHANGES_MAX))
+        changes.append(now)
+        if len(changes) == CHANGES_MAX and now - changes[0] < CHANGES_WITHIN_S:
+            raise Broken(
+                f"no-progress: the ISR of {name} changed {CHANGES_MAX} times within"
+                f" {CHANGES_WITHIN_S:g} s"
+            )
 
     def _tell(self, broker_id: int, partition: Partition, state: PartitionState) -> None:
         acknowledged = self._acknowledged.get(partition.index, -1)

@@ -111,6 +111,10 @@ def _depose(rng: random.Random, brokers: int) -> Fault:
     return _alone(rng, brokers)._replace(amount=rng.choice([0.5, 1.0, 2.0]))
 
 
+def _cut_swap(rng: random.Random, brokers: int) -> Fault:
+    return _one(LONG)(rng, brokers)._replace(amount=rng.choice([0.005, 0.02, 0.05]))
+
+
 def _strand(rng: random.Random, brokers: int) -> Fault:
     return _one((0.3, 1.0))(rng, brokers)._replace(amount=rng.choice([1, 2, 3]))
 
@@ -173,8 +177,13 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "jump-clock": (1, _jump),
     "cut-file": (2, _damage),
     "roll-back": (2, _roll_back),
+    "cut-swap": (1, _cut_swap),
+    "cut-swap-alone": (1, _cut_swap),
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
+
+COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone"})
+"""Kinds that mean something for compacted topics alone."""
 
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
 

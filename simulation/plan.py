@@ -9,8 +9,23 @@ import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from simulation.compaction import COMPACTION, OFTEN, compacted, generator
-from simulation.kinds import DAMAGE, KINDS, OTHERS_DIE, PLANNED, WHILE_JOINING, Fault
+from simulation.compaction import (
+    COMPACTED_THEMES,
+    COMPACTION,
+    OFTEN,
+    SWAPS,
+    compacted,
+    generator,
+)
+from simulation.kinds import (
+    COMPACTED_ONLY,
+    DAMAGE,
+    KINDS,
+    OTHERS_DIE,
+    PLANNED,
+    WHILE_JOINING,
+    Fault,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -75,6 +90,11 @@ class Plan:
         )
 
 
+def read_plan(row: Mapping[str, Any]) -> Plan:
+    """Make a plan of what a file holds: its fields under `plan`, and a list of `faults`."""
+    return Plan(**row["plan"], faults=tuple(Fault(**fault) for fault in row["faults"]))
+
+
 class Theme(NamedTuple):
     """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`.
 
@@ -110,6 +130,11 @@ THEMES: Final[Mapping[str, Theme]] = {
             }
         ),
         (3.0, 1.0, 0.4),
+    ),
+    SWAPS: Theme(
+        COMPACTED_ONLY | {"kill"},
+        (1.5, 0.7),
+        settings={"min.insync.replicas": "1"},
     ),
     "cuts": Theme(
         frozenset({"depose", "elect"}),
@@ -192,10 +217,10 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     """
     rng, asked = generator(seed), kinds is not None or about is not None
     if not asked and rng.random() < OFTEN:
-        about = COMPACTION
+        about = rng.choice(COMPACTED_THEMES)
     plan = _draw_plan(seed, kinds=kinds, about=about)
     may_be = not asked and plan.acks == ACKS_ALL
-    if about == COMPACTION or (may_be and rng.random() < OFTEN):
+    if about in COMPACTED_THEMES or (may_be and rng.random() < OFTEN):
         return compacted(plan, rng)
     return plan
 
@@ -207,7 +232,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
     acks = ACKS_ALL if rng.random() < 0.9 or asked else ACKS_LEADER
     if about is None:
         themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
-        about = rng.choice(sorted(THEMES.keys() - {COMPACTION})) if themed else ""
+        about = rng.choice(sorted(THEMES.keys() - {*COMPACTED_THEMES})) if themed else ""
     theme = THEMES[about] if about else _any_faults(kinds, acks)
     settings = {
         "min.insync.replicas": str(rng.choice([1, 2, 2])),
@@ -258,7 +283,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:
     """Give the theme of a run that has none of its own."""
     if kinds is None:
-        kinds = KINDS if acks == ACKS_ALL else PLANNED
+        kinds = KINDS.keys() - COMPACTED_ONLY if acks == ACKS_ALL else PLANNED
     return Theme(frozenset(kinds), (3.0, 0.8, 0.4, 0.2))
 
 

@@ -1,27 +1,39 @@
 """Run seeds from 0 on over the packages in a directory until an anomaly is found, and print it.
 
 A program of its own, so that the packages are not those of who asks:
-`hunt.py <directory> <runs> [theme]`.
+`hunt.py <directory> <runs> [--about THEME] [--kept FILE]`. The plan in the file is run last.
 """
 
+import argparse
 import json
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
-directory, runs, about = Path(sys.argv[1]), int(sys.argv[2]), next(iter(sys.argv[3:]), None)
+parser = argparse.ArgumentParser()
+parser.add_argument("directory", type=Path)
+parser.add_argument("runs", type=int)
+parser.add_argument("--about")
+parser.add_argument("--kept", type=Path)
+options = parser.parse_args()
+directory = options.directory
 sys.path.insert(0, str(directory))
 
 import simulation.run  # noqa: E402 - the path comes first
-from simulation.plan import draw_plan  # noqa: E402
+from simulation.plan import draw_plan, read_plan  # noqa: E402
 
 assert Path(simulation.run.__file__).is_relative_to(directory), "these are other packages"
 
 simulation.run.collect_seldom()
-for seed in range(runs):
-    print(json.dumps({"seed": seed}), flush=True)
-    verdict = simulation.run.simulate(draw_plan(seed, about=about))
+plans = (draw_plan(seed, about=options.about) for seed in range(options.runs))
+if options.kept:
+    plans = chain(plans, [read_plan(tomllib.loads(options.kept.read_text()))])
+for run, plan in enumerate(plans, 1):
+    print(json.dumps({"runs": run}), flush=True)
+    verdict = simulation.run.simulate(plan)
     if verdict.anomalies:
         first = verdict.anomalies[0]
-        found = {"seed": seed, "name": first.name, "place": first.place, "facts": first.facts}
-        print(json.dumps(found), flush=True)
+        found = {"name": first.name, "place": first.place, "facts": first.facts}
+        print(json.dumps({"runs": run} | found), flush=True)
         break

@@ -47,13 +47,15 @@ class Edit(NamedTuple):
 class Mutation:
     """A deliberate bug: `breaks` says which rule is broken, `edits` how.
 
-    `about` is the theme of the plans that look for it; without one all plans do.
+    `about` is the theme of the plans that look for it; without one all plans do. `kept` names the
+    plan that once found it, for what comes up too seldom (`kept/*.toml`).
     """
 
     name: str
     breaks: str
     edits: tuple[Edit, ...]
     about: str | None = None
+    kept: str | None = None
 
     def files(self) -> dict[str, str]:
         """Give the files that it changes, as they are then. Raises: DoesNotApply."""
@@ -68,7 +70,7 @@ class Mutation:
         """Read one from its table."""
         rows = [row, *row.get("also", [])]
         edits = tuple(Edit(each["file"], each["before"], each["after"]) for each in rows)
-        return cls(row["name"], row["breaks"], edits, row.get("about"))
+        return cls(row["name"], row["breaks"], edits, row.get("about"), row.get("kept"))
 
 
 def load_mutations() -> list[Mutation]:

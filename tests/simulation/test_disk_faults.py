@@ -88,3 +88,22 @@ def test_planned_reads_fail_and_later_ones_do_not(disk):
             read()
 
     assert file.read(0, 5) == view.read(0, 5) == disk.read_file("/d/f") == b"first"
+
+
+def after_crash(seed: int) -> list[str]:
+    """Say what is there when power has failed after changes that no sync has made durable."""
+    disk = MemoryDisk(random.Random(seed))
+    disk.make_directory("/d")
+    disk.write_file("/d/old", b"")
+    for name in ("one", "two", "three"):
+        disk.write_file(f"/d/{name}", b"", durable=False)
+    disk.rename("/d/three", "/d/old", durable=False)
+    disk.crash()
+    return disk.list("/d")
+
+
+def test_a_crash_keeps_any_of_the_changes_of_a_directory():
+    kept = {frozenset(after_crash(seed)) for seed in range(200)}
+
+    assert {frozenset({"old", *some}) for some in ((), ("one",), ("two",), ("one", "two"))} <= kept
+    assert all("old" in names for names in kept), "what was durable is replaced, not lost"

@@ -8,28 +8,21 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from simulation.kinds import Fault
-from simulation.plan import Plan, draw_plan
+from simulation.plan import draw_plan, read_plan
 from simulation.run import simulate
 
 KEPT = sorted((Path(__file__).parent / "kept").glob("*.toml"))
-
-
-def read(row: dict[str, Any]) -> Plan:
-    """Make a plan of what a file holds."""
-    faults = tuple(Fault(**fault) for fault in row["faults"])
-    return Plan(**{**row["plan"], "faults": faults})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
 def test_what_was_found_once_is_not_there_again(path):
     row = tomllib.loads(path.read_text())
-    verdict = simulate(read(row))
+    verdict = simulate(read_plan(row))
 
     assert verdict.anomalies == [], row["found"]
     assert verdict.injected.total() > 0
@@ -40,4 +33,4 @@ def test_a_plan_is_kept_whole():
     plan = {name: getattr(drawn, name) for name in drawn.__slots__ if name != "faults"}
     row = {"plan": plan, "faults": [{"at_s": 1.0, "kind": "kill"}]}
 
-    assert read(row) == replace(drawn, faults=(Fault(1.0, "kill"),))
+    assert read_plan(row) == replace(drawn, faults=(Fault(1.0, "kill"),))

@@ -20,11 +20,14 @@ FOUND_SOON = {
     "followers-forget-producers": 4,
     "four-batches-remembered": 1,
     "hand-over-before-the-successor-has-all": 2,
+    "interrupted-swap-forgotten": 5,
     "lost-records-trusted": 12,
     "same-leader-epoch-elected": 2,
     "sequence-gaps-accepted": 4,
     "uncommitted-records-shown": 4,
+    "swapped-before-it-is-synced": 1,
     "unflushed-leader-counted": 1,
+    "waiters-outlive-their-epoch": 2,
 }
 """Some of each kind, and within how many runs they must be found."""
 

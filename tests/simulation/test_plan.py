@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulation.compaction import COMPACTION
-from simulation.kinds import KINDS, Fault
+from simulation.compaction import COMPACTED_THEMES
+from simulation.kinds import COMPACTED_ONLY, KINDS, Fault
 from simulation.minimise import minimise
 from simulation.plan import ACKS_ALL, FAULTS_S, THEMES, Plan, draw_plan
 
@@ -37,6 +37,7 @@ def test_faults_meet_brokers_that_there_are_in_the_time_that_there_is(seed):
     for fault in plan.faults:
         assert 0 <= fault.at_s <= FAULTS_S
         assert fault.broker in range(plan.brokers + 1)
+        assert plan.keys or fault.kind not in COMPACTED_ONLY
     assert [fault.at_s for fault in plan.faults] == sorted(fault.at_s for fault in plan.faults)
 
 
@@ -63,20 +64,20 @@ def test_some_topics_are_compacted_whatever_the_plan_is_about():
 
     assert {plan.settings.get("cleanup.policy") for plan in compacted} == {"compact"}
     assert {plan.acks for plan in compacted} == {ACKS_ALL}
-    assert {COMPACTION, ""} < {plan.about for plan in compacted}
+    assert {*COMPACTED_THEMES, ""} < {plan.about for plan in compacted}
     assert 0.05 < len(compacted) / len(plans) < 0.1
     assert not any("cleanup.policy" in plan.settings for plan in plans if not plan.keys)
 
 
-@given(SEEDS)
-def test_a_plan_about_compaction_compacts(seed):
-    plan = draw_plan(seed, about=COMPACTION)
+@given(SEEDS, st.sampled_from(COMPACTED_THEMES))
+def test_a_plan_about_compaction_compacts(seed, about):
+    plan = draw_plan(seed, about=about)
 
     assert plan.settings["cleanup.policy"] == "compact"
     assert f", {plan.keys} keys" in str(plan)
 
 
-@given(SEEDS, st.sampled_from(sorted(THEMES.keys() - {COMPACTION})))
+@given(SEEDS, st.sampled_from(sorted(THEMES.keys() - {*COMPACTED_THEMES})))
 def test_a_plan_that_is_asked_for_compacts_only_where_that_is_asked(seed, about):
     assert draw_plan(seed, about=about).keys == draw_plan(seed, kinds={"kill"}).keys == 0
 

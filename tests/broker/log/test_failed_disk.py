@@ -87,6 +87,7 @@ def test_the_owner_of_a_log_is_told_of_a_failure_once_and_before_the_caller(
     log.append_as_leader(batch_of(1), leader_epoch=0)
     log.on_failure(told.append)
     disk.crash()
+    disk.capacity_bytes = 0
 
     for _ in range(2):
         with pytest.raises(StorageError):
