@@ -179,10 +179,11 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "roll-back": (2, _roll_back),
     "cut-swap": (1, _cut_swap),
     "cut-swap-alone": (1, _cut_swap),
+    "stop-swap": (1, _cut_swap),
 }
 """Each kind of fault: how often it comes, and whom it meets for how long."""
 
-COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone"})
+COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone", "stop-swap"})
 """Kinds that mean something for compacted topics alone."""
 
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})

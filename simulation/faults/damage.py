@@ -16,6 +16,7 @@ from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.errors import FileMissing
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
+from simulation.faults.joins import SEEN_WITHIN_S, is_member
 from simulation.faults.stage import SLOW_LINK_S, is_in_sync, seen
 from simulation.kinds import EXPIRED, KILLED_AGAIN, NO_COORDINATOR, OTHERS_DIE, WHILE_JOINING
 from simulation.plan import TOPIC
@@ -23,6 +24,7 @@ from simulation.plan import TOPIC
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from broker.partition import Partition
     from simulation.cluster import SimulatedBroker
     from simulation.disk import MemoryDisk
     from simulation.faults.joins import Joins
@@ -70,23 +72,29 @@ class Damage:
             return False
         self._damaged = True
         self._stage.begin(fault)
-        if how & WHILE_JOINING:
-            await self._joins.have_it_join(fault)
+        joined = await self._joins.have_it_join(fault) if how & WHILE_JOINING else []
         machine = self._stage.cluster.brokers[fault.broker]
         if machine.is_running:
             await machine.kill()
         self._damaged = done = harm(machine)
-        await self._start_in_trouble(machine, fault)
+        await self._start_in_trouble(machine, fault, joined)
         return done
 
-    async def _start_in_trouble(self, machine: SimulatedBroker, fault: Fault) -> None:
-        """Start a damaged broker again; nobody else is started before the fault has lasted."""
+    async def _start_in_trouble(
+        self, machine: SimulatedBroker, fault: Fault, joined: list[Partition]
+    ) -> None:
+        """Start a damaged broker again; nobody else is started before the fault has lasted.
+
+        Where it had just `joined` ISRs, the others die once it hears that it is in one.
+        """
         how, began_at = int(fault.amount), trio.current_time()
         if how & NO_COORDINATOR:
             self._stage.cluster.cut_from_store(fault.broker)
         if how & WHILE_JOINING:
             self._stage.start_soon(machine)
-            await trio.sleep(SLOW_LINK_S)
+            await seen(
+                lambda: is_member(machine, joined), within_s=SLOW_LINK_S, every_s=SEEN_WITHIN_S
+            )
         others = [other for other in self._stage.machines() if other is not machine]
         if how & OTHERS_DIE:
             await self._stage.kill(others)

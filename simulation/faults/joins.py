@@ -80,7 +80,7 @@ class Joins:
         for leader_id in leaders:
             self._stage.cluster.cut_from_store(leader_id)
         await seen(
-            lambda: not joined or _is_member(machine, joined),
+            lambda: not joined or is_member(machine, joined),
             within_s=ACCEPTED_WITHIN_S,
             every_s=SEEN_WITHIN_S,
         )
@@ -97,7 +97,7 @@ class Joins:
         return bool(joined)
 
 
-def _is_member(machine: SimulatedBroker, joined: list[Partition]) -> bool:
+def is_member(machine: SimulatedBroker, joined: list[Partition]) -> bool:
     """Say whether a broker has been told that it is in an ISR that it was proposed for."""
     places = {(partition.topic_id, partition.index) for partition in joined}
     return (

@@ -1,4 +1,4 @@
-"""Power that fails while a compacted segment takes the place of others.
+"""A broker that ends while a compacted segment takes the place of others.
 
 Must never know: which records a pass keeps, networks, clients.
 """
@@ -22,6 +22,7 @@ ALONE_WITHIN_S: Final = 8.0
 ALONE_SEEN_WITHIN_S: Final = 0.1
 """How long the sessions of dead brokers last, so that they have left every ISR."""
 
+STOPPED_WITHIN_S: Final = 6.0
 BEGINS_WITHIN_S: Final = 3.0
 LOOKS_PER_SYNC: Final = 10
 SYNCS: Final = 3
@@ -38,14 +39,16 @@ class SwapFaults:
     def acts(self) -> dict[str, Act]:
         """Name what can be carried out."""
         return {
-            "cut-swap": partial(self._cut_swap, alone=False),
+            "cut-swap": self._cut_swap,
             "cut-swap-alone": partial(self._cut_swap, alone=True),
+            "stop-swap": partial(self._cut_swap, power=False),
         }
 
-    async def _cut_swap(self, fault: Fault, *, alone: bool) -> bool:
+    async def _cut_swap(self, fault: Fault, *, alone: bool = False, power: bool = True) -> bool:
         """Wait for a swap, and have power fail before it is over; a sync takes `amount` seconds.
 
-        Who is `alone` is the only one that is left, from before until it is back.
+        Who is `alone` is the only one that is left, from before until it is back. Without `power`
+        to fail the broker is told to stop, with most of the pass still to be done.
         """
         machine = self._stage.machine(fault)
         if machine is None:
@@ -65,14 +68,22 @@ class SwapFaults:
         )
         if swaps:
             await trio.sleep(self._stage.rng.random() * SYNCS * fault.amount)
-            if machine.is_running:
-                await machine.kill(power=True)
+            await self._end(machine, power=power)
         machine.disk.sync_latency_s = self._stage.sync_s
         self._stage.start_soon(machine)
         await trio.sleep(fault.lasts_s)
         for each in others:
             self._stage.start_soon(each)
         return swaps
+
+    async def _end(self, machine: SimulatedBroker, *, power: bool) -> None:
+        if not machine.is_running:
+            return
+        if power:
+            await machine.kill(power=True)
+            return
+        with trio.move_on_after(STOPPED_WITHIN_S):
+            await machine.stop()
 
 
 def _is_alone(machine: SimulatedBroker) -> bool:
