@@ -4,7 +4,7 @@
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
-- Time goes on.
+- No ISR changes time and again within a second, and time goes on.
 - Replicas are alike below their high watermarks, and committed offsets never fall (committed.py);
   of a compacted topic they have the newest record of each key (committed_keys.py).
 
