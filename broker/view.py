@@ -40,16 +40,15 @@ class ClusterView:
         self.latest = ClusterState()
         self.obeyed = ClusterState()
         self.broker_epoch = NOT_REGISTERED
-        self._changed = trio.Event()
-        self._heard = trio.Event()
+        self._published = trio.lowlevel.ParkingLot()
+        self._heard = trio.lowlevel.ParkingLot()
         self._gone: dict[int, tuple[BrokerRegistration, float]] = {}
         self._suspected_until: dict[int, float] = {}
 
     def hear(self, state: ClusterState) -> None:
         """Take note of a state that this broker has not acted on yet."""
         self.latest = state
-        heard, self._heard = self._heard, trio.Event()
-        heard.set()
+        self._heard.unpark_all()
 
     def publish(self, state: ClusterState) -> None:
         """Show clients a state that this broker has acted on."""
@@ -58,8 +57,7 @@ class ClusterView:
             if broker_id not in state.brokers:
                 self._gone[broker_id] = (registration, until)
         self.obeyed = state
-        changed, self._changed = self._changed, trio.Event()
-        changed.set()
+        self._published.unpark_all()
 
     def brokers_for_clients(self) -> list[BrokerRegistration]:
         """List the live brokers, and those that have gone just now."""
@@ -99,23 +97,26 @@ class ClusterView:
     async def wait_changed(self, previous: ClusterState) -> ClusterState:
         """Wait until `latest` is another than `previous`, and return it."""
         while self.latest is previous:
-            await self._changed.wait()
+            await self._published.park()
         return self.latest
 
     async def wait_for(
         self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
     ) -> bool:
         """Return True once `predicate` holds of `obeyed`, False when the time is over."""
-        with trio.move_on_after(timeout_s):
-            while not predicate(self.obeyed):
-                await self._changed.wait()
-        return predicate(self.obeyed)
+        return await _until(lambda: predicate(self.obeyed), self._published, timeout_s=timeout_s)
 
     async def wait_heard(
         self, predicate: Callable[[ClusterState], bool], *, timeout_s: float
     ) -> bool:
         """Return True once `predicate` holds of `latest`, False when the time is over."""
-        with trio.move_on_after(timeout_s):
-            while not predicate(self.latest):
-                await self._heard.wait()
-        return predicate(self.latest)
+        return await _until(lambda: predicate(self.latest), self._heard, timeout_s=timeout_s)
+
+
+async def _until(
+    holds: Callable[[], bool], news: trio.lowlevel.ParkingLot, *, timeout_s: float
+) -> bool:
+    with trio.move_on_after(timeout_s):
+        while not holds():
+            await news.park()
+    return holds()
