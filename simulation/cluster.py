@@ -25,9 +25,10 @@ from simulation.network import MemoryNetwork
 from simulation.process import Process, process_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from broker.partition import Partition
     from coordinator.store import Store
 
 PORT = 9092
@@ -56,6 +57,11 @@ class SimulatedBroker:
     def is_running(self) -> bool:
         """Whether its process runs or is paused."""
         return not self._ended.is_set()
+
+    def replicas(self) -> Iterator[Partition]:
+        """Give what its broker has replicas of, while its process runs."""
+        if self.is_running and self.broker is not None:
+            yield from self.broker.partitions
 
     async def start(self, *, wait_registered: bool = True) -> None:
         """Run the process; returns once the broker is registered, if that is asked for."""

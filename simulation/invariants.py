@@ -42,6 +42,23 @@ CHANGES_WITHIN_S: Final = 1.0
 once, and comes back when it no longer is."""
 
 
+class IsrChanges:
+    """When the ISRs that leaders obey have changed within a leader epoch, of late."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
+
+    def note(self, of: tuple[int, bytes, int], name: str, *, now: float) -> None:
+        """Note a change of a broker's partition. Raises: Broken where there are too many."""
+        changes = self._changes.setdefault(of, deque(maxlen=CHANGES_MAX))
+        changes.append(now)
+        if len(changes) == CHANGES_MAX and now - changes[0] < CHANGES_WITHIN_S:
+            raise Broken(
+                f"no-progress: the ISR of {name} changed {CHANGES_MAX} times within"
+                f" {CHANGES_WITHIN_S:g} s"
+            )
+
+
 class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
@@ -70,7 +87,7 @@ class Invariants(trio.abc.Instrument):
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
         self._states: dict[tuple[int, bytes, int], PartitionState] = {}
-        self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
+        self._changes = IsrChanges()
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
@@ -124,7 +141,7 @@ class Invariants(trio.abc.Instrument):
             self._states[of] = state
             self._tell(broker_id, partition, state)
             if known is not None and known.leader_epoch == epoch and known.isr != state.isr:
-                self._look_at_changes(of, name)
+                self._changes.note(of, name, now=trio.current_time())
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
         mark = broker_id, *key
@@ -136,16 +153,6 @@ class Invariants(trio.abc.Instrument):
                 f" epoch {epoch}"
             )
         self._watermarks[mark] = watermark
-
-    def _look_at_changes(self, of: tuple[int, bytes, int], name: str) -> None:
-        now = trio.current_time()
-        changes = self._changes.setdefault(of, deque(maxlen=CHANGES_MAX))
-        changes.append(now)
-        if len(changes) == CHANGES_MAX and now - changes[0] < CHANGES_WITHIN_S:
-            raise Broken(
-                f"no-progress: the ISR of {name} changed {CHANGES_MAX} times within"
-                f" {CHANGES_WITHIN_S:g} s"
-            )
 
     def _tell(self, broker_id: int, partition: Partition, state: PartitionState) -> None:
         acknowledged = self._acknowledged.get(partition.index, -1)
@@ -178,9 +185,8 @@ def _listed(brokers: tuple[int, ...]) -> str:
 def replicas(cluster: SimulatedCluster) -> Iterator[tuple[int, Partition]]:
     """Give every replica of every running broker."""
     for machine in cluster.brokers.values():
-        if machine.is_running and machine.broker is not None:
-            for partition in machine.broker.partitions:
-                yield machine.broker_id, partition
+        for partition in machine.replicas():
+            yield machine.broker_id, partition
 
 
 def records_of(partition: Partition) -> dict[int, bytes]:

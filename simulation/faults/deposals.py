@@ -62,10 +62,7 @@ class Deposals:
             if each.is_running:
                 await each.kill(power=each is machine)
             each.disk.sync_latency_s = self._stage.sync_s
-        self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s)
-        for other in others:
-            self._stage.start_soon(other)
+        await self._stage.start_before(others, machine, fault)
         return True
 
     def _leader(self, fault: Fault) -> SimulatedBroker | None:

@@ -81,10 +81,7 @@ class DiskFaults:
         )
         await trio.sleep(GOES_ON_S)
         await self._stage.kill(self._stage.machines(), power=True)
-        self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s)
-        for each in self._stage.machines():
-            self._stage.start_soon(each)
+        await self._stage.start_before(self._stage.machines(), machine, fault)
         return True
 
     def _is_in_sync(self, machine: SimulatedBroker) -> bool:

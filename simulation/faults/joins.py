@@ -100,11 +100,7 @@ class Joins:
 def is_member(machine: SimulatedBroker, joined: list[Partition]) -> bool:
     """Say whether a broker has been told that it is in an ISR that it was proposed for."""
     places = {(partition.topic_id, partition.index) for partition in joined}
-    return (
-        machine.is_running
-        and machine.broker is not None
-        and any(
-            (partition.topic_id, partition.index) in places and machine.broker_id in partition.isr
-            for partition in machine.broker.partitions
-        )
+    return any(
+        (partition.topic_id, partition.index) in places and machine.broker_id in partition.isr
+        for partition in machine.replicas()
     )

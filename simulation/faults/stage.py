@@ -109,6 +109,15 @@ class Stage:
         await trio.sleep(fault.lasts_s)
         self.start_soon(machine)
 
+    async def start_before(
+        self, others: Iterable[SimulatedBroker], machine: SimulatedBroker, fault: Fault
+    ) -> None:
+        """Start a process, and others once a fault has lasted; till then it is without them."""
+        self.start_soon(machine)
+        await trio.sleep(fault.lasts_s)
+        for other in others:
+            self.start_soon(other)
+
     def start_soon(self, machine: SimulatedBroker) -> None:
         """Start a process, if it does not run."""
         self.cluster.nursery.start_soon(self._start, machine)

@@ -70,10 +70,7 @@ class SwapFaults:
             await trio.sleep(self._stage.rng.random() * SYNCS * fault.amount)
             await self._end(machine, power=power)
         machine.disk.sync_latency_s = self._stage.sync_s
-        self._stage.start_soon(machine)
-        await trio.sleep(fault.lasts_s)
-        for each in others:
-            self._stage.start_soon(each)
+        await self._stage.start_before(others, machine, fault)
         return swaps
 
     async def _end(self, machine: SimulatedBroker, *, power: bool) -> None:
@@ -88,19 +85,13 @@ class SwapFaults:
 
 def _is_alone(machine: SimulatedBroker) -> bool:
     """Say whether all that a broker has is led by itself, with nobody in sync."""
-    return (
-        machine.is_running
-        and machine.broker is not None
-        and all(partition.isr == (machine.broker_id,) for partition in machine.broker.partitions)
+    return machine.is_running and all(
+        partition.isr == (machine.broker_id,) for partition in machine.replicas()
     )
 
 
 def _is_swapping(machine: SimulatedBroker) -> bool:
-    return (
-        machine.is_running
-        and machine.broker is not None
-        and any(
-            machine.disk.exists(f"{partition.log.directory}/{SWAP_FILE}")
-            for partition in machine.broker.partitions
-        )
+    return any(
+        machine.disk.exists(f"{partition.log.directory}/{SWAP_FILE}")
+        for partition in machine.replicas()
     )
