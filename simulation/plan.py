@@ -220,7 +220,8 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         about = rng.choice(COMPACTED_THEMES)
     plan = _draw_plan(seed, kinds=kinds, about=about)
     may_be = not asked and plan.acks == ACKS_ALL
-    if about in COMPACTED_THEMES or (may_be and rng.random() < OFTEN):
+    needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
+    if needs_it or (may_be and rng.random() < OFTEN):
         return compacted(plan, rng)
     return plan
 

@@ -77,6 +77,11 @@ def test_a_plan_about_compaction_compacts(seed, about):
     assert f", {plan.keys} keys" in str(plan)
 
 
+@given(SEEDS, st.sampled_from(sorted(COMPACTED_ONLY)))
+def test_a_plan_with_faults_of_compaction_compacts(seed, kind):
+    assert draw_plan(seed, kinds={kind}).settings["cleanup.policy"] == "compact"
+
+
 @given(SEEDS, st.sampled_from(sorted(THEMES.keys() - {*COMPACTED_THEMES})))
 def test_a_plan_that_is_asked_for_compacts_only_where_that_is_asked(seed, about):
     assert draw_plan(seed, about=about).keys == draw_plan(seed, kinds={"kill"}).keys == 0
