@@ -52,7 +52,7 @@ class Breakage:
             **LinkFaults(stage, machines.kill).acts,
             **sessions.acts,
             **Deposals(stage, sessions.acts["deregister"]).acts,
-            **OperatorActs(stage).acts,
+            **OperatorActs(stage, machines.acts["stop"]).acts,
             **ClientFaults(stage).acts,
             **SwapFaults(stage).acts,
         }

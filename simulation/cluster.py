@@ -70,6 +70,7 @@ class SimulatedBroker:
         self._process = self._cluster.new_process(self)
         self._process_scope = trio.CancelScope()
         self.failure = None
+        self._store = None  # that of the process before must run out, whoever is resumed
         self.broker = Broker(
             BrokerConfig.parse(self._properties()),
             environment=self._cluster.environment(self.host),

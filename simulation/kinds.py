@@ -108,7 +108,13 @@ def _alone(rng: random.Random, brokers: int) -> Fault:
 
 
 def _depose(rng: random.Random, brokers: int) -> Fault:
-    return _alone(rng, brokers)._replace(amount=rng.choice([0.5, 1.0, 2.0]))
+    return _alone(rng, brokers)._replace(amount=rng.choice([1.0, 2.0, 4.0]))
+
+
+def _usurp(rng: random.Random, brokers: int) -> Fault:
+    """Leave the other one time to take over, less than a session lasts; 1: it dies in the end."""
+    fault = _pair((1.5,))(rng, brokers)
+    return fault._replace(lasts_s=4.0 + fault.lasts_s, amount=round(fault.lasts_s * 1000) % 2)
 
 
 def _cut_swap(rng: random.Random, brokers: int) -> Fault:
@@ -152,7 +158,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "pause-session": (2, _one(LONG)),
     "expire-session": (2, _one((0.0,))),
     "deregister": (2, _one(LONG)),
-    "usurp": (1, _pair((5.0,))),
+    "usurp": (1, _usurp),
     "depose": (1, _depose),
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
@@ -177,6 +183,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "jump-clock": (1, _jump),
     "cut-file": (2, _damage),
     "roll-back": (2, _roll_back),
+    "stop-moved": (1, _one(LONG)),
     "cut-swap": (1, _cut_swap),
     "cut-swap-alone": (1, _cut_swap),
     "stop-swap": (1, _cut_swap),
@@ -186,8 +193,11 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
 COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone", "stop-swap"})
 """Kinds that mean something for compacted topics alone."""
 
+THEMED_ONLY: Final = COMPACTED_ONLY | {"stop-moved"}
+"""Kinds that come up where a run is about them."""
+
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})
 
 
-PLANNED: Final = ("elect", "reassign", "slow-disk", "stop")
+PLANNED: Final = ("elect", "reassign", "slow-disk", "stop", "stop-moved")
 """Faults at which not even what the leader alone has acknowledged may be lost."""

@@ -1,8 +1,8 @@
 """An in-memory network: hosts by name, listeners by port, streams, and the faults of all of them.
 
 Everything happens in one trio run and in a fixed order, so a run can be repeated. Faults are loud
-(`kill`, `separate`, `reset`: connections break) or silent (`block`, `isolate`: nothing arrives, and
-nobody is told). Times are virtual, and asked of what is handed in.
+(`kill`, `separate`, `reset`, `unplug`: connections break) or silent (`block`, `isolate`: nothing
+arrives, and nobody is told). Times are virtual, and asked of what is handed in.
 Must never know: Kafka's protocol, brokers, clients.
 """
 
@@ -43,6 +43,7 @@ class MemoryNetwork:
         self._separated: set[frozenset[str]] = set()
         self._blocked: set[tuple[str, str]] = set()
         self._isolated: set[str] = set()
+        self._unplugged: set[str] = set()
         self._next_port = FIRST_FREE_PORT
         self._latency_s: Callable[[], float] = at_once
 
@@ -104,6 +105,11 @@ class MemoryNetwork:
             if owner == host:
                 stream.cut()
 
+    def unplug(self, host: str) -> None:
+        """Break all connections of a host and let it have no new ones, but with itself."""
+        self._unplugged.add(host)
+        self.reset(host)
+
     # Silent faults.
 
     def block(self, source: str, target: str) -> None:
@@ -126,18 +132,20 @@ class MemoryNetwork:
         self._apply_blocks()
 
     def rejoin_host(self, host: str) -> None:
-        """End the isolation of a host; what else was blocked stays so."""
+        """Plug a host in, and end its isolation; what else was blocked stays so."""
+        self._unplugged.discard(host)
         self._isolated.discard(host)
         self._apply_blocks()
 
     def rejoin(self) -> None:
-        """Let all hosts reach one another again: nothing is separate, blocked or isolated.
+        """Let all hosts reach one another again: none is separate, unplugged, blocked or isolated.
 
         Links keep their latency, which is how the network is and no fault: see `restore_links`.
         """
         self._separated.clear()
         self._blocked.clear()
         self._isolated.clear()
+        self._unplugged.clear()
         self._apply_blocks()
 
     def _apply_blocks(self) -> None:
@@ -172,14 +180,15 @@ class MemoryNetwork:
         return listener
 
     def demand_route(self, source: str, host: str) -> None:
-        """Raises: OSError where two hosts are separate."""
-        if frozenset({source, host}) in self._separated:
+        """Raises: OSError where two hosts are separate, or one of them is unplugged."""
+        unplugged = source != host and not self._unplugged.isdisjoint((source, host))
+        if unplugged or frozenset({source, host}) in self._separated:
             raise OSError(f"{host} cannot be reached from {source}")
 
     def connect(self, source: str, host: str, port: int) -> MemoryStream:
         """Connect `source` to a listener, in no time whatever the links' latency is.
 
-        Raises: ConnectionRefusedError, OSError (separated).
+        Raises: ConnectionRefusedError, OSError (separated, unplugged).
         """
         self.demand_route(source, host)
         listener = self._listeners.get((host, port))

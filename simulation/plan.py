@@ -23,6 +23,7 @@ from simulation.kinds import (
     KINDS,
     OTHERS_DIE,
     PLANNED,
+    THEMED_ONLY,
     WHILE_JOINING,
     Fault,
 )
@@ -284,7 +285,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:
     """Give the theme of a run that has none of its own."""
     if kinds is None:
-        kinds = KINDS.keys() - COMPACTED_ONLY if acks == ACKS_ALL else PLANNED
+        kinds = KINDS.keys() - THEMED_ONLY if acks == ACKS_ALL else PLANNED
     return Theme(frozenset(kinds), (3.0, 0.8, 0.4, 0.2))
 
 

@@ -189,7 +189,7 @@ async def _work(
                         producers.start_soon(partial(work.write, name, until=done))
                 await breakage.run()
                 verdict.trace.tell("all is mended")
-                breakage.heal()
+                await breakage.repair()
                 await trio.sleep(CALM_S)
                 done.set()
         finally:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 STORE_TIMEOUT_S: Final = 5.0
 """How long a request waits for the store (Kafka's offsets.commit.timeout.ms)."""
 
+GROUP_TIMEOUT_S: Final = 3.0
+"""How long a request waits for its group; no client asks another broker sooner."""
+
 T = TypeVar("T")
 
 
@@ -48,18 +51,34 @@ class WaitingReply:
 
 
 class Deferred(Generic[T]):
-    """Something that is to be done with a group as soon as the group is at hand."""
+    """Something that is to be done with a group as soon as the group is at hand.
 
-    __slots__ = ("_act", "_done", "_error", "_outcome")
+    It is not done once nobody waits for it any more, or only somebody who has waited for so long
+    that another broker may have been asked since: a commit would undo those that came after it.
+    """
+
+    __slots__ = ("_act", "_asked_at", "_done", "_error", "_left", "_outcome")
 
     def __init__(self, act: Callable[[HostedGroup | None], T]) -> None:
         self._act = act
+        self._asked_at = trio.current_time()
+        self._left = False
         self._done = trio.Event()
         self._outcome: list[T] = []
         self._error: Exception | None = None
 
     def do(self, hosted: HostedGroup | None) -> None:
         """Do it; None says that there is no such group. Raises nothing: `wait` does."""
+        if self._left:
+            return
+        if trio.current_time() > self._asked_at + GROUP_TIMEOUT_S:
+            self.refuse(
+                RequestError.of(
+                    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+                    f"the group was not at hand after {GROUP_TIMEOUT_S:g} s: ask again",
+                )
+            )
+            return
         try:
             self._outcome.append(self._act(hosted))
         except Exception as error:  # noqa: BLE001 - a bug is the request's that asked for it
@@ -74,10 +93,16 @@ class Deferred(Generic[T]):
     async def wait(self) -> T:
         """Give what came of it, once it has been done.
 
-        Raises: what it raised; RequestError COORDINATOR_NOT_AVAILABLE where the store is why it was
-        not done (clients look for the group again then, and take no other code for harmless).
+        Who is cancelled has left: it is not done then. Raises: what it raised; RequestError, where
+        it was not done: COORDINATOR_NOT_AVAILABLE where the store is why (clients look for the
+        group again then, and take no other code for harmless), COORDINATOR_LOAD_IN_PROGRESS where
+        it came too late.
         """
-        await self._done.wait()
+        try:
+            await self._done.wait()
+        except trio.Cancelled:
+            self._left = True
+            raise
         if isinstance(self._error, CoordinationError):
             reason = str(self._error)
             raise RequestError.of(ErrorCode.COORDINATOR_NOT_AVAILABLE, reason) from self._error

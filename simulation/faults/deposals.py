@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 BACK_WITHIN_S: Final = 4.0
 BACK_SEEN_WITHIN_S: Final = 0.002
-ALONE: Final = 0.2
-UNTIL_ACKNOWLEDGED: Final = 1.1
+ALONE: Final = 0.1
+OTHERS_SYNC: Final = 0.15
+UNTIL_ACKNOWLEDGED: Final = 1.3
 """Parts of the time that a sync takes."""
 
 
@@ -49,15 +50,17 @@ class Deposals:
         others = [other for other in self._stage.machines() if other is not machine]
         self._stage.begin(fault)
         self._stage.isolate(machine.broker_id)
-        for each in self._stage.machines():
-            each.disk.sync_latency_s = lambda: fault.amount
+        began_at = trio.current_time()
+        machine.disk.sync_latency_s = lambda: fault.amount
+        for each in others:
+            each.disk.sync_latency_s = lambda: fault.amount * OTHERS_SYNC
         await trio.sleep(fault.amount * ALONE)
         await self._deregister(fault._replace(lasts_s=fault.amount * ALONE))
         self._stage.cluster.network.rejoin()
         await seen(
             lambda: self._is_in_sync(machine), within_s=BACK_WITHIN_S, every_s=BACK_SEEN_WITHIN_S
         )
-        await trio.sleep(fault.amount * UNTIL_ACKNOWLEDGED)
+        await trio.sleep_until(began_at + fault.amount * UNTIL_ACKNOWLEDGED)
         for each in (machine, *others):
             if each.is_running:
                 await each.kill(power=each is machine)

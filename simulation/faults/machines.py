@@ -126,14 +126,18 @@ class MachineFaults:
             return False
         self._stage.begin(fault)
         self._stopping.add(machine.broker_id)
-        self._stage.cluster.nursery.start_soon(self._note_stop, machine)
         machine.broker.stop()
-        await self._stage.start_after(machine, fault)
+        self._stage.cluster.nursery.start_soon(self._start_once_ended, machine, fault)
+        await trio.sleep(fault.lasts_s)
         return True
 
-    async def _note_stop(self, machine: SimulatedBroker) -> None:
+    async def _start_once_ended(self, machine: SimulatedBroker, fault: Fault) -> None:
+        """Start a process that was told to stop, which may take longer than the fault lasts."""
+        starts_at = trio.current_time() + fault.lasts_s
         await machine.wait_ended()
         self._stopping.discard(machine.broker_id)
+        await trio.sleep_until(starts_at)
+        self._stage.start_soon(machine)
 
     def _may_stop(self, machine: SimulatedBroker) -> bool:
         """Say whether a stop costs no record of acks=1, where records are written with that.

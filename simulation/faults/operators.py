@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 
 
 ADMIN_PATIENCE_S: Final = 1.0
+CATCHING_UP_S: Final = 0.3
+CAUGHT_UP_WITHIN_S: Final = 3.0
 
 
 class OperatorActs:
     """What operators do at bad moments."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, stop: Act) -> None:
         self._stage = stage
+        self._stop = stop
 
     @property
     def acts(self) -> dict[str, Act]:
@@ -41,6 +44,7 @@ class OperatorActs:
         return {
             "elect": self._elect,
             "reassign": self._reassign,
+            "stop-moved": self._stop_moved,
         }
 
     async def _elect(self, fault: Fault) -> bool:
@@ -57,6 +61,30 @@ class OperatorActs:
         topic = ReassignableTopic(name=TOPIC, partitions=[asked])
         await self._ask(fault, AlterPartitionReassignmentsRequest(topics=[topic]), version=0)
         return True
+
+    async def _stop_moved(self, fault: Fault) -> bool:
+        """Stop a leader, and take replicas from what it leads while the others catch up with it.
+
+        A new leader epoch begins by that, and it leads still: it has as much to wait for as before.
+        """
+        machine = self._stage.machine(fault)
+        led = list(machine.broker.partitions.led()) if machine and machine.broker else []
+        others = [m for m in self._stage.machines() if m is not machine]
+        for each in others:
+            each.disk.sync_latency_s = lambda: CATCHING_UP_S
+        await trio.sleep(CATCHING_UP_S)
+        async with trio.open_nursery() as nursery:
+            for partition in led:
+                stay = [b for b in partition.isr if b != fault.broker][:1]
+                if partition.topic == TOPIC and stay:
+                    bits = 1 << fault.broker | 1 << stay[0]
+                    moved = fault._replace(broker=stay[0], other=partition.index, amount=bits)
+                    nursery.start_soon(self._reassign, moved)
+            done = await self._stop(fault)
+            await trio.sleep(CAUGHT_UP_WITHIN_S)
+        for each in others:
+            each.disk.sync_latency_s = self._stage.sync_s
+        return done and bool(led)
 
     async def _ask(self, fault: Fault, request: object, *, version: int) -> None:
         """Ask the broker, or the first one, and wait for a moment only."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 TAKEN_OVER_S: Final = 1.0
+AWAY_S: Final = 1.0
 HEARD_STILL_S: Final = 0.2
 """How long a broker whose writes are stuck takes more of them, before nobody hears it."""
 
@@ -93,7 +94,8 @@ class SessionFaults:
         """Have a broker that was away take over from another, whose writes come through later.
 
         The groups of both are meant: who was away owns them by right, and who is not heard had them
-        meanwhile.
+        meanwhile. With an `amount` who was away dies once more before the other one is heard again,
+        which then owns them by right, and must not take them for what it had.
         """
         machine, back = (self._stage.cluster.brokers[b] for b in (fault.broker, fault.other))
         if not (machine.is_running and back.is_running):
@@ -106,11 +108,16 @@ class SessionFaults:
         if session_id is not None:
             self._stage.cluster.memory.disconnect(session_id)
             await trio.sleep(HEARD_STILL_S)
-            network.isolate(machine.host)
-            network.reset(machine.host)
+            network.unplug(machine.host)
         self._stage.start_soon(back)
         await trio.sleep(fault.lasts_s)
+        if fault.amount:
+            self._stage.expire_session(back)
+            await self._stage.kill([back])
         network.rejoin_host(machine.host)
         if session_id is not None:
             self._reconnect(fault, session_id)
+        if fault.amount:
+            await trio.sleep(AWAY_S)
+            self._stage.start_soon(back)
         return True

@@ -156,6 +156,21 @@ async def test_resuming_does_not_reconnect_who_is_cut_off(autojump_clock):
         assert not machine.store.connected
 
 
+async def test_resuming_does_not_keep_the_session_of_an_earlier_process_alive(autojump_clock):
+    async with simulated_cluster(1) as cluster:
+        machine = cluster.brokers[1]
+        session_id = machine.store.session_id
+        await machine.kill()
+        cluster.cut_from_store(1)
+        await machine.start(wait_registered=False)
+        machine.pause()
+        cluster.reconnect_to_store(1)
+        machine.resume()
+        await trio.sleep(SESSION_S + 1)
+
+        assert session_id not in cluster.memory.session_ids
+
+
 async def test_brokers_work_over_links_that_are_slow(autojump_clock):
     async with simulated_cluster(3) as cluster:
         hosts = [machine.host for machine in cluster.brokers.values()]

@@ -294,6 +294,24 @@ async def test_rejoining_keeps_the_latency_of_links(network, autojump_clock):
 # Loud faults.
 
 
+async def test_an_unplugged_host_reaches_itself_alone_until_it_rejoins(network, autojump_clock):
+    near, far = await connected(network)
+    network.unplug("b")
+    listener = await network.host("b").listen("b", 9092)
+
+    for stream in (near, far):
+        with pytest.raises(trio.BrokenResourceError):
+            await stream.receive_some()
+    with pytest.raises(OSError, match="cannot be reached"):
+        await network.host("newcomer").connect("b", 9092)
+    itself = await network.host("b").connect("localhost", 9092)
+    await itself.send_all(b"me")
+    assert await (await listener.accept()).receive_some() == b"me"
+
+    network.rejoin_host("b")
+    await network.host("newcomer").connect("b", 9092)
+
+
 async def test_a_reset_breaks_both_ends_at_once_and_new_connections_are_fine(
     network, autojump_clock
 ):

@@ -26,7 +26,7 @@ from coordinator.groups.znodes import claim
 from coordinator.memory import MemoryCluster
 from protocol.errors import ErrorCode, RequestError
 
-STORE_S = 1.0
+STORE_S = 0.3
 """From a request to the store until its answer."""
 
 OFFSET = {"t": TopicChange(bytes(16), {0: CommittedOffset(5)})}

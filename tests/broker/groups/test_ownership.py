@@ -20,7 +20,7 @@ from broker.groups.member import Joined, Joining, Syncing
 from broker.groups.membership import encode_membership
 from broker.groups.serving import GroupsHouse, GroupsSession
 from broker.groups.state import State
-from broker.groups.waiting import settled
+from broker.groups.waiting import GROUP_TIMEOUT_S, settled
 from broker.view import ClusterView
 from coordinator import paths
 from coordinator.bootstrap import prepare
@@ -206,6 +206,34 @@ async def test_what_is_asked_while_a_group_is_claimed_is_done_in_that_order(auto
             await settled(outcome)
 
         assert done == list(range(10))
+
+
+async def test_what_was_asked_for_a_group_is_not_done_once_whoever_asked_has_left(autojump_clock):
+    house = House()
+    async with serving(house) as here:
+        house.memory.latency = partial(trio.sleep, 0.2)
+        done: list[str] = []
+        left = here.session.enter("g", lambda _: done.append("left"), create=True)
+        stays = here.session.enter("g", lambda _: done.append("stays"))
+        with trio.move_on_after(0.1):
+            await settled(left)
+        await settled(stays)
+
+        assert done == ["stays"]
+
+
+async def test_what_has_waited_for_its_group_for_too_long_is_not_done(autojump_clock):
+    house = House()
+    async with serving(house) as here:
+        house.memory.latency = partial(trio.sleep, GROUP_TIMEOUT_S)
+        done: list[str] = []
+        late = here.session.enter("g", lambda _: done.append("late"), create=True)
+        with pytest.raises(RequestError, match="ask again") as caught:
+            await settled(late)
+        assert caught.value.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        await here.enter(lambda _: done.append("asked again"), create=False)
+
+        assert done == ["asked again"]
 
 
 async def test_a_bug_in_what_waits_for_a_claim_is_raised_where_it_was_asked_for(autojump_clock):
