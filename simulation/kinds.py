@@ -112,7 +112,10 @@ def _depose(rng: random.Random, brokers: int) -> Fault:
 
 
 def _usurp(rng: random.Random, brokers: int) -> Fault:
-    """Leave the other one time to take over, less than a session lasts; 1: it dies in the end."""
+    """Leave the other one time to take over, less than a session lasts; 1: it dies in the end.
+
+    That is read off the time: one more draw would have every seed draw other plans.
+    """
     fault = _pair((1.5,))(rng, brokers)
     return fault._replace(lasts_s=4.0 + fault.lasts_s, amount=round(fault.lasts_s * 1000) % 2)
 

@@ -153,8 +153,7 @@ class MemoryNetwork:
             link.set_blocked(self._is_blocked(source, target))
 
     def _is_blocked(self, source: str, target: str) -> bool:
-        isolated = source != target and not self._isolated.isdisjoint((source, target))
-        return isolated or (source, target) in self._blocked
+        return _is_cut(self._isolated, source, target) or (source, target) in self._blocked
 
     # For the hosts.
 
@@ -181,8 +180,8 @@ class MemoryNetwork:
 
     def demand_route(self, source: str, host: str) -> None:
         """Raises: OSError where two hosts are separate, or one of them is unplugged."""
-        unplugged = source != host and not self._unplugged.isdisjoint((source, host))
-        if unplugged or frozenset({source, host}) in self._separated:
+        separated = frozenset({source, host}) in self._separated
+        if separated or _is_cut(self._unplugged, source, host):
             raise OSError(f"{host} cannot be reached from {source}")
 
     def connect(self, source: str, host: str, port: int) -> MemoryStream:
@@ -207,6 +206,11 @@ class MemoryNetwork:
 
     def _forget(self, stream: MemoryStream) -> None:
         self._streams.pop(stream, None)
+
+
+def _is_cut(from_all: set[str], source: str, target: str) -> bool:
+    """Say whether one of two hosts is cut off from all; no host is from itself."""
+    return source != target and not from_all.isdisjoint((source, target))
 
 
 class MemoryHost:

@@ -21,7 +21,11 @@ STORE_TIMEOUT_S: Final = 5.0
 """How long a request waits for the store (Kafka's offsets.commit.timeout.ms)."""
 
 GROUP_TIMEOUT_S: Final = 3.0
-"""How long a request waits for its group; no client asks another broker sooner."""
+"""How long a request may wait for its group, and be carried out.
+
+Our client looks elsewhere after so long without an answer, others after ten times as long or more,
+by their defaults.
+"""
 
 T = TypeVar("T")
 

@@ -1,7 +1,8 @@
 """A leader that is replaced while it goes on alone, and loses power when it is back in sync.
 
-All disks are slow: what it alone has is cut from its log while that is synced yet, and what it
-follows then is acknowledged before it has synced it, if it ever says too soon that it has.
+Its disk is slow, and the others' are slower than usual: what it alone has is cut from its log while
+that is synced yet, and what it follows then is acknowledged before it has synced it, if it ever
+says too soon that it has.
 Must never know: damage, clients.
 """
 
@@ -41,7 +42,8 @@ class Deposals:
     async def _depose(self, fault: Fault) -> bool:
         """Replace a leader, and leave it the only one when it has lost power.
 
-        A sync takes `amount` seconds.
+        A sync of it takes `amount` seconds; the fault strikes when the one that was under way has
+        ended, and the next one has not.
         """
         machine = self._leader(fault)
         if machine is None:

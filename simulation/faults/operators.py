@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ADMIN_PATIENCE_S: Final = 1.0
 CATCHING_UP_S: Final = 0.3
+"""How long a sync takes of those that a leader waits for before it stops."""
+
 CAUGHT_UP_WITHIN_S: Final = 3.0
 
 
@@ -68,7 +70,9 @@ class OperatorActs:
         A new leader epoch begins by that, and it leads still: it has as much to wait for as before.
         """
         machine = self._stage.machine(fault)
-        led = list(machine.broker.partitions.led()) if machine and machine.broker else []
+        led = [p for p in machine.replicas() if p.is_leader and p.topic == TOPIC] if machine else []
+        if not led:
+            return False
         others = [m for m in self._stage.machines() if m is not machine]
         for each in others:
             each.disk.sync_latency_s = lambda: CATCHING_UP_S
@@ -76,7 +80,7 @@ class OperatorActs:
         async with trio.open_nursery() as nursery:
             for partition in led:
                 stay = [b for b in partition.isr if b != fault.broker][:1]
-                if partition.topic == TOPIC and stay:
+                if stay:
                     bits = 1 << fault.broker | 1 << stay[0]
                     moved = fault._replace(broker=stay[0], other=partition.index, amount=bits)
                     nursery.start_soon(self._reassign, moved)
@@ -84,7 +88,7 @@ class OperatorActs:
             await trio.sleep(CAUGHT_UP_WITHIN_S)
         for each in others:
             each.disk.sync_latency_s = self._stage.sync_s
-        return done and bool(led)
+        return done
 
     async def _ask(self, fault: Fault, request: object, *, version: int) -> None:
         """Ask the broker, or the first one, and wait for a moment only."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TAKEN_OVER_S: Final = 1.0
 AWAY_S: Final = 1.0
+"""How long who took over is dead when it dies once more."""
+
 HEARD_STILL_S: Final = 0.2
 """How long a broker whose writes are stuck takes more of them, before nobody hears it."""
 
@@ -94,8 +96,8 @@ class SessionFaults:
         """Have a broker that was away take over from another, whose writes come through later.
 
         The groups of both are meant: who was away owns them by right, and who is not heard had them
-        meanwhile. With an `amount` who was away dies once more before the other one is heard again,
-        which then owns them by right, and must not take them for what it had.
+        meanwhile. With an `amount` who was away dies once more before the other one is heard again:
+        that owns them by right then, and must notice that somebody else has had them.
         """
         machine, back = (self._stage.cluster.brokers[b] for b in (fault.broker, fault.other))
         if not (machine.is_running and back.is_running):
@@ -118,6 +120,5 @@ class SessionFaults:
         if session_id is not None:
             self._reconnect(fault, session_id)
         if fault.amount:
-            await trio.sleep(AWAY_S)
-            self._stage.start_soon(back)
+            await self._stage.start_after(back, fault._replace(lasts_s=AWAY_S))
         return True

@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from chaos.history import Outcome
+from simulation.kinds import Fault
 from simulation.plan import draw_plan
 from simulation.run import simulate
 
@@ -63,6 +65,14 @@ def test_a_run_repeats_in_every_process_to_the_byte():
     assert len(here.lines) > 20
     assert here.digest != simulate(draw_plan(13)).trace.digest
     assert there == [here.digest] * 2
+
+
+def test_who_takes_longer_to_stop_than_its_fault_lasts_is_started_all_the_same():
+    stop = Fault(1.0, "stop", broker=1)
+    lines = simulate(replace(draw_plan(SHORT), faults=(stop,))).trace.lines
+    names = [line.split(maxsplit=1)[1] for line in lines]
+
+    assert "start broker 1" in names[: names.index("all is mended")]
 
 
 def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
