@@ -95,8 +95,12 @@ class _Drawing:
     def _union(self, depth):
         branches = {}
         for _ in range(self._draw(st.integers(1, 4))):
+            complete = list(self._complete)
             branch = self.node(depth, in_union=True)
-            branches.setdefault(_branch_key(branch), branch)
+            if _branch_key(branch) in branches:
+                self._complete = complete  # what it defines goes with it: nobody may refer to that
+            else:
+                branches[_branch_key(branch)] = branch
         return list(branches.values())
 
     def _name(self):
