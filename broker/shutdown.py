@@ -25,8 +25,11 @@ log_events = structlog.get_logger()
 
 CONTROLLED_SHUTDOWN_VERSION = 3
 DRAIN_S = 3.0
+"""How long no in-sync replica may get any nearer to the end of a log before we leave without it."""
+DRAIN_MAX_S = 30.0
+"""However steadily they get nearer."""
 HAND_OVER_S = 10.0
-"""For asking and what follows from the answer; whoever stops a broker waits for 20 s at most."""
+"""For asking and what follows from the answer."""
 ASK_AGAIN_S = 0.1
 
 
@@ -40,9 +43,10 @@ async def hand_over(
     leaving = [partition for partition in partitions.led() if len(partition.isr) > 1]
     for partition in leaving:
         partition.hand_over()
-    with trio.move_on_after(DRAIN_S):
-        for partition in leaving:
-            await wait_replicated(partition)
+    with trio.move_on_after(DRAIN_MAX_S), trio.move_on_after(DRAIN_S) as patience:
+        async with trio.open_nursery() as nursery:
+            for partition in leaving:
+                nursery.start_soon(wait_replicated, partition, patience)
     with trio.move_on_after(HAND_OVER_S):
         stuck = await _ask_until_answered(peers, view, broker_id=broker_id)
         moving = [p for p in leaving if (p.topic, p.index) not in stuck]
@@ -53,16 +57,20 @@ async def hand_over(
     return not left
 
 
-async def wait_replicated(partition: Partition) -> None:
+async def wait_replicated(partition: Partition, patience: trio.CancelScope) -> None:
     """Return once every in-sync replica has all that is here, or somebody else leads.
 
-    The end of an epoch ends the wait, but not always that of our leadership: where another
-    change of the partition has begun a new one, there is still everything to wait for.
+    Each step nearer to it moves the deadline of `patience` to `DRAIN_S` from then. The end of an
+    epoch ends the wait, but not always that of our leadership: where another change of the
+    partition has begun a new one, there is still everything to wait for.
     """
     while partition.is_leader:
-        with suppress(NotLeader):
-            await partition.high_watermark.wait_reached(partition.log.log_end_offset)
+        reached = partition.high_watermark.value
+        if reached >= partition.log.log_end_offset:
             return
+        with suppress(NotLeader):
+            await partition.high_watermark.wait_reached(reached + 1)
+            patience.deadline = trio.current_time() + DRAIN_S
 
 
 async def _ask_until_answered(

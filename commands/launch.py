@@ -32,7 +32,8 @@ LOCAL_SETTINGS: Final = ("group.initial.rebalance.delay.ms=0",)
 """What suits a cluster on one machine, as in Kafka's sample configuration: a group's first member
 need not wait for others. `--set` overrides it."""
 
-STOP_TIMEOUT_S: Final = 20.0
+STOP_TIMEOUT_S: Final = 50.0
+"""Longer than a broker takes that waits for its replicas and then for the controller."""
 KILL_TIMEOUT_S: Final = 5.0
 _LOG_TAIL_BYTES: Final = 4_096
 

@@ -17,7 +17,7 @@ from broker.partition import Partition
 from broker.partition_context import PartitionContext
 from broker.replication.isr import IsrKeeper
 from broker.replication.throttle import Throttles
-from broker.shutdown import wait_replicated
+from broker.shutdown import DRAIN_S, wait_replicated
 from coordinator.cluster import NO_LEADER, PartitionState
 from protocol.api.alter_partition import (
     AlterPartitionRequest,
@@ -321,7 +321,7 @@ async def test_a_leader_that_is_to_stop_waits_for_in_sync_replicas_into_its_next
     replicated = trio.Event()
 
     async def wait() -> None:
-        await wait_replicated(leader)
+        await wait_replicated(leader, trio.CancelScope())
         replicated.set()
 
     nursery.start_soon(wait)
@@ -343,9 +343,41 @@ async def test_a_leader_that_is_to_stop_waits_no_longer_once_another_one_leads(
     await leader.durable.wait_reached(15)
     leader.hand_over()
     async with trio.open_nursery() as waiting:
-        waiting.start_soon(wait_replicated, leader)
+        waiting.start_soon(wait_replicated, leader, trio.CancelScope())
         await trio.sleep(0.1)
         state = replace(leader.state, leader_id=PEER, leader_epoch=2, partition_epoch=2)
         leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
 
     assert not leader.is_leader
+
+
+async def test_a_leader_that_is_to_stop_waits_for_as_long_as_a_replica_gets_nearer(
+    leader, nursery, autojump_clock
+):
+    append(leader, 5)
+    await leader.durable.wait_reached(15)
+    leader.hand_over()
+    with trio.move_on_after(DRAIN_S) as patience:
+        nursery.start_soon(_catch_up_slowly, leader)
+        await wait_replicated(leader, patience)
+
+    assert leader.high_watermark.value == 15
+
+
+async def _catch_up_slowly(leader) -> None:
+    for offset in range(11, 16):
+        await trio.sleep(DRAIN_S - 0.1)
+        leader.follower_fetched(PEER, offset, broker_epoch=PEER_EPOCH)
+
+
+async def test_a_leader_that_is_to_stop_waits_no_longer_for_a_replica_that_gets_no_nearer(
+    leader, autojump_clock
+):
+    append(leader, 5)
+    await leader.durable.wait_reached(15)
+    leader.hand_over()
+    leader.follower_fetched(PEER, 12, broker_epoch=PEER_EPOCH)
+    with trio.move_on_after(DRAIN_S) as patience:
+        await wait_replicated(leader, patience)
+
+    assert patience.cancelled_caught
