@@ -119,15 +119,21 @@ Leaders = dict[int, tuple[str, int]]
 """The address of each partition's leader."""
 
 
-def leaders_of(bootstrap: str, topic: str) -> Leaders:
-    """Find out who leads what."""
+def leaders_of(bootstrap: str, topic: str, *, partitions: int) -> Leaders:
+    """Find out who leads what, once the first broker has heard of so many partitions."""
     host, _, port = bootstrap.split(",", maxsplit=1)[0].rpartition(":")
+    request = MetadataRequest(topics=[MetadataRequestTopic(name=topic)])
+    until = time.monotonic() + TIMEOUT_S
     with Wire((host, int(port))) as wire:
-        request = MetadataRequest(topics=[MetadataRequestTopic(name=topic)])
-        answer = wire.ask(request, version=METADATA_VERSION)
-    addresses = {each.node_id: (each.host, each.port) for each in answer.brokers}
-    (described,) = answer.topics
-    return {each.partition_index: addresses[each.leader_id] for each in described.partitions}
+        while True:
+            answer = wire.ask(request, version=METADATA_VERSION)
+            addresses = {each.node_id: (each.host, each.port) for each in answer.brokers}
+            (described,) = answer.topics
+            leaders = {each.partition_index: each.leader_id for each in described.partitions}
+            if len(leaders) == partitions and addresses.keys() >= set(leaders.values()):
+                return {index: addresses[leader] for index, leader in leaders.items()}
+            assert time.monotonic() < until, f"{topic} has {len(leaders)} of {partitions} leaders"
+            time.sleep(0.05)
 
 
 def produce_request(topic: str, partition: int, batch: Batch, *, acks: int) -> ProduceRequest:

@@ -57,7 +57,7 @@ class System:
         """Make a topic and give the leaders of its partitions; it is deleted afterwards."""
         trio.run(self._make_topic, name, partitions)
         try:
-            yield leaders_of(self.bootstrap, name)
+            yield leaders_of(self.bootstrap, name, partitions=partitions)
         finally:
             trio.run(self._delete_topic, name)
 

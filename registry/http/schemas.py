@@ -10,11 +10,11 @@ import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from registry.errors import BadRequest, SchemaNotFound
+from registry.errors import BadRequest, SchemaNotFound, UnusableSchema
 from registry.http import wire
 from registry.names import ALL_CONTEXTS, split
 from registry.records import body_fields
-from schemas.schema import SchemaType
+from schemas.schema import InvalidSchema, SchemaType
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from registry.model import Body, Version
     from registry.parsing import Parser
     from registry.registry import Registry
+    from schemas.schema import Schema
 
 
 async def list_types(_registry: Registry, _request: Request) -> list[str]:
@@ -114,23 +115,37 @@ def has_prefix(subject: str, prefix: str) -> bool:
 
 
 def formatted(registry: Registry, request: Request, context: str, body: Body) -> str:
-    """Give a schema's text in the format that is asked for, as it is stored by default."""
-    if request.query_params.get("format") != "serialized" or body.type is not SchemaType.PROTOBUF:
-        return body.text
-    return serialized(registry, context, body)
+    """Give a schema's text in the format that is asked for, as it is stored by default.
+
+    `serialized` gives a Protobuf schema as base64 of its FileDescriptorProto, `resolved` an Avro
+    schema with what it refers to in it; for other types they mean nothing.
+    Raises: UnusableSchema where what it refers to is nested too deep.
+    """
+    wanted = request.query_params.get("format")
+    if wanted == "serialized" and body.type is SchemaType.PROTOBUF:
+        from schemas.protobuf.schema import ProtobufSchema  # noqa: PLC0415 - few ask for it
+
+        schema = _parsed(registry, context, body)
+        assert isinstance(schema, ProtobufSchema), "its type says so"
+        return b64encode(schema.serialized()).decode()
+    if wanted == "resolved" and body.type is SchemaType.AVRO and body.references:
+        from schemas.avro.schema import AvroSchema  # noqa: PLC0415 - nor these
+
+        schema = _parsed(registry, context, body)
+        assert isinstance(schema, AvroSchema), "its type says so"
+        try:
+            return schema.resolved()
+        except InvalidSchema as error:
+            raise UnusableSchema(f"Invalid schema: {error}") from None
+    return body.text
 
 
-def serialized(registry: Registry, context: str, body: Body) -> str:
-    """Give a Protobuf schema as base64 of its FileDescriptorProto."""
-    from schemas.protobuf.schema import ProtobufSchema  # noqa: PLC0415 - few ask for it
-
+def _parsed(registry: Registry, context: str, body: Body) -> Schema:
     parser: Parser = registry.parser
     schema_id = registry.state.id_of(context, body)
     users = registry.state.users(context, schema_id) if schema_id is not None else []
     subject = users[0].subject if users else ""
-    schema = parser.parse(registry.state, subject, body, deleted_too=True)
-    assert isinstance(schema, ProtobufSchema), "its type says so"
-    return b64encode(schema.serialized()).decode()
+    return parser.parse(registry.state, subject, body, deleted_too=True)
 
 
 def as_text(body: Body, text: str) -> Any:

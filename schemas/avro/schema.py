@@ -16,7 +16,7 @@ from schemas.avro.compatibility import incompatibilities
 from schemas.avro.default import check_defaults
 from schemas.avro.parser import read
 from schemas.avro.payload import PayloadCheck
-from schemas.avro.text import as_normal, as_written, definition
+from schemas.avro.text import as_normal, as_resolved, as_written, definition
 from schemas.avro.width import Widths
 from schemas.schema import SCHEMA_CHARACTERS_MAX, InvalidSchema, SchemaType
 
@@ -44,6 +44,16 @@ class AvroSchema:
     def normalized(self) -> str:
         """The schema in a normal form: full names, sorted properties; itself a schema."""
         return as_normal(self._model)
+
+    def resolved(self) -> str:
+        """Give the schema with the types of its dependencies in it. Raises: InvalidSchema."""
+        try:
+            return as_resolved(self._model)
+        except RecursionError:
+            raise InvalidSchema(
+                "its references are nested too deep in one another to be written as one schema; "
+                "fetch them one by one"
+            ) from None
 
     @cached_property
     def _payloads(self) -> PayloadCheck:

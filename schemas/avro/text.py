@@ -49,6 +49,14 @@ def as_normal(model: Model) -> str:
     return _dumped(_NormalPrinter(model).node(model.root, ""))
 
 
+def as_resolved(model: Model) -> str:
+    """Print a schema that needs no other: what dependencies define stands where it is used first.
+
+    Raises: RecursionError where they are nested too deep in one another.
+    """
+    return _dumped(_ResolvingPrinter(model).node(model.root, ""))
+
+
 def definition(model: Model, named: NamedType) -> str:
     """Print one type in normal form, with nothing but the names of others."""
     return _dumped(_NormalPrinter(model, frozenset(model.types) - {named.name}).node(named, ""))
@@ -148,6 +156,25 @@ class _Printer:
 
     def _properties(self, properties: Properties) -> Mapping[str, Any]:
         return properties
+
+
+class _ResolvingPrinter(_Printer):
+    """Prints each type once in full, whoever has defined it, and after that its name."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model, frozenset())
+        self._printed: set[str] = set()
+
+    def node(self, node: Node, namespace: str) -> Any:
+        if isinstance(node, Reference) and node.name not in self._printed:
+            return self._named(self._model.types[node.name], namespace)
+        return super().node(node, namespace)
+
+    def _named(self, named: NamedType, namespace: str) -> Any:
+        if named.name in self._printed:
+            return self._reference(named.name, namespace)
+        self._printed.add(named.name)
+        return super()._named(named, namespace)
 
 
 class _NormalPrinter(_Printer):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.java_tools import Java
+from tests.support.local_cluster import LocalCluster
 from tests.support.needs import need
 from tests.support.under_test import cluster_under_test
 
@@ -24,6 +25,18 @@ _numbers = itertools.count(1)
 def cluster(tmp_path_factory):
     """Three brokers on the embedded coordinator (or another maker's, see `under_test`)."""
     local = cluster_under_test(tmp_path_factory.mktemp("interop"), settings=SETTINGS)
+    try:
+        local.up()
+        yield local
+        local.down()
+    finally:
+        local.close()
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory):
+    """Three brokers and a registry. Returns: LocalCluster."""
+    local = LocalCluster(tmp_path_factory.mktemp("registry"), registry=True)
     try:
         local.up()
         yield local

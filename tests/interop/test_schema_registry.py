@@ -20,7 +20,6 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 
 from tests.interop.clients import create
-from tests.support.local_cluster import LocalCluster
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 
@@ -41,18 +40,6 @@ ORDER = {
     "properties": {"id": {"type": "integer"}, "note": {"type": "string"}},
     "required": ["id"],
 }
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory):
-    """Three brokers and a registry. Returns: LocalCluster."""
-    local = LocalCluster(tmp_path_factory.mktemp("registry"), registry=True)
-    try:
-        local.up()
-        yield local
-        local.down()
-    finally:
-        local.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 import pytest
 import trio
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from simulation.cluster import simulated_cluster
 from tests.support.registries import registries
@@ -306,3 +309,40 @@ async def test_media_types_that_nobody_understands_are_refused(api):
     headers = {"content-type": "text/plain"}
     response = await api._client.put(f"{api._url}/config", content=b"{}", headers=headers)
     assert response.status_code == 415
+
+
+async def test_avro_is_given_out_with_what_it_refers_to_where_that_is_asked_for(api):
+    user = (
+        '{"type":"record","name":"User","namespace":"shop","fields":[{"name":"id","type":"int"}]}'
+    )
+    await api.register("user", user)
+    order = {
+        "schema": '{"type":"record","name":"Order","namespace":"shop","fields":['
+        '{"name":"by","type":"User"},{"name":"for","type":["null","User"]}]}',
+        "references": [{"name": "shop.User", "subject": "user", "version": 1}],
+    }
+    _, registered = await api.call("POST", "/subjects/order/versions", order)
+    path = f"/schemas/ids/{registered['id']}"
+
+    _, stored = await api.get(path)
+    assert stored["schema"] == order["schema"]
+    _, resolved = await api.get(f"{path}?format=resolved")
+    assert resolved["schema"] == (
+        '{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"by","type":'
+        '{"type":"record","name":"User","fields":[{"name":"id","type":"int"}]}},'
+        '{"name":"for","type":["null","User"]}]}'
+    )
+    for place in ("/subjects/order/versions/1", "/subjects/order/versions/latest"):
+        _, version = await api.get(f"{place}?format=resolved")
+        assert version["schema"] == resolved["schema"]
+    assert (await api.get("/schemas/ids/1?format=resolved"))[1]["schema"] == user
+
+
+async def test_protobuf_is_given_out_as_a_descriptor_where_that_is_asked_for(api):
+    source = 'syntax = "proto3"; message Point { int32 x = 1; }'
+    await api.call("POST", "/subjects/point/versions", {"schema": source, "schemaType": "PROTOBUF"})
+
+    _, found = await api.get("/schemas/ids/1?format=serialized")
+
+    file = FileDescriptorProto.FromString(b64decode(found["schema"]))
+    assert [message.name for message in file.message_type] == ["Point"]

@@ -467,6 +467,57 @@ def test_types_of_dependencies_are_used_by_name_however_they_are_come_by():
         ours.check_payload(b"\2a\2b\4c")
 
 
+def test_what_is_referred_to_can_be_written_in_where_it_is_used_first():
+    schema = record("shop.Order", ("to", "Address"), ("by", "Customer"), ("of", "shop.Supplier"))
+
+    ours = parsed(schema, CUSTOMER, SUPPLIER)
+
+    resolved = record(
+        "Order",
+        ("to", record("Address", ("city", "string"))),
+        ("by", record("Customer", ("home", "Address"), ("work", "Address"))),
+        ("of", record("Supplier", ("at", "Address"))),
+        namespace="shop",
+    )
+    assert json.loads(ours.resolved()) == resolved
+    assert parse(ours.resolved()).normalized == parsed(resolved).normalized
+    assert parse('"shop.Address"', [ADDRESS]).resolved() == (
+        '{"type":"record","name":"Address","namespace":"shop","fields":'
+        '[{"name":"city","type":"string"}]}'
+    )
+
+
+def test_what_is_defined_twice_alike_is_written_in_once():
+    again = record("shop.Shop", ("of", "Customer"), ("at", record("Address", ("city", "string"))))
+
+    resolved = parsed(again, CUSTOMER).resolved()
+
+    assert resolved.count('"city"') == 1
+    assert parse(resolved).resolved() == resolved
+
+
+def test_references_too_deep_to_be_written_in_are_refused():
+    dependency = Dependency("T0", text_of(record("T0", ("f", "int"))))
+    for level in range(1, DEPENDENCY_DEPTH_MAX):
+        kind = f"T{level - 1}"
+        for _ in range(NESTING_MAX // 2):
+            kind = array(kind)
+        text = text_of(record(f"T{level}", ("f", kind)))
+        dependency = Dependency(f"T{level}", text, (dependency,))
+
+    ours = parse(f'"T{DEPENDENCY_DEPTH_MAX - 1}"', [dependency])
+    with pytest.raises(InvalidSchema, match="nested too deep in one another"):
+        ours.resolved()
+
+
+@settings(max_examples=50)
+@given(schemas())
+def test_without_references_there_is_nothing_to_write_in(schema):
+    ours = parsed(schema)
+
+    assert ours.resolved() == ours.text
+
+
 def test_a_schema_may_be_nothing_but_the_name_of_another():
     ours = parse('"shop.Address"', [ADDRESS])
 
