@@ -5,6 +5,7 @@ Must never know: HTTP, how the others are asked.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,6 +36,9 @@ log_events = structlog.get_logger()
 WRITE_TIMEOUT_S: Final = 15.0
 LEADER_WAIT_S: Final = 10.0
 SESSION_PAUSE_S: Final = 0.5
+RENEWAL_S: Final = 6 * 3600.0
+"""How often a leader writes though there is nothing to be written: brokers forget which epoch is the
+newest when nothing has come of a producer id for a day (`producer.id.expiration.ms`)."""
 
 
 class Registry:
@@ -143,7 +147,7 @@ class Registry:
             log_events.info("term_begins", epoch=identities[-1].epoch)
             self._writer = writer
             try:
-                await writer.over.wait()
+                await writer.stand_until_over()
             finally:
                 self._writer = None
 
@@ -163,6 +167,16 @@ class _Writer:
         """Write the first record of the term, and read everything before it."""
         await self._write([records.noop()])
         await self._note_ids(())
+
+    async def stand_until_over(self) -> None:
+        """Keep earlier leaders shut out, until the fate of a write is unknown."""
+        while not self.over.is_set():
+            with trio.move_on_after(RENEWAL_S):
+                await self.over.wait()
+                return
+            async with self._one_at_a_time:
+                with suppress(StoreTimedOut):  # then it is over
+                    await self._write([records.noop()])
 
     async def change(self, decide: Callable[[State, Parser], Decision]) -> Any:
         """Decide, write, and wait until what was written is part of the state."""

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import trio
 
-from client import Producer, ProducerIdentity
+from client import DeliveryFailed, Producer, ProducerIdentity
 from protocol.errors import ErrorCode
 from registry import decide, records
 from registry.decide import Registration
@@ -147,6 +147,39 @@ async def test_a_leader_of_the_past_can_write_nothing(autojump_clock):
                 )
             refusal = refused.value.__cause__.__cause__
             assert refusal.code is ErrorCode.INVALID_PRODUCER_EPOCH
+
+
+FORGET_SOON = {
+    "producer.id.expiration.ms": "2000",
+    "log.retention.check.interval.ms": "1000",
+}
+
+
+async def test_an_idle_leader_keeps_those_of_the_past_shut_out(autojump_clock, monkeypatch):
+    """Brokers forget the epoch of who has written nothing for long, and would take any again."""
+    monkeypatch.setattr("registry.registry.RENEWAL_S", 0.5)
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(3, properties=FORGET_SOON) as cluster,
+            registries(cluster, 2) as (running, callers, _nursery),
+        ):
+            past = await leader_of(running)
+            identity = past.registry._writer._producer._identity
+            await past.kill()
+            leader = await leader_of(running)
+            caller = callers[running.index(leader)]
+            await caller.register("a", schema_of(1))
+            await trio.sleep(20)
+
+            assert leader.registry.leads
+            ghost = cluster.environment("ghost")
+            with pytest.raises(DeliveryFailed) as refused:
+                async with Producer(
+                    cluster.bootstrap, environment=ghost, identity=identity
+                ) as producer:
+                    await producer.send("_schemas", None, key=records.noop().key)
+            assert refused.value.__cause__.code is ErrorCode.INVALID_PRODUCER_EPOCH
+            assert (await caller.register("b", schema_of(2)))[0] == 200
 
 
 async def work(callers, chance, acknowledged, *, client, over) -> None:

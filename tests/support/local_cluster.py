@@ -170,8 +170,8 @@ class LocalCluster:
 
     def _signal(self, node: Node, number: int) -> None:
         try:
-            command = Path(f"/proc/{node.pid}/cmdline").read_bytes()
-            if str(self.directory).encode() in command:
+            # All run in the cluster's directory; a registry's command does not name it.
+            if Path(f"/proc/{node.pid}/cwd").resolve() == self.directory.resolve():
                 os.kill(node.pid, number)
         except (FileNotFoundError, ProcessLookupError):
             pass
