@@ -37,8 +37,8 @@ WRITE_TIMEOUT_S: Final = 15.0
 LEADER_WAIT_S: Final = 10.0
 SESSION_PAUSE_S: Final = 0.5
 RENEWAL_S: Final = 6 * 3600.0
-"""How often a leader writes though there is nothing to be written: brokers forget which epoch is the
-newest when nothing has come of a producer id for a day (`producer.id.expiration.ms`)."""
+"""How often a leader writes though there is nothing to be written: brokers forget which epoch is
+the newest when nothing has come of a producer id for a day (`producer.id.expiration.ms`)."""
 
 
 class Registry:
