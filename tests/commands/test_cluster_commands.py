@@ -273,7 +273,10 @@ def test_a_broker_that_cannot_start_is_told_with_its_last_word(tmp_path):
     assert status["settings"] == [], "what a failed start was given would stop the next one too"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+SIGNALS = [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
 def test_told_to_end_while_it_starts_it_leaves_nothing_behind(tmp_path, signum):
     process = subprocess.Popen(
         [
@@ -300,7 +303,7 @@ def test_told_to_end_while_it_starts_it_leaves_nothing_behind(tmp_path, signum):
     assert states == ["stopped", "stopped", "stopped"]
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", SIGNALS)
 def test_in_the_foreground_a_signal_stops_everything(tmp_path, signum):
     process = subprocess.Popen(
         [*OTTLA, "up", "--port", "0", "--brokers", "1"],

@@ -23,8 +23,8 @@ SHORT = 28
 COMPACTED = 7
 """A seed whose topic is compacted."""
 
-SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in range(40, 90)]
-SEEDS = [13, SHORT, *SLOW]
+SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in (13, *range(40, 90))]
+SEEDS = [SHORT, *SLOW]
 IN_A_PROCESS = """
 from simulation.plan import draw_plan
 from simulation.run import simulate
@@ -41,6 +41,7 @@ def test_nothing_is_lost_whatever_breaks(seed):
     assert verdict.steps > 1_000
 
 
+@pytest.mark.slow
 def test_a_compacted_topic_loses_nothing_but_what_is_superseded():
     verdict = simulate(draw_plan(COMPACTED))
 
@@ -49,6 +50,7 @@ def test_a_compacted_topic_loses_nothing_but_what_is_superseded():
     assert sum(" log_compacted " in line for line in verdict.trace.lines) > 20
 
 
+@pytest.mark.slow
 def test_a_run_repeats_in_every_process_to_the_byte():
     here = simulate(draw_plan(SHORT)).trace
     there = [
