@@ -197,6 +197,8 @@ _WIDER = {"int": "long", "long": "double", "float": "double", "string": "bytes",
 def _widen(_draw, parent, key):
     if isinstance(parent[key], str):
         parent[key] = _WIDER.get(parent[key], parent[key])
+        if parent[key] == "bytes" and isinstance(parent, dict):
+            parent.pop("default", None)  # see _DEFAULTS
 
 
 def _make_optional(_draw, parent, key):
