@@ -50,7 +50,7 @@ class Contender:
     async def measure(self, *, seconds: float, in_flight: int) -> None:
         """Register, then look up; one at a time, then many."""
         async with SchemaRegistry(self.url) as registry:
-            number_of_id: list[int] = []
+            ids: list[int] = []
 
             async def register(_number: int) -> None:
                 self._registered += 1
@@ -59,10 +59,10 @@ class Contender:
                     '{"type":"record","name":"R","fields":[{"name":"id","type":"long"},'
                     f'{{"name":"f{number}","type":["null","string"],"default":null}}]}}'
                 )
-                number_of_id.append(await registry.register(f"bench{number}-value", schema))
+                ids.append(await registry.register(f"bench{number}-value", schema))
 
             async def look_up(number: int) -> None:
-                await registry.schema(number_of_id[number % len(number_of_id)])
+                await registry.schema(ids[number % len(ids)])
 
             for number in range(WARM_UP):
                 await register(number)

@@ -1,9 +1,10 @@
-"""One cluster of real processes for all of these tests, and topics of their own for each."""
+"""Clusters of real processes that all of these tests share, and topics of their own for each."""
 
 from __future__ import annotations
 
 import itertools
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,28 +22,31 @@ SETTINGS = ("group.initial.rebalance.delay.ms=0", "log.cleaner.backoff.ms=200")
 _numbers = itertools.count(1)
 
 
+@contextmanager
+def running(local):
+    """Have a cluster run for the time of a `with`; what is left of it is killed if that fails."""
+    try:
+        local.up()
+        yield
+        local.down()
+    finally:
+        local.close()
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """Three brokers on the embedded coordinator (or another maker's, see `under_test`)."""
     local = cluster_under_test(tmp_path_factory.mktemp("interop"), settings=SETTINGS)
-    try:
-        local.up()
+    with running(local):
         yield local
-        local.down()
-    finally:
-        local.close()
 
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory):
     """Three brokers and a registry. Returns: LocalCluster."""
     local = LocalCluster(tmp_path_factory.mktemp("registry"), registry=True)
-    try:
-        local.up()
+    with running(local):
         yield local
-        local.down()
-    finally:
-        local.close()
 
 
 @pytest.fixture
