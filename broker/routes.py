@@ -102,7 +102,7 @@ def _produce_route(broker: Services) -> Route:
         frame_bytes_max=frame_bytes_max,
     )
     producing = produce.ProduceHandler(broker.partitions, broker.confirmation, broker.schemas)
-    return Route(producing, 3, 12, produce.refuse, older=older, frame_bytes_max=frame_bytes_max)
+    return Route(producing, 3, 12, producing.refuse, older=older, frame_bytes_max=frame_bytes_max)
 
 
 def _describing_routes(broker: Services) -> dict[ApiKey, Route]:

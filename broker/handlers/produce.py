@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from broker.errors import error_code
 from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
+from broker.handlers.refused_batches import FollowsRefused, RefusedBatches
 from broker.keys import require_keys
 from broker.log.config import VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
@@ -46,6 +48,7 @@ class ProduceHandler:
         self._partitions = partitions
         self._confirmation = confirmation
         self._schemas = schemas
+        self._refused = RefusedBatches()
 
     def __call__(
         self, request: ProduceRequest, _context: RequestContext
@@ -67,6 +70,8 @@ class ProduceHandler:
                     waiting.append(self._append(request, topic.name, data, reply))
                 except OttlaError as error:
                     refuse_partition(reply, error)
+                    if not isinstance(error, FollowsRefused):
+                        self._refused.note(topic.name, data.index, data.records, error_code(error))
                     if isinstance(error, OutOfOrderSequence):
                         missed[self._partitions.get(topic.name, data.index)] = reply
         if request.acks == ACKS_NONE:
@@ -75,6 +80,13 @@ class ProduceHandler:
         deadline = trio.current_time() + max(request.timeout_ms, 0) / 1000
         delayed = DelayedProduce(response, waiting, acks=request.acks, deadline=deadline)
         return self._confirm(missed, delayed) if missed else delayed
+
+    def refuse(self, request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:
+        """Answer with an error for each partition; nothing was appended."""
+        for topic in request.topic_data:
+            for data in topic.partition_data:
+                self._refused.note(topic.name, data.index, data.records, code)
+        return refuse(request, code, message)
 
     async def _confirm(
         self, missed: Mapping[Partition, PartitionProduceResponse], delayed: DelayedProduce
@@ -99,12 +111,21 @@ class ProduceHandler:
         if not data.records:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
+        self._check_sequence(partition, data.records)
         self._check_records(partition, data.records)
         appended = partition.append(data.records, acks=request.acks)
         reply.base_offset = appended.base_offset
         reply.log_append_time_ms = appended.log_append_time_ms
         reply.log_start_offset = appended.log_start_offset
         return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
+
+    def _check_sequence(self, partition: Partition, batches: memoryview) -> None:
+        """Refuse what was sent behind a batch that was refused. Raises: as `_check_records`."""
+        if self._refused:
+            partition.require_leader()  # whoever does not lead cannot know what is missing
+            self._refused.demand_none_before(
+                partition.topic, partition.index, batches, partition.log.producers
+            )
 
     def _check_records(self, partition: Partition, batches: memoryview) -> None:
         """Look into the records where their topic's settings ask for it.

@@ -218,8 +218,8 @@ class Aiokafka:
 CLIENTS: list[Client] = [Confluent(), KafkaPython(), Aiokafka()]
 
 
-def create(bootstrap: str, topic: str, **config: str) -> None:
+def create(bootstrap: str, topic: str, *, replication_factor: int = 3, **config: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    new = NewTopic(topic, num_partitions=1, replication_factor=3, config=config)
+    new = NewTopic(topic, num_partitions=1, replication_factor=replication_factor, config=config)
     for created in admin.create_topics([new]).values():
         created.result(timeout=20)
