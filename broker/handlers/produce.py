@@ -11,7 +11,7 @@ import trio
 
 from broker.errors import error_code
 from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
-from broker.handlers.refused_batches import FollowsRefused, RefusedBatches
+from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
 from broker.log.config import VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
@@ -48,7 +48,7 @@ class ProduceHandler:
         self._partitions = partitions
         self._confirmation = confirmation
         self._schemas = schemas
-        self._refused = RefusedBatches()
+        self._expected = ExpectedBatches()
 
     def __call__(
         self, request: ProduceRequest, _context: RequestContext
@@ -70,8 +70,9 @@ class ProduceHandler:
                     waiting.append(self._append(request, topic.name, data, reply))
                 except OttlaError as error:
                     refuse_partition(reply, error)
-                    if not isinstance(error, FollowsRefused):
-                        self._refused.note(topic.name, data.index, data.records, error_code(error))
+                    if not isinstance(error, SentBehind):
+                        code = error_code(error)
+                        self._expected.refused(topic.name, data.index, data.records, code)
                     if isinstance(error, OutOfOrderSequence):
                         missed[self._partitions.get(topic.name, data.index)] = reply
         if request.acks == ACKS_NONE:
@@ -85,7 +86,7 @@ class ProduceHandler:
         """Answer with an error for each partition; nothing was appended."""
         for topic in request.topic_data:
             for data in topic.partition_data:
-                self._refused.note(topic.name, data.index, data.records, code)
+                self._expected.refused(topic.name, data.index, data.records, code)
         return refuse(request, code, message)
 
     async def _confirm(
@@ -111,19 +112,38 @@ class ProduceHandler:
         if not data.records:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
-        self._check_sequence(partition, data.records)
+        self._demand_order(partition, data.records)
         self._check_records(partition, data.records)
-        appended = partition.append(data.records, acks=request.acks)
+        try:
+            appended = partition.append(data.records, acks=request.acks)
+        except OutOfOrderSequence as error:
+            self._excuse_gap(partition, data.records, error)
+            raise
         reply.base_offset = appended.base_offset
         reply.log_append_time_ms = appended.log_append_time_ms
         reply.log_start_offset = appended.log_start_offset
         return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
 
-    def _check_sequence(self, partition: Partition, batches: memoryview) -> None:
-        """Refuse what was sent behind a batch that was refused. Raises: as `_check_records`."""
-        if self._refused:
+    def _demand_order(self, partition: Partition, batches: memoryview) -> None:
+        """Refuse what is sent behind a batch that may still come. Raises: as `_check_records`."""
+        if self._expected:
             partition.require_leader()  # whoever does not lead cannot know what is missing
-            self._refused.demand_none_before(
+            self._expected.demand_none_before(
+                partition.topic, partition.index, batches, partition.log.producers
+            )
+
+    def _excuse_gap(
+        self, partition: Partition, batches: memoryview, error: OutOfOrderSequence
+    ) -> None:
+        """Refuse for the moment one who has written to another leader, but not under us yet.
+
+        Raises: SentBehind.
+        """
+        known = partition.log.producers.entry(error.producer_id)
+        if known is not None and (
+            partition.log.epoch_at(known.batches[-1].last_offset) < partition.leader_epoch
+        ):
+            self._expected.overtaken(
                 partition.topic, partition.index, batches, partition.log.producers
             )
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from broker.delayed import Delayed
+from broker.handlers.expected_batches import BEHIND_MAX, REMEMBERED_MAX, ExpectedBatches
 from broker.handlers.produce import ProduceHandler
-from broker.handlers.refused_batches import FOLLOWING_MAX, REMEMBERED_MAX, RefusedBatches
 from broker.log.producers import ProducerStates
 from broker.schema_guard import SchemaGuard
 from client.environment import Environment
@@ -141,7 +141,7 @@ async def test_who_goes_on_without_the_first_hears_of_the_gap(broker, produce):
     await broker.elect(0, PEER)
     assert await produce(1) is NOT_LEADER
     await broker.elect(0, US)
-    assert [await produce(2) for _ in range(FOLLOWING_MAX)] == [NOT_LEADER] * FOLLOWING_MAX
+    assert [await produce(2) for _ in range(BEHIND_MAX)] == [NOT_LEADER] * BEHIND_MAX
     assert await produce(2) is GAP
 
 
@@ -170,6 +170,33 @@ async def test_a_new_epoch_of_the_producer_begins_anew(broker, produce):
     assert await produce(2) is ErrorCode.INVALID_PRODUCER_EPOCH
 
 
+async def test_a_batch_that_overtook_one_sent_to_an_earlier_leader_is_refused(broker, produce):
+    assert await produce(0) is NONE
+    for leader in (PEER, US):
+        await broker.elect(0, leader)
+    assert await produce(2) is NOT_LEADER
+    assert [await produce(n) for n in (1, 2, 4)] == [NONE, NONE, GAP]
+
+
+async def test_one_who_comes_from_an_earlier_leader_with_a_gap_that_stays_hears_of_it(
+    broker, produce
+):
+    assert await produce(0) is NONE
+    for leader in (PEER, US):
+        await broker.elect(0, leader)
+    assert [await produce(2) for _ in range(BEHIND_MAX)] == [NOT_LEADER] * BEHIND_MAX
+    assert [await produce(2) for _ in range(3)] == [GAP] * 3
+    assert await produce(1) is NONE
+
+
+async def test_what_an_earlier_leader_has_written_already_is_no_gap(broker, produce):
+    for sequence in range(7):
+        assert await produce(sequence) is NONE
+    for leader in (PEER, US):
+        await broker.elect(0, leader)
+    assert await produce(0) is GAP  # older than the five that are remembered: nothing is missing
+
+
 async def test_other_partitions_go_on(broker):
     broker = LeadingBroker(partitions=2)
     await broker.obey()
@@ -190,21 +217,21 @@ async def test_a_producer_without_sequences_is_not_held_back(broker, produce):
 
 @pytest.mark.parametrize("records", [None, b"", b"\0" * 100, batch(3)[:40]])
 async def test_what_cannot_be_read_is_not_remembered(records):
-    refused = RefusedBatches()
-    refused.note(TOPIC, 0, records, NOT_LEADER)
-    assert not refused
+    expected = ExpectedBatches()
+    expected.refused(TOPIC, 0, records, NOT_LEADER)
+    assert not expected
 
 
 def test_sequence_numbers_begin_anew_after_the_greatest():
-    refused = RefusedBatches()
-    refused.note(TOPIC, 0, batch(2**31 - 1), NOT_LEADER)
+    expected = ExpectedBatches()
+    expected.refused(TOPIC, 0, batch(2**31 - 1), NOT_LEADER)
     with pytest.raises(Exception, match="sequence 0 was sent behind 2147483647"):
-        refused.demand_none_before(TOPIC, 0, batch(0), ProducerStates())
+        expected.demand_none_before(TOPIC, 0, batch(0), ProducerStates())
 
 
 def test_only_so_many_are_remembered():
-    refused = RefusedBatches()
+    expected = ExpectedBatches()
     for index in range(REMEMBERED_MAX + 10):
-        refused.note(TOPIC, index, batch(0), NOT_LEADER)
-    assert len(refused) == REMEMBERED_MAX
-    refused.demand_none_before(TOPIC, 0, batch(1), ProducerStates())  # the oldest has gone
+        expected.refused(TOPIC, index, batch(0), NOT_LEADER)
+    assert len(expected) == REMEMBERED_MAX
+    expected.demand_none_before(TOPIC, 0, batch(1), ProducerStates())  # the oldest has gone
