@@ -11,13 +11,14 @@ import time
 
 import pytest
 
+from tests.support.needs import need_packages
+
+need_packages("confluent_kafka", "kafka", "aiokafka")
+from confluent_kafka import Producer
+
 from tests.interop.clients import create
 from tests.interop.conftest import running
 from tests.support.local_cluster import LocalCluster
-from tests.support.needs import need_packages
-
-need_packages("confluent_kafka")
-from confluent_kafka import Producer
 
 pytestmark = [pytest.mark.interop, pytest.mark.filterwarnings("default")]
 
