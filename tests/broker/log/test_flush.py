@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from broker.log.config import LogConfig
-from broker.log.flush import Flusher
+from broker.log.flush import PASSES_MAX, QUIET_PASSES, Flusher
 from broker.log.log import Log
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk
@@ -157,3 +157,52 @@ async def test_a_flusher_with_nothing_to_do_sleeps(flusher, disk, targets, autoj
     await trio.sleep(3600)
 
     assert disk.syncs == 0
+
+
+async def arrive(flusher, target, batch_of, count: int) -> None:
+    """Append one batch in each pass of the event loop, as a pipelining producer's come in."""
+    for _ in range(count):
+        append(target, batch_of)
+        flusher.schedule(target)
+        await trio.lowlevel.checkpoint()
+
+
+async def test_batches_that_come_one_after_the_other_share_a_sync_once_some_have(
+    flusher, disk, targets, batch_of, autojump_clock
+):
+    first, _, _ = targets
+    await arrive(flusher, first, batch_of, 5)
+    await trio.sleep(LATENCY_S * 10)
+    assert len(first.ends) == 2  # the first is not kept waiting, and the others come meanwhile
+    await arrive(flusher, first, batch_of, 5)
+    await trio.sleep(LATENCY_S * 10)
+    assert first.ends[1:] == [5, 10]
+
+
+async def test_a_sync_is_not_put_off_for_ever(flusher, disk, targets, batch_of, autojump_clock):
+    first, _, _ = targets
+    await arrive(flusher, first, batch_of, 5)
+    await trio.sleep(LATENCY_S * 10)
+    await arrive(flusher, first, batch_of, PASSES_MAX * 2)
+    await trio.sleep(LATENCY_S * 10)
+    assert len(first.ends) == 4
+    assert first.ends[2] <= 5 + PASSES_MAX + 3
+
+
+async def test_one_append_to_each_log_waits_for_nobody(
+    flusher, disk, targets, batch_of, autojump_clock
+):
+    for _ in range(2):
+        for target in targets:
+            append(target, batch_of)
+            flusher.schedule(target)
+        await trio.sleep(LATENCY_S * 10)
+    first, _, _ = targets
+    append(first, batch_of)
+    flusher.schedule(first)
+    for _ in range(QUIET_PASSES):
+        await trio.lowlevel.checkpoint()
+    append(first, batch_of)
+    flusher.schedule(first)
+    await trio.sleep(LATENCY_S * 10)
+    assert first.ends == [1, 2, 3, 4]
