@@ -14,12 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from broker.log.producers import BATCHES_KEPT, NO_PRODUCER_ID, next_sequence
+from broker.log.producers import BATCHES_KEPT, NO_PRODUCER_ID, next_sequence, precedes
 from protocol.batch import read_header
 from protocol.errors import RETRIABLE_CODES, CorruptBatch, ErrorCode, RequestError
 
 if TYPE_CHECKING:
     from broker.log.disk import Buffer
+    from broker.log.errors import OutOfOrderSequence
     from broker.log.producers import ProducerEntry, ProducerStates
     from protocol.batch import BatchHeader
 
@@ -27,8 +28,6 @@ REMEMBERED_MAX: Final = 4096
 BEHIND_MAX: Final = BATCHES_KEPT - 1
 """How many batches can be under way behind the first: nobody sends more than five at a time.
 One who goes on without the first hears of the gap after so many."""
-
-_SEQUENCES: Final = 2**31
 
 Place = tuple[str, int, int]
 """Topic, partition, producer id."""
@@ -68,21 +67,21 @@ class ExpectedBatches:
             place = (topic, index, header.producer_id)
             self._expect(place, _Expected(header.producer_epoch, header.base_sequence, code))
 
-    def overtaken(self, topic: str, index: int, records: Buffer, producers: ProducerStates) -> None:
+    def overtaken(
+        self, topic: str, index: int, gap: OutOfOrderSequence, known: ProducerEntry
+    ) -> None:
         """Expect what is missing before a batch of a producer that comes from another leader.
 
         Raises: SentBehind, unless that was said often enough or nothing is missing before it.
         """
-        header = _header(records)
-        known = producers.entry(header.producer_id) if header is not None else None
-        if header is None or known is None or known.epoch != header.producer_epoch:
-            return
-        place, awaited = (topic, index, header.producer_id), _awaited(known)
+        if gap.expected != known.awaited_sequence:
+            return  # of a new epoch of the producer, or within one request
+        place = (topic, index, gap.producer_id)
         expected = self._expected.get(place)
-        if expected is None or expected.sequence != awaited:
-            expected = _Expected(known.epoch, awaited, ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        if expected is None or expected.sequence != gap.expected:
+            expected = _Expected(known.epoch, gap.expected, ErrorCode.NOT_LEADER_OR_FOLLOWER)
             self._expect(place, expected)
-        _refuse_behind(expected, header)
+        _refuse_behind(expected, epoch=known.epoch, sequence=gap.sequence)
 
     def demand_none_before(
         self, topic: str, index: int, records: Buffer, producers: ProducerStates
@@ -99,7 +98,7 @@ class ExpectedBatches:
         if expected is None:
             return
         if _is_lacking(producers.entry(header.producer_id), expected):
-            _refuse_behind(expected, header)
+            _refuse_behind(expected, epoch=header.producer_epoch, sequence=header.base_sequence)
         else:
             del self._expected[place]
 
@@ -110,11 +109,11 @@ class ExpectedBatches:
             del self._expected[next(iter(self._expected))]
 
 
-def _refuse_behind(expected: _Expected, header: BatchHeader) -> None:
-    is_behind = _precedes(next_sequence(expected.sequence), header.base_sequence)
-    if is_behind and header.producer_epoch == expected.epoch and expected.left:
+def _refuse_behind(expected: _Expected, *, epoch: int, sequence: int) -> None:
+    is_behind = precedes(next_sequence(expected.sequence), sequence)
+    if is_behind and epoch == expected.epoch and expected.left:
         expected.left -= 1
-        raise SentBehind(expected.code, sequence=header.base_sequence, missing=expected.sequence)
+        raise SentBehind(expected.code, sequence=sequence, missing=expected.sequence)
 
 
 def _header(records: Buffer | None) -> BatchHeader | None:
@@ -131,13 +130,4 @@ def _header(records: Buffer | None) -> BatchHeader | None:
 def _is_lacking(known: ProducerEntry | None, expected: _Expected) -> bool:
     if known is None or known.epoch < expected.epoch:
         return True
-    return known.epoch == expected.epoch and _precedes(_awaited(known), expected.sequence)
-
-
-def _awaited(known: ProducerEntry) -> int:
-    return next_sequence(known.batches[-1].last_sequence)
-
-
-def _precedes(first: int, second: int) -> bool:
-    """Say whether a sequence number is another one or stands before it; after 2^31-1 comes 0."""
-    return (second - first) % _SEQUENCES < _SEQUENCES // 2
+    return known.epoch == expected.epoch and precedes(known.awaited_sequence, expected.sequence)

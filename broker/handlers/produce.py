@@ -117,7 +117,7 @@ class ProduceHandler:
         try:
             appended = partition.append(data.records, acks=request.acks)
         except OutOfOrderSequence as error:
-            self._excuse_gap(partition, data.records, error)
+            self._excuse_gap(partition, error)
             raise
         reply.base_offset = appended.base_offset
         reply.log_append_time_ms = appended.log_append_time_ms
@@ -132,20 +132,16 @@ class ProduceHandler:
                 partition.topic, partition.index, batches, partition.log.producers
             )
 
-    def _excuse_gap(
-        self, partition: Partition, batches: memoryview, error: OutOfOrderSequence
-    ) -> None:
+    def _excuse_gap(self, partition: Partition, gap: OutOfOrderSequence) -> None:
         """Refuse for the moment one who has written to another leader, but not under us yet.
 
         Raises: SentBehind.
         """
-        known = partition.log.producers.entry(error.producer_id)
+        known = partition.log.producers.entry(gap.producer_id)
         if known is not None and (
             partition.log.epoch_at(known.batches[-1].last_offset) < partition.leader_epoch
         ):
-            self._expected.overtaken(
-                partition.topic, partition.index, batches, partition.log.producers
-            )
+            self._expected.overtaken(partition.topic, partition.index, gap, known)
 
     def _check_records(self, partition: Partition, batches: memoryview) -> None:
         """Look into the records where their topic's settings ask for it.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NO_PRODUCER_ID: Final = -1
 BATCHES_KEPT: Final = 5
-_SEQUENCE_MAX: Final = 2**31 - 1
+_SEQUENCES: Final = 2**31
 _FORMAT_VERSION: Final = 1
 
 
@@ -48,6 +48,11 @@ class ProducerEntry:
         self.epoch = epoch
         self.last_seen_ms = last_seen_ms
         self.batches = batches
+
+    @property
+    def awaited_sequence(self) -> int:
+        """The sequence number that the next batch of this epoch begins with."""
+        return next_sequence(self.batches[-1].last_sequence)
 
 
 class ProducerStates:
@@ -157,4 +162,9 @@ class ProducerStates:
 
 def next_sequence(sequence: int) -> int:
     """Return the sequence number that follows; after 2^31-1 comes 0."""
-    return 0 if sequence == _SEQUENCE_MAX else sequence + 1
+    return (sequence + 1) % _SEQUENCES
+
+
+def precedes(first: int, second: int) -> bool:
+    """Say whether a sequence number is another one or stands before it; after 2^31-1 comes 0."""
+    return (second - first) % _SEQUENCES < _SEQUENCES // 2

@@ -62,7 +62,7 @@ class Moving:
         request = AlterPartitionReassignmentsRequest(topics=[topic])
         answer = trio.run(partial(ask, self.local, request))
         (result,) = answer.responses
-        assert {p.error_code for p in result.partitions} == {ErrorCode.NONE}
+        assert [p.error_code for p in result.partitions] == [ErrorCode.NONE] * len(self.replicas)
 
     def wait_arrived(self) -> None:
         deadline = time.monotonic() + ARRIVED_S
