@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from client.records import ConsumerRecord
-    from protocol.records import Header, Record
+    from protocol.record_decoder import Header
+    from protocol.records import Record
 
 NAME: Final = "name"
 

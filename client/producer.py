@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from client.environment import Environment, Random
     from client.errors import DeliveryFailed
     from client.partition_queue import PartitionQueue
-    from protocol.records import Header
+    from protocol.record_decoder import Header
 
 _ACKS: Final = {"all": -1, -1: -1, 0: 0, 1: 1}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from protocol.records import Header
+from protocol.record_decoder import Header
 
 
 class TopicPartition(NamedTuple):

@@ -74,6 +74,7 @@ def test_a_builder_can_be_built_again_with_more() -> None:
 
 def test_many_records_pass_the_sizes_that_tables_hold() -> None:
     records = [Record(i, 5_000 - i * 3, b"k" * (i % 300), b"v" * i) for i in range(1_500)]
+    records += [Record(8_000 + n, n, b"k" * n, b"v" * n) for n in (8_191, 8_192, 20_000)]
 
     assert decode_batch(encode_batch(records)) == records
 
