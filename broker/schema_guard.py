@@ -15,8 +15,8 @@ import trio
 
 from broker.errors import RefusedRecords
 from broker.log.config import VALIDATE_PAYLOAD
-from client import Consumer, ConsumerConfig, UnknownTopic
 from client.background import background_tasks
+from client.errors import UnknownTopic
 from protocol.batch import split_batches
 from protocol.errors import ErrorCode, OttlaError, RequestError
 from protocol.records import decode_batch
@@ -164,7 +164,9 @@ class SchemaGuard:
         )
 
     async def _follow(self, bootstrap: str) -> None:
-        from registry.log import SchemasLog  # noqa: PLC0415 - few brokers need it
+        # Few brokers need these.
+        from client.consumer import Consumer, ConsumerConfig  # noqa: PLC0415
+        from registry.log import SchemasLog  # noqa: PLC0415
 
         config = ConsumerConfig(
             client_id="ottla-schema-guard", auto_offset_reset="none", metadata_timeout_s=5.0

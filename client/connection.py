@@ -39,8 +39,6 @@ REQUEST_TIMEOUT_S: Final = 30.0
 WRITE_BYTES: Final = 256 * 1024
 """Requests that wait together are written together up to this size."""
 
-DECLARED_VERSIONS: Final = {key: api.versions for key, api in API.items()}
-
 _CORRELATION_IDS: Final = 2**31
 
 
@@ -87,7 +85,7 @@ class Connection:
         *,
         address: str,
         client_id: str,
-        versions: Mapping[int, tuple[int, int]],
+        versions: Mapping[int, tuple[int, int]] | None,
         reader: FrameReader,
     ) -> None:
         self.address = address
@@ -112,7 +110,8 @@ class Connection:
 
     def version_of(self, key: ApiKey) -> int:
         """Return the highest version that both ends speak. Raises: UnsupportedApi."""
-        ours, theirs = API[key].versions, self._versions.get(key)
+        ours = API[key].versions
+        theirs = ours if self._versions is None else self._versions.get(key)
         if theirs is None or theirs[0] > ours[1] or theirs[1] < ours[0]:
             offer = f"offers versions {theirs[0]}-{theirs[1]}" if theirs else "does not offer it"
             raise UnsupportedApi(
@@ -266,7 +265,7 @@ async def connect(
     except OSError as error:
         raise ConnectFailed(address, _cause_of(error)) from error
     reader = FrameReader(frame_bytes_max)
-    versions: Mapping[int, tuple[int, int]] = DECLARED_VERSIONS
+    versions: Mapping[int, tuple[int, int]] | None = None
     try:
         if negotiate:
             versions = await negotiate_versions(

@@ -6,13 +6,16 @@ Must never know: the cluster directory; whoever starts a broker tells it everyth
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from commands.failure import CommandFailed
 from commands.options import Pair
-from commands.server_process import do_without_rich
+from commands.server_process import imports_of_a_server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KEYS: Final = {
     "broker_id": "node.id",
@@ -50,22 +53,27 @@ def broker(
       $ ottla broker --id 1 --data /var/lib/ottla --listen 10.0.0.1:9092 \\
           --zookeeper zk1:2181,zk2:2181,zk3:2181 --set num.partitions=8
     """
-    do_without_rich()
-    from broker.config import BrokerConfig, read_properties
-    from broker.runtime import make_broker
-    from commands.serve import configure_logs, serve
+    with imports_of_a_server():
+        from broker.config import BrokerConfig, read_properties
+        from broker.runtime import make_broker
+        from commands.serve import configure_logs, serve
 
-    properties = read_properties(_read(config_file)) if config_file else {}
-    properties.update(settings)
-    properties.update(
-        {_KEYS[name]: str(value) for name, value in named.items() if value is not None}
-    )
+        properties = read_properties(_read(config_file)) if config_file else {}
+        properties.update(settings)
+        properties.update(
+            {_KEYS[name]: str(value) for name, value in named.items() if value is not None}
+        )
+        _require_complete(properties)
+        configure_logs()
+        server = make_broker(BrokerConfig.parse(properties))
+    serve(server.run, server.stop)
+
+
+def _require_complete(properties: Mapping[str, str]) -> None:
+    """Check that what a broker cannot do without is there. Raises: click.UsageError."""
     for key, option in (("node.id", "--id"), ("log.dirs", "--data"), ("listeners", "--listen")):
         if key not in properties and not (key == "node.id" and "broker.id" in properties):
             raise click.UsageError(f"Missing option '{option}' (or {key} in --config)")
-    configure_logs()
-    server = make_broker(BrokerConfig.parse(properties))
-    serve(server.run, server.stop)
 
 
 def _read(path: Path) -> str:

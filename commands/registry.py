@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from commands.options import Address
-from commands.server_process import do_without_rich
+from commands.server_process import imports_of_a_server
 
 DEFAULT_PORT: Final = 8081
 
@@ -64,10 +64,10 @@ def registry(
     Example:
       $ ottla registry --bootstrap localhost:9092 --zookeeper localhost:9192
     """
-    do_without_rich()
-    from commands.serve import configure_logs, serve
-    from registry.assembled import RegistryConfig
-    from registry.runtime import Server
+    with imports_of_a_server():
+        from commands.serve import configure_logs, serve
+        from registry.assembled import RegistryConfig
+        from registry.runtime import Server
 
     host, port = listen
     configure_logs()

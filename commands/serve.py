@@ -49,9 +49,6 @@ def serve(run: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = 
     """
     _raise_limit_of_open_files()
     gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
-    # What is imported stays: no collection need look at it again.
-    gc.collect()
-    gc.freeze()
     trio.run(_run_until_signalled, run, stop)
 
 

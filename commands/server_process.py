@@ -1,17 +1,33 @@
-"""What must be done before a server's modules are imported: it is not for a terminal.
+"""How a server's modules are imported: for a start that is quick, and no terminal.
 
 Must never know: what is served.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-def do_without_rich() -> None:
-    """Keep structlog from importing rich, which it does wherever rich is installed.
+@contextmanager
+def imports_of_a_server() -> Iterator[None]:
+    """Import what a server needs within this.
 
-    Measured: a quarter of the time and 4 MiB of the memory that importing trio and structlog
-    takes. A server's log needs no colours. (None in sys.modules makes an import fail.)
+    Structlog would import rich wherever that is installed: a quarter of the time and 4 MiB of the
+    memory that importing trio and structlog takes, and a server's log needs no colours. (None in
+    sys.modules makes an import fail.) What is imported stays: garbage is looked for once, at the
+    end, and what is left is never looked at again.
     """
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    gc.disable()
+    try:
+        yield
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()

@@ -10,7 +10,7 @@ from functools import partial
 import click
 
 from commands.options import Address
-from commands.server_process import do_without_rich
+from commands.server_process import imports_of_a_server
 
 
 @click.command()
@@ -27,9 +27,9 @@ def zookeeper(data: str, listen: tuple[str, int]) -> None:
     Example:
       $ ottla zookeeper --data /var/lib/ottla-coordinator --listen 127.0.0.1:2181
     """
-    do_without_rich()
-    from broker.runtime import serve_coordinator
-    from commands.serve import configure_logs, serve
+    with imports_of_a_server():
+        from broker.runtime import serve_coordinator
+        from commands.serve import configure_logs, serve
 
     configure_logs()
     serve(partial(serve_coordinator, data, *listen))

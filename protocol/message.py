@@ -9,9 +9,11 @@ Must never know: bytes, how a message is encoded, which messages there are.
 from __future__ import annotations
 
 import struct as struct_format
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
-from types import UnionType
+from functools import cache
+from types import CodeType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -22,7 +24,6 @@ from typing import (
     dataclass_transform,
     get_args,
     get_origin,
-    get_type_hints,
 )
 
 T = TypeVar("T")
@@ -213,13 +214,39 @@ def layout_of(cls: type) -> Layout:
 
 
 def _declared(cls: type[T], **message: Any) -> type[T]:
-    hints = get_type_hints(cls, include_extras=True)
-    fields = tuple(_field(name, hints[name], vars(cls)[name]) for name in cls.__annotations__)
+    known = vars(sys.modules[cls.__module__])
+    fields = tuple(
+        _field(name, eval(_compiled(text), known), vars(cls)[name])  # noqa: S307 - our own source
+        for name, text in cls.__annotations__.items()
+    )
     for declared in fields:
         setattr(cls, declared.name, _dataclass_default(declared))
-    built = dataclass(slots=True)(cls)
+    cls.__eq__, cls.__repr__ = _equal, _represent  # type: ignore[method-assign]
+    cls.__hash__ = None  # type: ignore[assignment]
+    built = dataclass(slots=True, eq=False, repr=False)(cls)
     built.__layout__ = Layout(cls.__name__, fields, **message)  # type: ignore[attr-defined]
     return built
+
+
+@cache
+def _compiled(annotation: str) -> CodeType:
+    """Compile an annotation. The same few stand before hundreds of fields."""
+    return compile(annotation, "<annotation>", "eval")
+
+
+def _equal(self: object, other: object) -> Any:
+    """Compare messages as dataclasses do; one function for all, as each of theirs is compiled."""
+    if other.__class__ is not self.__class__:
+        return NotImplemented
+    names = [declared.name for declared in layout_of(type(self)).fields]
+    return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def _represent(self: object) -> str:
+    """Show a message as dataclasses do."""
+    names = [declared.name for declared in layout_of(type(self)).fields]
+    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+    return f"{type(self).__qualname__}({shown})"
 
 
 def _field(name: str, hint: Any, value: Any) -> Field:

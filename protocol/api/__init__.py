@@ -6,63 +6,12 @@ Must never know: what any of them does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from importlib import import_module
 from typing import Final
 
-from protocol.api.alter_configs import AlterConfigsRequest, AlterConfigsResponse
-from protocol.api.alter_partition import AlterPartitionRequest, AlterPartitionResponse
-from protocol.api.alter_partition_reassignments import (
-    AlterPartitionReassignmentsRequest,
-    AlterPartitionReassignmentsResponse,
-)
-from protocol.api.api_versions import ApiVersionsRequest, ApiVersionsResponse
-from protocol.api.controlled_shutdown import ControlledShutdownRequest, ControlledShutdownResponse
-from protocol.api.create_partitions import CreatePartitionsRequest, CreatePartitionsResponse
-from protocol.api.create_topics import CreateTopicsRequest, CreateTopicsResponse
-from protocol.api.delete_groups import DeleteGroupsRequest, DeleteGroupsResponse
-from protocol.api.delete_records import DeleteRecordsRequest, DeleteRecordsResponse
-from protocol.api.delete_topics import DeleteTopicsRequest, DeleteTopicsResponse
-from protocol.api.describe_cluster import DescribeClusterRequest, DescribeClusterResponse
-from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResponse
-from protocol.api.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
-from protocol.api.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResponse
-from protocol.api.describe_topic_partitions import (
-    DescribeTopicPartitionsRequest,
-    DescribeTopicPartitionsResponse,
-)
-from protocol.api.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
-from protocol.api.fetch import FetchRequest, FetchResponse
-from protocol.api.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
-from protocol.api.heartbeat import HeartbeatRequest, HeartbeatResponse
-from protocol.api.incremental_alter_configs import (
-    IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse,
-)
-from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
-from protocol.api.join_group import JoinGroupRequest, JoinGroupResponse
-from protocol.api.leave_group import LeaveGroupRequest, LeaveGroupResponse
-from protocol.api.list_config_resources import (
-    ListConfigResourcesRequest,
-    ListConfigResourcesResponse,
-)
-from protocol.api.list_groups import ListGroupsRequest, ListGroupsResponse
-from protocol.api.list_offsets import ListOffsetsRequest, ListOffsetsResponse
-from protocol.api.list_partition_reassignments import (
-    ListPartitionReassignmentsRequest,
-    ListPartitionReassignmentsResponse,
-)
-from protocol.api.metadata import MetadataRequest, MetadataResponse
-from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitResponse
-from protocol.api.offset_delete import OffsetDeleteRequest, OffsetDeleteResponse
-from protocol.api.offset_fetch import OffsetFetchRequest, OffsetFetchResponse
-from protocol.api.offset_for_leader_epoch import (
-    OffsetForLeaderEpochRequest,
-    OffsetForLeaderEpochResponse,
-)
-from protocol.api.produce import ProduceRequest, ProduceResponse
-from protocol.api.sync_group import SyncGroupRequest, SyncGroupResponse
 from protocol.message import layout_of
 
 
@@ -117,54 +66,48 @@ class Api:
     flexible_since: int
 
 
-def _api(request: type, response: type) -> Api:
+class _Table(Mapping[int, Api]):
+    """The APIs by key. A module is imported when its API is first asked for.
+
+    A client asks for few of them, and each costs 2 ms.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, Api] = {}
+
+    def __getitem__(self, key: int) -> Api:
+        api = self._known.get(key)
+        if api is None:
+            if key not in self:
+                raise KeyError(key)
+            api = self._known[key] = _declared(ApiKey(key))
+        return api
+
+    def __contains__(self, key: object) -> bool:
+        return key in _KEYS
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(ApiKey)
+
+    def __len__(self) -> int:
+        return len(ApiKey)
+
+
+def _declared(key: ApiKey) -> Api:
+    """Look up what `protocol.api.some_name` declares as SomeNameRequest and SomeNameResponse."""
+    name = "".join(word.capitalize() for word in key.name.split("_"))
+    module = import_module(f"{__name__}.{key.name.lower()}")
+    request, response = getattr(module, f"{name}Request"), getattr(module, f"{name}Response")
     asked, answered = layout_of(request), layout_of(response)
-    assert asked.key is not None, request
+    assert asked.key == key, request
     assert (asked.key, asked.versions, asked.flexible_since) == (
         answered.key,
         answered.versions,
         answered.flexible_since,
-    ), f"{request.__name__} and its response are declared for different versions"
-    name = request.__name__.removesuffix("Request")
-    return Api(ApiKey(asked.key), name, request, response, asked.versions, asked.flexible_since)
+    ), f"{name}Request and its response are declared for different versions"
+    return Api(key, name, request, response, asked.versions, asked.flexible_since)
 
 
-API: Final[Mapping[int, Api]] = {
-    api.key: api
-    for api in (
-        _api(ProduceRequest, ProduceResponse),
-        _api(FetchRequest, FetchResponse),
-        _api(ListOffsetsRequest, ListOffsetsResponse),
-        _api(MetadataRequest, MetadataResponse),
-        _api(ControlledShutdownRequest, ControlledShutdownResponse),
-        _api(OffsetCommitRequest, OffsetCommitResponse),
-        _api(OffsetFetchRequest, OffsetFetchResponse),
-        _api(FindCoordinatorRequest, FindCoordinatorResponse),
-        _api(JoinGroupRequest, JoinGroupResponse),
-        _api(HeartbeatRequest, HeartbeatResponse),
-        _api(LeaveGroupRequest, LeaveGroupResponse),
-        _api(SyncGroupRequest, SyncGroupResponse),
-        _api(DescribeGroupsRequest, DescribeGroupsResponse),
-        _api(ListGroupsRequest, ListGroupsResponse),
-        _api(ApiVersionsRequest, ApiVersionsResponse),
-        _api(CreateTopicsRequest, CreateTopicsResponse),
-        _api(DeleteTopicsRequest, DeleteTopicsResponse),
-        _api(DeleteRecordsRequest, DeleteRecordsResponse),
-        _api(InitProducerIdRequest, InitProducerIdResponse),
-        _api(OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse),
-        _api(DescribeConfigsRequest, DescribeConfigsResponse),
-        _api(AlterConfigsRequest, AlterConfigsResponse),
-        _api(DescribeLogDirsRequest, DescribeLogDirsResponse),
-        _api(CreatePartitionsRequest, CreatePartitionsResponse),
-        _api(DeleteGroupsRequest, DeleteGroupsResponse),
-        _api(ElectLeadersRequest, ElectLeadersResponse),
-        _api(IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse),
-        _api(AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse),
-        _api(ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse),
-        _api(OffsetDeleteRequest, OffsetDeleteResponse),
-        _api(AlterPartitionRequest, AlterPartitionResponse),
-        _api(DescribeClusterRequest, DescribeClusterResponse),
-        _api(ListConfigResourcesRequest, ListConfigResourcesResponse),
-        _api(DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse),
-    )
-}
+_KEYS: Final = frozenset(map(int, ApiKey))
+
+API: Final[Mapping[int, Api]] = _Table()

@@ -266,11 +266,15 @@ def test_a_dead_broker_is_shown_with_the_reason_it_gave(stopped_cluster):
 
 
 def imported_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(*(name for name, m in sys.modules.items() if m))"
+    return {name.partition(".")[0] for name in modules_imported_by(statement)}
+
+
+def modules_imported_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*(name for name, m in sys.modules.items() if m))"
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    return {name.partition(".")[0] for name in result.stdout.split()}
+    return set(result.stdout.split())
 
 
 def test_the_command_line_starts_without_what_only_some_commands_need():
@@ -281,6 +285,24 @@ def test_the_command_line_starts_without_what_only_some_commands_need():
 
 
 def test_a_server_never_imports_what_only_a_terminal_needs():
-    prepare = "from commands.server_process import do_without_rich; do_without_rich()"
+    prepare = "from commands.server_process import imports_of_a_server as server"
 
-    assert "rich" not in imported_by(f"{prepare}; import broker.runtime")
+    assert "rich" not in imported_by(f"{prepare}\nwith server(): import broker.broker")
+
+
+def test_a_server_imports_nothing_of_clients_but_connections():
+    coordinator = modules_imported_by("import broker.runtime, coordinator.embedded.server")
+    broker = modules_imported_by("import broker.runtime, broker.broker")
+    heavy = {"client.admin", "client.consumer", "client.producer"}
+
+    assert not heavy & broker
+    assert not any(name.startswith("protocol.api") for name in coordinator)
+    everything = "import client; [getattr(client, name) for name in client.__all__]"
+    assert heavy <= modules_imported_by(everything)
+
+
+def test_a_client_imports_the_apis_that_it_asks_for():
+    imported = modules_imported_by("import commands.readiness")
+
+    assert "protocol.api.metadata" in imported
+    assert "protocol.api.join_group" not in imported
