@@ -103,6 +103,7 @@ class Connection:
         self._oldest_changed = trio.lowlevel.ParkingLot()
         self._awaits_delayed = False
         self._reading = trio.CancelScope()
+        self._is_receiving = False
         self._tasks: trio.Nursery | None = None
 
     async def serve(self) -> None:
@@ -126,7 +127,8 @@ class Connection:
     def drain(self) -> None:
         """Begin no more requests; `serve` returns when those in work are answered."""
         self._draining = True
-        self._reading.cancel()
+        if self._is_receiving:
+            self._reading.cancel()
 
     def close_if_silent(self) -> None:
         """Close it where the peer has asked nothing, or read nothing of an answer, for too long.
@@ -139,27 +141,29 @@ class Connection:
             self._nursery.cancel_scope.cancel()
 
     async def _serve_requests(self) -> None:
-        while count := await self._receive():
-            self._active_at = trio.current_time()
-            self._traffic.bytes_in += count
-            while (frame := self._frames.next_frame()) is not None:
-                self._begin(frame)
-                if self._is_over:
-                    return
-                while self._is_full:
-                    await self._flush()
-                    if self._is_full:
-                        await self._room.park()
-                if self._draining:
-                    break
-            await self._flush()
+        with self._reading:
+            while not self._draining and (count := await self._receive()):
+                if self._reading.cancel_called:
+                    return  # it came just when `drain` was called, and nothing can be waited for
+                self._active_at = trio.current_time()
+                self._traffic.bytes_in += count
+                while not self._draining and (frame := self._frames.next_frame()) is not None:
+                    self._begin(frame)
+                    if self._is_over:
+                        return
+                    while self._is_full:
+                        await self._flush()
+                        if self._is_full:
+                            await self._room.park()
+                await self._flush()
 
     async def _receive(self) -> int:
-        """Receive some bytes. Returns: how many, 0 at the end and when draining."""
-        if not self._draining:
-            with trio.CancelScope() as self._reading:
-                return await self._receiver.receive()
-        return 0
+        """Receive some bytes; `drain` ends that. Returns: how many, 0 at the end."""
+        self._is_receiving = True
+        try:
+            return await self._receiver.receive()
+        finally:
+            self._is_receiving = False
 
     @property
     def _nursery(self) -> trio.Nursery:

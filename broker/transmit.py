@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from client.send_now import send_now
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class CutShort(trio.BrokenResourceError):
 
 
 async def send_chunks(stream: trio.abc.SendStream, chunks: Sequence[Chunk]) -> None:
-    """Send all chunks in order.
+    """Send all chunks in order, with or without a checkpoint.
 
     Raises: trio.BrokenResourceError, CutShort; the connection is of no use afterwards.
     """
@@ -70,23 +71,29 @@ async def send_chunks(stream: trio.abc.SendStream, chunks: Sequence[Chunk]) -> N
             joined.append(chunk)
             joined_bytes += len(chunk)
         elif isinstance(stream, trio.SocketStream) and _suits_sendfile(chunk):
-            await stream.send_all(b"".join(joined))
+            await _send(stream, b"".join(joined))
             joined, joined_bytes = [], 0
             await _send_file(stream.socket, chunk)
         else:
             end = chunk.position + chunk.size
             for position in range(chunk.position, end, SEND_BYTES):
                 if joined_bytes >= SEND_BYTES:
-                    await stream.send_all(b"".join(joined))
+                    await _send(stream, b"".join(joined))
                     joined, joined_bytes = [], 0
                 piece = _read(chunk.file, position, size=min(SEND_BYTES, end - position))
                 joined.append(piece)
                 joined_bytes += len(piece)
         if joined_bytes >= SEND_BYTES:
-            await stream.send_all(b"".join(joined))
+            await _send(stream, b"".join(joined))
             joined, joined_bytes = [], 0
     if joined:
-        await stream.send_all(b"".join(joined))
+        await _send(stream, b"".join(joined))
+
+
+async def _send(stream: trio.abc.SendStream, data: bytes) -> None:
+    sent = send_now(stream, data)
+    if sent < len(data):
+        await stream.send_all(data[sent:])
 
 
 def _suits_sendfile(chunk: FileSlice) -> bool:

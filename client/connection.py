@@ -9,7 +9,7 @@ Must never know: metadata, leaders, retries.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -18,6 +18,7 @@ from client.background import background_tasks
 from client.errors import ConnectFailed, ConnectionBroken, RequestTimedOut, UnsupportedApi
 from client.negotiation import negotiate_versions
 from client.receiver import Receiver
+from client.send_now import send_now
 from protocol.api import API, Api, ApiKey
 from protocol.errors import ProtocolError
 from protocol.frame_reader import FRAME_BYTES_MAX, FrameReader
@@ -99,6 +100,7 @@ class Connection:
         self._being_written: list[Exchange] = []
         self._unanswered: deque[Exchange] = deque()
         self._to_write = trio.lowlevel.ParkingLot()
+        self._is_writing = False
         self._next_correlation_id = 1
 
     @property
@@ -139,11 +141,31 @@ class Connection:
             client_id=self._client_id,
         )
         self._next_correlation_id = (self._next_correlation_id + 1) % _CORRELATION_IDS
+        is_idle = not self._unanswered and not self._unwritten
         self._unwritten.append((frame, None if expect_response else exchange))
         if expect_response:
             self._unanswered.append(exchange)
-        self._to_write.unpark_all()
+            if is_idle:
+                self._write_at_once()
+        if self._unwritten:
+            self._to_write.unpark_all()
         return exchange
+
+    def _write_at_once(self) -> None:
+        """Write a request behind which there is none, if the socket takes it.
+
+        Waking the task that writes would cost a pass of the event loop. It is left to that task to
+        write what the socket did not take, and to find out that the connection is broken.
+        """
+        if self._is_writing:
+            return
+        frame, exchange = self._unwritten[0]
+        whole = b"".join(frame)
+        with suppress(trio.BrokenResourceError):
+            if sent := send_now(self._stream, whole):
+                self._unwritten.popleft()
+                if sent < len(whole):
+                    self._unwritten.append(([memoryview(whole)[sent:]], exchange))
 
     async def call(
         self,
@@ -200,7 +222,9 @@ class Connection:
             while True:
                 while not self._unwritten:
                     await self._to_write.park()
+                self._is_writing = True
                 await self._stream.send_all(self._take_unwritten())
+                self._is_writing = False
                 for exchange in self._being_written:
                     exchange.finish()
                 self._being_written.clear()

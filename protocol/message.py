@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field
 from functools import cache
+from operator import attrgetter
 from types import CodeType, UnionType
 from typing import (
     Annotated,
@@ -225,6 +226,9 @@ def _declared(cls: type[T], **message: Any) -> type[T]:
     cls.__hash__ = None  # type: ignore[assignment]
     built = dataclass(slots=True, eq=False, repr=False)(cls)
     built.__layout__ = Layout(cls.__name__, fields, **message)  # type: ignore[attr-defined]
+    names = [declared.name for declared in fields]
+    # Without fields all are equal that are of the class.
+    built.__values__ = attrgetter(*names) if names else type  # type: ignore[attr-defined]
     return built
 
 
@@ -238,8 +242,8 @@ def _equal(self: object, other: object) -> Any:
     """Compare messages as dataclasses do; one function for all, as each of theirs is compiled."""
     if other.__class__ is not self.__class__:
         return NotImplemented
-    names = [declared.name for declared in layout_of(type(self)).fields]
-    return all(getattr(self, name) == getattr(other, name) for name in names)
+    values: Callable[[object], object] = self.__values__  # type: ignore[attr-defined]
+    return values(self) == values(other)
 
 
 def _represent(self: object) -> str:

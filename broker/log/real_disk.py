@@ -12,12 +12,12 @@ import os
 import shutil
 import weakref
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import trio
-
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
+from broker.log.off_loop import OffLoop
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
@@ -189,6 +189,9 @@ class _FileLock:
 class RealDisk:
     """The operating system's files. Blocking calls that wait for the device run in a thread."""
 
+    def __init__(self) -> None:
+        self._off_loop = OffLoop()
+
     def open(self, path: str, *, create: bool = False) -> RealFile:
         """Open for reading and appending. Raises: FileMissing, StorageError."""
         return RealFile(path, create=create)
@@ -239,7 +242,7 @@ class RealDisk:
 
     async def discard(self, paths: Sequence[str]) -> None:
         """Remove directories off the loop, their renames made durable. Raises: StorageError."""
-        await trio.to_thread.run_sync(self._discard_now, tuple(paths))
+        await self._off_loop.run(partial(self._discard_now, tuple(paths)))
 
     def _discard_now(self, paths: Sequence[str]) -> None:
         for parent in sorted({str(Path(path).parent) for path in paths}):
@@ -269,7 +272,7 @@ class RealDisk:
 
     async def replace_file(self, path: str, data: bytes) -> None:
         """Replace a small file durably, off the loop. Raises: StorageError."""
-        await trio.to_thread.run_sync(lambda: self.write_file(path, data))
+        await self._off_loop.run(partial(self.write_file, path, data))
 
     def sync_directory(self, path: str) -> None:
         """Make creations and removals in a directory durable. Raises: StorageError."""
@@ -315,7 +318,7 @@ class RealDisk:
         """Make files, then directories, durable in one hop off the loop. Raises: StorageError."""
         # The views keep every descriptor open until the thread is done, whoever closes the file.
         held = [(file.path, file.view()) for file in files]
-        await trio.to_thread.run_sync(self._sync_now, held, tuple(directories))
+        await self._off_loop.run(partial(self._sync_now, held, tuple(directories)))
 
     def _sync_now(self, held: Sequence[tuple[str, FileView]], directories: Sequence[str]) -> None:
         for path, view in held:

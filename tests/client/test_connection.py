@@ -5,11 +5,13 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from client.connection import open_connection
+from client.environment import Environment
 from client.errors import ConnectFailed, ConnectionBroken, RequestTimedOut, UnsupportedApi
 from protocol.api import API, ApiKey
 from protocol.api.api_versions import ApiVersionsRequest
 from protocol.api.metadata import MetadataRequest, MetadataResponse, MetadataResponseBroker
-from protocol.api.produce import ProduceRequest
+from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from protocol.codec import decode
 from protocol.errors import ErrorCode
 from protocol.frame_reader import FrameReader
 from protocol.framing import decode_request_header, encode_response
@@ -232,3 +234,32 @@ async def test_the_oldest_unanswered_request_tells_how_long_the_peer_is_silent(
         await trio.sleep(3)
         connection.start(QUESTION)
         assert connection.stalled_s == pytest.approx(3)
+
+
+async def test_requests_that_a_socket_does_not_take_at_once_arrive_whole_and_in_order(nursery):
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    host, port = listener.socket.getsockname()[:2]
+    sizes = (10, 3_000_000, 20, 1_000_000, 30)
+    async with (
+        listener,
+        open_connection(
+            Environment.real().network, host, port, client_id="test", negotiate=False
+        ) as connection,
+        await listener.accept() as stream,
+    ):
+        for size in sizes:
+            connection.start(ProduceRequest(transactional_id=None, topic_data=[_topic(size)]))
+        reader, found = FrameReader(8_000_000), []
+        while len(found) < len(sizes):
+            reader.feed(await stream.receive_some(100_000))
+            while (frame := reader.next_frame()) is not None:
+                header, body = decode_request_header(frame)
+                request = decode(ProduceRequest, header.api_version, body)
+                (records,) = [p.records for t in request.topic_data for p in t.partition_data]
+                found.append((header.correlation_id, bytes(records)))
+
+    assert found == [(number, bytes(size)) for number, size in enumerate(sizes, 1)]
+
+
+def _topic(size):
+    return TopicProduceData("topic", partition_data=[PartitionProduceData(records=bytes(size))])

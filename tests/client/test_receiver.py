@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -11,15 +10,7 @@ import trio.testing
 
 from client.receiver import Receiver
 from protocol.frame_reader import FrameReader
-
-
-@asynccontextmanager
-async def loopback():
-    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listener:
-        sender = await trio.open_tcp_stream(*listener.socket.getsockname()[:2])
-        async with sender, await listener.accept() as stream:
-            yield sender, stream
+from tests.support.loopback import loopback
 
 
 def framed(payload: bytes) -> bytes:
