@@ -91,6 +91,8 @@ async def send_chunks(stream: trio.abc.SendStream, chunks: Sequence[Chunk]) -> N
 
 
 async def _send(stream: trio.abc.SendStream, data: bytes) -> None:
+    # Who was cancelled has given the peer up: what is ready must not reach it any more.
+    await trio.lowlevel.checkpoint_if_cancelled()
     sent = send_now(stream, data)
     if sent < len(data):
         await stream.send_all(data[sent:])

@@ -129,15 +129,17 @@ _HOMES: Final = (
 """Where the names are, those first that the others import anyway."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import modules until one has the name (PEP 562)."""
-    if name in __all__:
-        for home in _HOMES:
-            value = getattr(import_module(home), name, None)
-            if value is not None:
-                globals()[name] = value
-                return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker it would say that there is every name
+
+    def __getattr__(name: str) -> Any:
+        """Import modules until one has the name (PEP 562)."""
+        if name in __all__:
+            for home in _HOMES:
+                value = getattr(import_module(home), name, None)
+                if value is not None:
+                    globals()[name] = value
+                    return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

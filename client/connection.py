@@ -9,7 +9,7 @@ Must never know: metadata, leaders, retries.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -155,17 +155,24 @@ class Connection:
         """Write a request behind which there is none, if the socket takes it.
 
         Waking the task that writes would cost a pass of the event loop. It is left to that task to
-        write what the socket did not take, and to find out that the connection is broken.
+        write what the socket did not take.
         """
         if self._is_writing:
             return
         frame, exchange = self._unwritten[0]
         whole = b"".join(frame)
-        with suppress(trio.BrokenResourceError):
-            if sent := send_now(self._stream, whole):
-                self._unwritten.popleft()
-                if sent < len(whole):
-                    self._unwritten.append(([memoryview(whole)[sent:]], exchange))
+        try:
+            sent = send_now(self._stream, whole)
+        except trio.BrokenResourceError as cause:
+            self.close(self._broke(cause))
+            return
+        if sent:
+            self._unwritten.popleft()
+            if sent < len(whole):
+                self._unwritten.append(([memoryview(whole)[sent:]], exchange))
+
+    def _broke(self, cause: Exception) -> ConnectionBroken:
+        return ConnectionBroken(f"the connection to {self.address} broke: {cause}")
 
     async def call(
         self,
@@ -229,7 +236,7 @@ class Connection:
                     exchange.finish()
                 self._being_written.clear()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as cause:
-            self.close(ConnectionBroken(f"the connection to {self.address} broke: {cause}"))
+            self.close(self._broke(cause))
 
     def _take_unwritten(self) -> bytes:
         """Take requests to write together, at least one."""
@@ -251,7 +258,7 @@ class Connection:
                     self._answer(memoryview(bytes(frame)))  # what came is kept, frames are lent
             error = ConnectionBroken(f"{self.address} closed the connection")
         except (trio.BrokenResourceError, trio.ClosedResourceError) as cause:
-            error = ConnectionBroken(f"the connection to {self.address} broke: {cause}")
+            error = self._broke(cause)
         except ProtocolError as cause:
             error = ConnectionBroken(f"cannot understand {self.address}: {cause}")
         self.close(error)

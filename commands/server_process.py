@@ -24,10 +24,12 @@ def imports_of_a_server() -> Iterator[None]:
     end, and what is left is never looked at again.
     """
     sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
         gc.collect()
         gc.freeze()
     finally:
-        gc.enable()
+        if was_enabled:
+            gc.enable()

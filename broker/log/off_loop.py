@@ -30,7 +30,9 @@ class OffLoop:
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` and wait for it to its end, also where the task is cancelled meanwhile.
 
-        A task that is cancelled already does not begin it. Raises: what the work raises.
+        Then, too, the result is given, or what the work raised: whoever called must hear of it, and
+        meets the cancellation at its next checkpoint. A task that is cancelled already does not
+        begin the work. Raises: what the work raises, OSError where there is no pipe to be had.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
         bell = self._idle.pop() if self._idle else _Bell()
@@ -46,9 +48,7 @@ class OffLoop:
         except trio.Cancelled:
             with trio.CancelScope(shield=True):
                 await bell.wait()
-            raise
-        finally:
-            self._idle.append(bell)
+        self._idle.append(bell)  # one that was not heard, whatever ended that, is of no more use
         return cast("T", results[0].unwrap())
 
 
@@ -59,7 +59,7 @@ class _Bell:
         self._heard, self._rung = os.pipe()
         for end in (self._heard, self._rung):
             os.set_blocking(end, False)
-            weakref.finalize(self, os.close, end)
+            weakref.finalize(self, os.close, end).atexit = False
 
     def ring(self) -> None:
         os.write(self._rung, b"!")  # noqa: TID251 - not to a disk

@@ -242,7 +242,8 @@ class RealDisk:
 
     async def discard(self, paths: Sequence[str]) -> None:
         """Remove directories off the loop, their renames made durable. Raises: StorageError."""
-        await self._off_loop.run(partial(self._discard_now, tuple(paths)))
+        with _translated("discard", paths[0] if paths else ""):
+            await self._off_loop.run(partial(self._discard_now, tuple(paths)))
 
     def _discard_now(self, paths: Sequence[str]) -> None:
         for parent in sorted({str(Path(path).parent) for path in paths}):
@@ -272,7 +273,8 @@ class RealDisk:
 
     async def replace_file(self, path: str, data: bytes) -> None:
         """Replace a small file durably, off the loop. Raises: StorageError."""
-        await self._off_loop.run(partial(self.write_file, path, data))
+        with _translated("write", path):
+            await self._off_loop.run(partial(self.write_file, path, data))
 
     def sync_directory(self, path: str) -> None:
         """Make creations and removals in a directory durable. Raises: StorageError."""
@@ -318,7 +320,8 @@ class RealDisk:
         """Make files, then directories, durable in one hop off the loop. Raises: StorageError."""
         # The views keep every descriptor open until the thread is done, whoever closes the file.
         held = [(file.path, file.view()) for file in files]
-        await self._off_loop.run(partial(self._sync_now, held, tuple(directories)))
+        with _translated("sync", ", ".join([path for path, _ in held[:1]] or directories[:1])):
+            await self._off_loop.run(partial(self._sync_now, held, tuple(directories)))
 
     def _sync_now(self, held: Sequence[tuple[str, FileView]], directories: Sequence[str]) -> None:
         for path, view in held:

@@ -34,18 +34,35 @@ async def test_what_the_work_raises_is_raised():
 
 
 async def test_work_that_was_begun_is_waited_for_by_a_task_that_is_cancelled():
-    may_end, done = threading.Event(), []
+    may_end = threading.Event()
 
-    def work() -> None:
+    def work() -> str:
         assert may_end.wait(10)
-        done.append(True)
+        return "done"
 
     async with trio.open_nursery() as nursery:
         with trio.CancelScope() as scope:
             nursery.start_soon(cancel_then_release, scope, may_end)
-            await OffLoop().run(work)
+            result = await OffLoop().run(work)
+            assert scope.cancel_called
+            assert result == "done"
+            await trio.lowlevel.checkpoint()
         assert scope.cancelled_caught
-        assert done == [True]
+
+
+async def test_a_task_that_is_cancelled_meanwhile_still_hears_that_the_work_failed():
+    may_end = threading.Event()
+
+    def work() -> None:
+        assert may_end.wait(10)
+        raise OSError("the disk is on fire")
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel_then_release, scope, may_end)
+            with pytest.raises(OSError, match="on fire"):
+                await OffLoop().run(work)
+            assert scope.cancel_called
 
 
 async def cancel_then_release(scope: trio.CancelScope, event: threading.Event) -> None:
