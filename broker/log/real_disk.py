@@ -21,7 +21,7 @@ from broker.log.off_loop import OffLoop
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from broker.log.disk import Buffer, File, FileView
 
@@ -242,8 +242,7 @@ class RealDisk:
 
     async def discard(self, paths: Sequence[str]) -> None:
         """Remove directories off the loop, their renames made durable. Raises: StorageError."""
-        with _translated("discard", paths[0] if paths else ""):
-            await self._off_loop.run(partial(self._discard_now, tuple(paths)))
+        await self._wait_for(partial(self._discard_now, tuple(paths)))
 
     def _discard_now(self, paths: Sequence[str]) -> None:
         for parent in sorted({str(Path(path).parent) for path in paths}):
@@ -273,8 +272,7 @@ class RealDisk:
 
     async def replace_file(self, path: str, data: bytes) -> None:
         """Replace a small file durably, off the loop. Raises: StorageError."""
-        with _translated("write", path):
-            await self._off_loop.run(partial(self.write_file, path, data))
+        await self._wait_for(partial(self.write_file, path, data))
 
     def sync_directory(self, path: str) -> None:
         """Make creations and removals in a directory durable. Raises: StorageError."""
@@ -320,8 +318,12 @@ class RealDisk:
         """Make files, then directories, durable in one hop off the loop. Raises: StorageError."""
         # The views keep every descriptor open until the thread is done, whoever closes the file.
         held = [(file.path, file.view()) for file in files]
-        with _translated("sync", ", ".join([path for path, _ in held[:1]] or directories[:1])):
-            await self._off_loop.run(partial(self._sync_now, held, tuple(directories)))
+        await self._wait_for(partial(self._sync_now, held, tuple(directories)))
+
+    async def _wait_for(self, work: Callable[[], None]) -> None:
+        """Do off the loop what tells its own errors. Raises: StorageError."""
+        with _translated("wait for", "the disk"):
+            await self._off_loop.run(work)
 
     def _sync_now(self, held: Sequence[tuple[str, FileView]], directories: Sequence[str]) -> None:
         for path, view in held:
