@@ -42,6 +42,7 @@ def decode_columns(  # noqa: C901, PLR0912, PLR0915 - one loop, see above
     timestamps = [0] * count
     keys: list[bytes | None] = [None] * count
     values: list[bytes | None] = [None] * count
+    keys_and_values = keys, values
     headers: list[tuple[Header, ...]] = [()] * count
     p = 0
     for i in range(count):
@@ -76,38 +77,23 @@ def decode_columns(  # noqa: C901, PLR0912, PLR0915 - one loop, see above
         else:
             n, p = read_varint(data, p)
             offsets[i] = base_offset + n
-        if (n := data[p]) == _NULL:
-            p += 1
-        else:
-            if n < 128:
-                n = zigzag[n]
+        for column in keys_and_values:
+            if (n := data[p]) == _NULL:
                 p += 1
-            elif (m := data[p + 1]) < 128:
-                n = (m << 7) + n - 128
-                n = (n >> 1) ^ -(n & 1)
-                p += 2
             else:
-                n, p = read_varint(data, p)
-            if n >= 0:
-                start = p
-                p += n
-                keys[i] = data[start:p]
-        if (n := data[p]) == _NULL:
-            p += 1
-        else:
-            if n < 128:
-                n = zigzag[n]
-                p += 1
-            elif (m := data[p + 1]) < 128:
-                n = (m << 7) + n - 128
-                n = (n >> 1) ^ -(n & 1)
-                p += 2
-            else:
-                n, p = read_varint(data, p)
-            if n >= 0:
-                start = p
-                p += n
-                values[i] = data[start:p]
+                if n < 128:
+                    n = zigzag[n]
+                    p += 1
+                elif (m := data[p + 1]) < 128:
+                    n = (m << 7) + n - 128
+                    n = (n >> 1) ^ -(n & 1)
+                    p += 2
+                else:
+                    n, p = read_varint(data, p)
+                if n >= 0:
+                    start = p
+                    p += n
+                    column[i] = data[start:p]
         if data[p]:
             headers[i], p = _decode_headers(data, p, end)
         else:
