@@ -153,6 +153,8 @@ class Connection:
                         return
                     while self._is_full:
                         await self._flush()
+                        # Sending need not have waited: others have their turn.
+                        await trio.lowlevel.checkpoint()
                         if self._is_full:
                             await self._room.park()
                 await self._flush()

@@ -58,9 +58,10 @@ class Load:
     """What clients do to one topic, each drawing from a generator of its own made of `seed`.
 
     A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
-    seconds. Whoever reads, and whoever asks, rests for `rest_s` each time. Members share partitions
-    in `groups`; `lonely_groups` have none, and for each partition somebody who commits. Where there
-    are `keys`, each record has one of so many, and this part of them are `tombstones`.
+    seconds, and sends again for `delivery_timeout_s` before it gives up. Whoever reads, and whoever
+    asks, rests for `rest_s` each time. Members share partitions in `groups`; `lonely_groups` have
+    none, and for each partition somebody who commits. Where there are `keys`, each record has one
+    of so many, and this part of them are `tombstones`.
     """
 
     topic: str
@@ -69,6 +70,7 @@ class Load:
     acks: Literal["all", -1, 0, 1] = "all"
     burst_max: int = 20
     pauses_s: tuple[float, ...] = (0.0, 0.001, 0.01, 0.3)
+    delivery_timeout_s: float = 60.0
     rest_s: float = 0.0
     groups: tuple[str, ...] = ("readers",)
     lonely_groups: tuple[str, ...] = ()
@@ -144,7 +146,7 @@ class Workload:
         config = ProducerConfig(
             acks=self._load.acks,
             linger_ms=rng.choice([0, 1, 5]),
-            delivery_timeout_s=60,
+            delivery_timeout_s=self._load.delivery_timeout_s,
         )
         environment = self._environment(name)
         async with (

@@ -45,6 +45,9 @@ RUN_BOUND_S: Final = 600.0
 CALM_S: Final = 1.0
 BURST_RECORDS_MAX: Final = 8
 """What goes wrong goes wrong with batches; more records in them only take longer."""
+DELIVERY_TIMEOUT_S: Final = 120.0
+"""How long producers send again. A follower fetches a segment at a time, as with Kafka: of 512 B
+each and 0.1 s away, what is produced while there is no leader has taken more than 60 s."""
 LOOK_EVERY_S: Final = 0.5
 SETTLING_BOUND_S: Final = 120.0
 PATIENCE_S: Final = 10.0
@@ -121,6 +124,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         plan.seed,
         acks="all" if plan.acks == ACKS_ALL else 1,
         burst_max=BURST_RECORDS_MAX,
+        delivery_timeout_s=DELIVERY_TIMEOUT_S,
         groups=tuple(f"readers-{number}" for number in range(plan.groups)),
         lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
         keys=plan.keys,
