@@ -91,6 +91,9 @@ def test_settings_given_at_run_time_stay(cluster, admin):
         altered.result(TIMEOUT_S)
         kill_all_and_start_again(cluster)
 
+        # While they start, one tells librdkafka of those that are back; it would ask for the others
+        # no more for five minutes, and wait for broker 2 meanwhile.
+        assert 2 in admin.list_topics(timeout=TIMEOUT_S).brokers
         asked = ConfigResource(ConfigResource.Type.BROKER, "2")
         (found,) = admin.describe_configs([asked]).values()
         assert found.result(TIMEOUT_S)["log.roll.ms"].value == value
