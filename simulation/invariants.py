@@ -4,7 +4,7 @@
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
 - A new leader has all that was acknowledged before it came to lead.
-- No ISR changes time and again within a second, and time goes on.
+- No ISR changes time and again (isr_changes.py), and time goes on.
 - Replicas are alike below their high watermarks, and committed offsets never fall (committed.py);
   of a compacted topic they have the newest record of each key (committed_keys.py).
 
@@ -13,19 +13,20 @@ Must never know: faults, clients.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from chaos.naming import name_of
+from coordinator import paths
 from protocol.records import decode_batch
 from simulation.committed import Broken, CommittedOffsets, CommittedRecords, batches_of
 from simulation.committed_keys import CommittedKeys
+from simulation.isr_changes import IsrChanges, Led
 from simulation.plan import TOPIC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from broker.partition import Partition
     from chaos.workload import Workload
@@ -36,34 +37,13 @@ if TYPE_CHECKING:
 STEPS_AT_ONCE_MAX: Final = 100_000
 """Without time going on; somebody asks again and again without ever waiting."""
 
-CHANGES_MAX: Final = 30
-CHANGES_WITHIN_S: Final = 1.0
-"""How often, within how long, a leader's ISR may change in one leader epoch: who is slow leaves it
-once, and comes back when it no longer is."""
-
-
-class IsrChanges:
-    """When the ISRs that leaders obey have changed within a leader epoch, of late."""
-
-    def __init__(self) -> None:
-        self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
-
-    def note(self, of: tuple[int, bytes, int], name: str, *, now: float) -> None:
-        """Note a change of a broker's partition. Raises: Broken where there are too many."""
-        changes = self._changes.setdefault(of, deque(maxlen=CHANGES_MAX))
-        changes.append(now)
-        if len(changes) == CHANGES_MAX and now - changes[0] < CHANGES_WITHIN_S:
-            raise Broken(
-                f"no-progress: the ISR of {name} changed {CHANGES_MAX} times within"
-                f" {CHANGES_WITHIN_S:g} s"
-            )
-
 
 class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
     `work` knows what clients were promised. `told` hears of each state that a leader comes to lead
-    in. `compacted` names topics; a log may not know yet that its topic is.
+    in. `lag_time_max_s` is how long followers may lag. `compacted` names topics; a log may not know
+    yet that its topic is.
     """
 
     def __init__(
@@ -72,6 +52,7 @@ class Invariants(trio.abc.Instrument):
         work: Workload,
         *,
         told: Callable[[str], None],
+        lag_time_max_s: float,
         compacted: Collection[str] = (),
     ) -> None:
         self.steps = 0
@@ -87,7 +68,7 @@ class Invariants(trio.abc.Instrument):
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
         self._states: dict[tuple[int, bytes, int], PartitionState] = {}
-        self._changes = IsrChanges()
+        self._changes = IsrChanges(lag_time_max_s=lag_time_max_s)
         self._newest: dict[tuple[bytes, int], int] = {}
         self._leaders: dict[tuple[bytes, int, int], int] = {}
         self._watermarks: dict[tuple[int, bytes, int, int], int] = {}
@@ -141,7 +122,8 @@ class Invariants(trio.abc.Instrument):
             self._states[of] = state
             self._tell(broker_id, partition, state)
             if known is not None and known.leader_epoch == epoch and known.isr != state.isr:
-                self._changes.note(of, name, now=trio.current_time())
+                left = self._registered(set(known.isr) & set(state.replicas) - set(state.isr))
+                self._changes.note(Led(*of, epoch), name, left=left, now=trio.current_time())
         if state is not None and state.leader_id == broker_id and broker_id not in state.isr:
             raise Broken(f"leader-not-in-isr: broker {broker_id} leads {name}, ISR {state.isr}")
         mark = broker_id, *key
@@ -153,6 +135,12 @@ class Invariants(trio.abc.Instrument):
                 f" epoch {epoch}"
             )
         self._watermarks[mark] = watermark
+
+    def _registered(self, brokers: Iterable[int]) -> dict[int, int]:
+        """Give the broker epochs of those that the coordinator has a registration of."""
+        nodes = self._cluster.memory.tree.nodes
+        found = {broker: nodes.get(paths.registration(broker)) for broker in brokers}
+        return {broker: node.czxid for broker, node in found.items() if node is not None}
 
     def _tell(self, broker_id: int, partition: Partition, state: PartitionState) -> None:
         acknowledged = self._acknowledged.get(partition.index, -1)

@@ -131,7 +131,11 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
     invariants = Invariants(
-        cluster, work, told=verdict.trace.tell, compacted=[TOPIC] if plan.keys else ()
+        cluster,
+        work,
+        told=verdict.trace.tell,
+        lag_time_max_s=int(plan.properties["replica.lag.time.max.ms"]) / 1000,
+        compacted=[TOPIC] if plan.keys else (),
     )
     trio.lowlevel.add_instrument(invariants)
     clients = {f"producer-{number}": Process() for number in range(plan.producers)}
