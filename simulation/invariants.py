@@ -139,8 +139,8 @@ class Invariants(trio.abc.Instrument):
     def _registered(self, brokers: Iterable[int]) -> dict[int, int]:
         """Give the broker epochs of those that the coordinator has a registration of."""
         nodes = self._cluster.memory.tree.nodes
-        found = {broker: nodes.get(paths.registration(broker)) for broker in brokers}
-        return {broker: node.czxid for broker, node in found.items() if node is not None}
+        at = {broker: paths.registration(broker) for broker in brokers}
+        return {broker: nodes[path].czxid for broker, path in at.items() if path in nodes}
 
     def _tell(self, broker_id: int, partition: Partition, state: PartitionState) -> None:
         acknowledged = self._acknowledged.get(partition.index, -1)

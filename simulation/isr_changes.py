@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CHANGES_MAX: Final = 30
 CHANGES_WITHIN_S: Final = 1.0
-"""How often, within how long, a leader's ISR may change: brokers that come and go change it too."""
+"""How often, within how long, a leader's ISR may change, in however many leader epochs of its own:
+brokers that come and go change it too."""
 
 LEAVES_MAX: Final = 4
 """How often one incarnation of a follower may leave an ISR within twice `replica.lag.time.max.ms`.
@@ -38,7 +39,7 @@ class IsrChanges:
 
     def __init__(self, *, lag_time_max_s: float) -> None:
         self._leaves_within_s = 2 * lag_time_max_s
-        self._changes: dict[Led, deque[float]] = {}
+        self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
         self._leaves: dict[tuple[Led, int, int], deque[float]] = {}
 
     def note(self, led: Led, name: str, *, left: Mapping[int, int], now: float) -> None:
@@ -46,9 +47,8 @@ class IsrChanges:
 
         Raises: Broken where there are too many.
         """
-        if _too_many(
-            self._changes.setdefault(led, deque(maxlen=CHANGES_MAX)), now, CHANGES_WITHIN_S
-        ):
+        changes = self._changes.setdefault(led[:3], deque(maxlen=CHANGES_MAX))
+        if _too_many(changes, now, CHANGES_WITHIN_S):
             raise Broken(
                 f"no-progress: the ISR of {name} changed {CHANGES_MAX} times within"
                 f" {CHANGES_WITHIN_S:g} s"

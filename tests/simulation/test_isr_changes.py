@@ -20,6 +20,15 @@ def test_an_isr_that_comes_and_goes_is_no_progress():
         changes.note(ONE, "orders-0", left={}, now=0.5)
 
 
+def test_changes_count_across_the_leader_epochs_of_one_leader():
+    changes = IsrChanges(lag_time_max_s=LAG_S)
+    for i in range(CHANGES_MAX - 1):
+        changes.note(ONE._replace(leader_epoch=i), "orders-0", left={}, now=i * 0.001)
+
+    with pytest.raises(Broken, match=r"no-progress: the ISR of orders-0 changed"):
+        changes.note(ONE._replace(leader_epoch=CHANGES_MAX), "orders-0", left={}, now=0.5)
+
+
 def test_changes_that_take_their_time_or_are_of_several_partitions_are_fine():
     changes = IsrChanges(lag_time_max_s=LAG_S)
     for i in range(2 * CHANGES_MAX):
