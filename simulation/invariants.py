@@ -7,6 +7,7 @@
 - No ISR changes time and again (isr_changes.py), and time goes on.
 - Replicas are alike below their high watermarks, and committed offsets never fall (committed.py);
   of a compacted topic they have the newest record of each key (committed_keys.py).
+- Nobody has a replica of a deleted topic after it has told that it is rid of it (deletions.py).
 
 Must never know: faults, clients.
 """
@@ -22,6 +23,7 @@ from coordinator import paths
 from protocol.records import decode_batch
 from simulation.committed import Broken, CommittedOffsets, CommittedRecords, batches_of
 from simulation.committed_keys import CommittedKeys
+from simulation.deletions import Deletions
 from simulation.isr_changes import IsrChanges, Led
 from simulation.plan import TOPIC
 
@@ -67,6 +69,7 @@ class Invariants(trio.abc.Instrument):
         self._offsets = CommittedOffsets(
             cluster.memory.tree, topic=TOPIC, acknowledged=work.committed
         )
+        self._deletions = Deletions(cluster.memory.tree)
         self._states: dict[tuple[int, bytes, int], PartitionState] = {}
         self._changes = IsrChanges(lag_time_max_s=lag_time_max_s)
         self._newest: dict[tuple[bytes, int], int] = {}
@@ -85,6 +88,7 @@ class Invariants(trio.abc.Instrument):
             # A broker changes what is committed, whoever is told so is no broker.
             if machine is None or self._offsets.changed:
                 self._offsets.look()
+            self._deletions.look()
             if machine is not None:
                 self._look_at(machine)
         except Broken as error:
@@ -102,6 +106,7 @@ class Invariants(trio.abc.Instrument):
         if machine.broker is None or not machine.is_running:
             return
         for partition in machine.broker.partitions:
+            self._deletions.look_at(machine.broker_id, partition)
             if partition.is_leader:
                 self._look_at_leader(machine.broker_id, partition)
             records = self._keys if partition.topic in self._compacted else self._records

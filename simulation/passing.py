@@ -23,6 +23,7 @@ from client import (
     TopicPartition,
 )
 from client.admin import AdminConfig
+from coordinator import paths
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
@@ -34,17 +35,25 @@ PASSING: Final = "passing"
 RECORDS: Final = 10
 PATIENCE_S: Final = 3.0
 REST_S: Final = 0.3
+GLANCE_S: Final = 0.005
 GONE_BOUND_S: Final = 30.0
 STRAGGLERS_S: Final = 1.0
 """After this nothing arrives any more of what a client has sent before it gave up."""
 
 
 class Passing:
-    """Makes the topics, one after the other; `work` keeps the history."""
+    """Makes the topics, one after the other; `work` keeps the history.
 
-    def __init__(self, cluster: SimulatedCluster, work: Workload) -> None:
+    With `meets_registrations` each is deleted while some broker has just registered and does not
+    obey yet, if one does: what it reads of the topic then is the first that it hears of it.
+    """
+
+    def __init__(
+        self, cluster: SimulatedCluster, work: Workload, *, meets_registrations: bool = False
+    ) -> None:
         self._cluster = cluster
         self._work = work
+        self._meets_registrations = meets_registrations
         self._config = AdminConfig(timeout_s=PATIENCE_S)
 
     async def run(self) -> None:
@@ -70,11 +79,27 @@ class Passing:
         """Delete the topic that there is, if there is one. Raises: OttlaError."""
         environment = self._cluster.environment(name)
         async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
+            if self._meets_registrations:
+                await admin.list_topics()
+                await self._wait_registered()
             try:
                 await admin.delete_topic(PASSING)
             except RequestError as error:
                 if error.code is not ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
                     raise
+
+    async def _wait_registered(self) -> None:
+        """Wait until some broker has registered, for a time."""
+        known = self._registrations()
+        with trio.move_on_after(PATIENCE_S):
+            while self._registrations() <= known:  # noqa: ASYNC110 - virtual time costs nothing
+                await trio.sleep(GLANCE_S)
+
+    def _registrations(self) -> set[int]:
+        """Give the broker epochs that there are."""
+        nodes = self._cluster.memory.tree.nodes
+        here = (paths.registration(broker_id) for broker_id in self._cluster.brokers)
+        return {nodes[path].czxid for path in here if path in nodes}
 
     async def _write(self, place: Partition) -> None:
         """Write some records; whether they stay is not known: an old deletion may come late."""

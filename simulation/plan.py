@@ -39,6 +39,7 @@ DAY_MS: Final = 86_400_000
 TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
 ACKS_LEADER: Final = 1
+DELETIONS: Final = "deletions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class Plan:
     lonely: int = 0
     acks: int = ACKS_ALL
     passing: bool = False
+    meets_registrations: bool = False
     keys: int = 0
     latency_s: float = 0.0
     store_latency_s: float = 0.0
@@ -199,6 +201,16 @@ THEMES: Final[Mapping[str, Theme]] = {
         (1.0, 0.4),
         {"groups": 2, "members": 4},
     ),
+    DELETIONS: Theme(
+        frozenset({"deregister", "expire-session", "pause-session"}),
+        (1.0, 0.4),
+        {
+            "latency_s": 0.001,
+            "store_latency_s": 0.1,
+            "passing": True,
+            "meets_registrations": True,
+        },
+    ),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -207,8 +219,11 @@ THEMES: Final[Mapping[str, Theme]] = {
 }
 """Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
 
+DRAWN_APART: Final = {*COMPACTED_THEMES, DELETIONS}
+"""Themes that came later, with a draw of their own: other plans stay what they were."""
+
 THEMED: Final = 0.6
-"""Part of the plans that have a theme."""
+"""Part of the other plans that have a theme."""
 
 
 def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | None = None) -> Plan:
@@ -219,6 +234,8 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     rng, asked = generator(seed), kinds is not None or about is not None
     if not asked and rng.random() < OFTEN:
         about = rng.choice(COMPACTED_THEMES)
+    elif not asked and random.Random(f"deletions {seed}").random() < OFTEN:  # noqa: S311 - as above
+        about = DELETIONS
     plan = _draw_plan(seed, kinds=kinds, about=about)
     may_be = not asked and plan.acks == ACKS_ALL
     needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
@@ -234,7 +251,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
     acks = ACKS_ALL if rng.random() < 0.9 or asked else ACKS_LEADER
     if about is None:
         themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
-        about = rng.choice(sorted(THEMES.keys() - {*COMPACTED_THEMES})) if themed else ""
+        about = rng.choice(sorted(THEMES.keys() - DRAWN_APART)) if themed else ""
     theme = THEMES[about] if about else _any_faults(kinds, acks)
     settings = {
         "min.insync.replicas": str(rng.choice([1, 2, 2])),

@@ -186,7 +186,7 @@ async def _work(
             name = f"committer-{place.partition}-of-{group}"
             readers.start_soon(work.commit_alone, name, group, place)
         readers.start_soon(work.ask, "asker")
-        passing = Passing(cluster, work)
+        passing = Passing(cluster, work, meets_registrations=plan.meets_registrations)
         if plan.passing:
             readers.start_soon(passing.run)
         try:

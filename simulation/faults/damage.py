@@ -198,14 +198,16 @@ class Damage:
         await trio.sleep(fault.lasts_s / 2)
 
         def harm(machine: SimulatedBroker) -> bool:
+            if machine.disk is not disk:
+                return False  # it was lost meanwhile, and another remembers nothing
             if path.endswith(".log"):
                 position = dict(_last_committed(machine)).get(path)
                 if position is None or position < len(remembered):
                     return False
-            if path not in machine.disk.durable_files():
+            if path not in disk.durable_files():
                 return False
             try:
-                machine.disk.roll_back(path)
+                disk.roll_back(path)
             except FileMissing:
                 return False  # its directory is gone, with a topic
             return True

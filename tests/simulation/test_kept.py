@@ -1,4 +1,4 @@
-"""Plans that once found a bug in our own code: `kept/*.toml` says which.
+"""Plans that once found a bug of ours, also in the simulator: `kept/*.toml` says which.
 
 They are kept whole, for a seed draws another plan once there are more kinds of faults.
 """
