@@ -1,4 +1,8 @@
-"""The systems that are compared: clusters of real processes, started side by side."""
+"""The systems that are compared: clusters of real processes, started side by side.
+
+A single broker is one process in both, with the metadata in it; of several, ours have theirs in a
+process of its own, and each of Apache Kafka's takes part in it.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,13 @@ from pathlib import Path
 import trio
 
 from bench.figure import OURS, THEIRS
+from bench.one_process import OneProcess
 from bench.replay import Leaders, leaders_of
 from client import Admin, NewTopic, UnknownTopic
 from tests.support.local_cluster import LocalCluster
 from tests.support.real_kafka import DISTRIBUTED, RealKafka
-from tests.support.under_test import UnderTest
+
+Cluster = LocalCluster | OneProcess | RealKafka
 
 COORDINATOR = "coordinator"
 IN_SYNC_WITHIN_S = 180.0
@@ -27,7 +33,7 @@ class System:
 
     name: str
     brokers: int
-    cluster: UnderTest
+    cluster: Cluster
 
     @property
     def bootstrap(self) -> str:
@@ -100,11 +106,13 @@ def started(name: str, *, brokers: int) -> Iterator[System]:
 
 
 @contextmanager
-def prepared(name: str, *, brokers: int) -> Iterator[UnderTest]:
+def prepared(name: str, *, brokers: int) -> Iterator[Cluster]:
     """Give a cluster that is not started yet; end whatever of it runs afterwards."""
     with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as directory:
-        cluster: UnderTest
-        if name == OURS:
+        cluster: Cluster
+        if name == OURS and brokers == 1:
+            cluster = OneProcess(Path(directory))
+        elif name == OURS:
             cluster = LocalCluster(Path(directory), brokers=brokers)
         else:
             assert name == THEIRS, name

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+import trio
 
 from broker.detours import DetouredNetwork, detour_servers, detours_of
 from broker.log.real_disk import RealDisk
@@ -47,8 +48,28 @@ def make_broker(config: BrokerConfig) -> Broker:
     )
 
 
-async def serve_coordinator(directory: str, host: str, port: int) -> None:
-    """Serve the embedded coordinator until cancelled. Raises: OttlaError, OSError."""
+async def serve_with_coordinator(broker: Broker, directory: str, host: str, port: int) -> None:
+    """Serve a broker until it ends, and its coordinator in the same process for as long.
+
+    Raises: OttlaError, OSError (a port is taken), also in groups.
+    """
+    async with trio.open_nursery() as nursery:
+        await nursery.start(serve_coordinator, directory, host, port)
+        await broker.run()
+        nursery.cancel_scope.cancel()
+
+
+async def serve_coordinator(
+    directory: str,
+    host: str,
+    port: int,
+    *,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the embedded coordinator until cancelled; started when clients can connect.
+
+    Raises: OttlaError, OSError.
+    """
     # A broker has no use for it, and it would cost its memory.
     from coordinator.embedded.config import EmbeddedConfig  # noqa: PLC0415
     from coordinator.embedded.server import serve_embedded  # noqa: PLC0415
@@ -61,4 +82,5 @@ async def serve_coordinator(directory: str, host: str, port: int) -> None:
         config=EmbeddedConfig(directory=directory),
         wall_ms=environment.wall_ms,
         random=random.SystemRandom(),  # session passwords must not be guessed
+        task_status=task_status,
     )

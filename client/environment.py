@@ -87,6 +87,16 @@ def _is_refusal(error: OSError) -> bool:
     return all(isinstance(each, ConnectionRefusedError) for each in causes)
 
 
+def cannot_listen(host: str, port: int, error: OSError) -> OSError:
+    """Give the error of an address that could not be taken, with the address and the reason."""
+    reasons = {
+        errno.EADDRINUSE: "another process listens there",
+        errno.EADDRNOTAVAIL: "it is no address of this machine",
+    }
+    why = reasons.get(error.errno or 0, error.strerror)
+    return OSError(error.errno, f"cannot listen on {host}:{port}: {why}")
+
+
 class TcpNetwork:
     """The network of the operating system. Nagle's delay is off on every stream."""
 
@@ -105,8 +115,11 @@ class TcpNetwork:
             raise
 
     async def listen(self, host: str, port: int) -> TcpListener:
-        """Listen on one address of `host`, IPv4 where it has one. Raises: OSError."""
-        listeners = await trio.open_tcp_listeners(port, host=host)
+        """Listen on one address of `host`, IPv4 where it has one. Raises: OSError that names it."""
+        try:
+            listeners = await trio.open_tcp_listeners(port, host=host)
+        except OSError as error:
+            raise cannot_listen(host, port, error) from error
         listeners.sort(key=lambda listener: listener.socket.family != trio.socket.AF_INET)
         for other in listeners[1:]:
             await other.aclose()

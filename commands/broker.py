@@ -5,13 +5,14 @@ Must never know: the cluster directory; whoever starts a broker tells it everyth
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from commands.failure import CommandFailed
-from commands.options import Pair
+from commands.options import Address, Pair
 from commands.server_process import imports_of_a_server
 
 if TYPE_CHECKING:
@@ -35,27 +36,37 @@ _KEYS: Final = {
 @click.option("--rack", help="Where it stands; replicas are spread over racks.")
 @click.option("--zookeeper", metavar="HOST:PORT,...", help="The coordinator.")
 @click.option(
+    "--coordinator",
+    metavar="DIR",
+    help="Run a coordinator in this process too, listening at --zookeeper, its journal in DIR.",
+)
+@click.option(
     "--config", "config_file", type=click.Path(path_type=Path), help="File of key=value lines."
 )
 @click.option(
     "--set", "settings", type=Pair(), multiple=True, metavar="KEY=VALUE", help="One setting."
 )
 def broker(
-    config_file: Path | None, settings: tuple[tuple[str, str], ...], **named: object
+    config_file: Path | None,
+    settings: tuple[tuple[str, str], ...],
+    coordinator: str | None,
+    **named: object,
 ) -> None:
     """Run one broker in the foreground until SIGTERM or Ctrl-C, which stop it cleanly.
 
     Settings have Kafka's names. An option wins over --set, and --set over the file. The log goes
-    to stderr.
+    to stderr. With --coordinator it is a cluster by itself, in one process; other brokers may join
+    it, and cannot do without it.
 
     \b
-    Example:
+    Examples:
+      $ ottla broker --id 1 --data data --listen 127.0.0.1:9092 --coordinator metadata
       $ ottla broker --id 1 --data /var/lib/ottla --listen 10.0.0.1:9092 \\
           --zookeeper zk1:2181,zk2:2181,zk3:2181 --set num.partitions=8
     """
     with imports_of_a_server():
         from broker.config import BrokerConfig, read_properties
-        from broker.runtime import make_broker
+        from broker.runtime import make_broker, serve_with_coordinator
         from commands.serve import configure_logs, serve
 
         properties = read_properties(_read(config_file)) if config_file else {}
@@ -65,8 +76,27 @@ def broker(
         )
         _require_complete(properties)
         configure_logs()
-        server = make_broker(BrokerConfig.parse(properties))
-    serve(server.run, server.stop)
+        config = BrokerConfig.parse(properties)
+        server = make_broker(config)
+        run = server.run
+        if coordinator is not None:
+            address = _only_address(config.node.zookeeper_connect)
+            run = partial(serve_with_coordinator, server, coordinator, *address)
+    serve(run, server.stop)
+
+
+def _only_address(connect: str) -> tuple[str, int]:
+    """Give the address that `zookeeper.connect` names. Raises: click.UsageError."""
+    try:
+        host, port = Address().convert(connect, None, None)
+    except click.BadParameter:
+        host = ""
+    if not host or "," in host:
+        raise click.UsageError(
+            "--coordinator listens at one address, and so the broker looks for it at one:"
+            f" give --zookeeper HOST:PORT, not '{connect}'"
+        )
+    return host, port
 
 
 def _require_complete(properties: Mapping[str, str]) -> None:

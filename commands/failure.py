@@ -61,6 +61,8 @@ NEXT_STEPS: Final = {
     errno.EEXIST: "a file is in the way: move it, or choose another directory",
     errno.EISDIR: "name a file, not a directory",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EADDRINUSE: "stop it, or choose another port with --listen",
+    errno.EADDRNOTAVAIL: "choose another with --listen",
     errno.ECONNREFUSED: "check the address, or start a cluster with 'ottla up'",
 }
 

@@ -1,6 +1,7 @@
 """How long from the command until the first record is acknowledged by a new cluster.
 
-Ours is started by `ottla up --detach`, whose own start is counted. Apache Kafka's directories were
+Three of ours are started by `ottla up --detach`, whose own start is counted, one by
+`ottla broker --coordinator`. Apache Kafka's directories were
 formatted before; its nodes are started at once. One record, acks=all, to a topic that is made for
 it with as many replicas as the cluster allows, by our client.
 """

@@ -5,12 +5,13 @@ Must never know: endpoints.
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import TYPE_CHECKING, Final, cast
 
 from hypercorn.config import Config
 from hypercorn.trio import serve
+
+from client.environment import cannot_listen
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,7 +51,5 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except OSError as error:
         listener.close()
-        taken = error.errno == errno.EADDRINUSE
-        why = "another process listens there" if taken else f"{error.strerror}: see --listen"
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {why}") from error
+        raise cannot_listen(host, port, error) from error
     return listener

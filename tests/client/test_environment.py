@@ -34,5 +34,14 @@ async def test_a_port_that_nobody_listens_on_refuses():
         await network.connect("127.0.0.1", port)
 
 
+async def test_an_address_that_cannot_be_taken_is_named():
+    network = Environment.real().network
+    async with await network.listen("127.0.0.1", 0) as listener:
+        with pytest.raises(OSError, match=f"127.0.0.1:{listener.port}: another process listens"):
+            await network.listen("127.0.0.1", listener.port)
+    with pytest.raises(OSError, match=r"192\.0\.2\.1:0: it is no address of this machine"):
+        await network.listen("192.0.2.1", 0)
+
+
 def test_the_wall_clock_counts_milliseconds_since_1970():
     assert Environment.real().wall_ms() > 1_700_000_000_000
