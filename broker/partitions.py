@@ -322,9 +322,11 @@ class Partitions:
                 clean=clean,
                 checkpoint=checkpoint,
             )
-        except DiskFull:
-            raise  # that is no matter of one log
         except StorageError as error:
+            # A sync may have failed that makes the next one a lie, also if we are killed now.
+            self.directory.distrust_syncs()
+            if isinstance(error, DiskFull):
+                raise  # that is no matter of one log
             storage = Storage(self._disk, path, config, self._wall_ms)
             self._keep_offline(topic, index, OfflineLog(storage, error))
         else:
