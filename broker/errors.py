@@ -50,6 +50,10 @@ class NotLeader(RequestError):
         self.leader_epoch = leader_epoch
 
 
+class HandingOver(NotLeader):
+    """This broker leads the partition for the last moments, and appends nothing more."""
+
+
 class FencedLeaderEpoch(RequestError):
     """The asker believes in an older leader epoch."""
 

@@ -194,14 +194,15 @@ class Leadership:
     def may_join_isr(
         self, follower_id: int, *, lag_time_max_s: float, eligible: Callable[[int, int], bool]
     ) -> bool:
-        """Say whether a follower has come far enough to be counted on, and would not leave at once.
+        """Say whether a follower has come far enough to be counted on, and would not leave soon.
 
         To have reached the high watermark is not enough while that stands still: a follower with a
-        slow disk would join and leave as fast as the controller answers.
+        slow disk would join and leave as fast as the controller answers. It may not lag for half
+        of the time either that it may lag in the ISR, and so stays for the other half.
         """
         return (
             self._progress.is_caught_up(follower_id, high_watermark=self._high_watermark.value)
-            and not self._lagging((follower_id,), lag_time_max_s)
+            and not self._lagging((follower_id,), lag_time_max_s / 2)
             and eligible(follower_id, self._broker_epoch(follower_id))
         )
 

@@ -17,6 +17,7 @@ import trio
 
 from broker.errors import (
     FencedLeaderEpoch,
+    HandingOver,
     NotEnoughReplicas,
     NotLeader,
     OffsetNotAvailable,
@@ -211,10 +212,11 @@ class Partition:
     def append(self, records: memoryview, *, acks: int) -> Appended:
         """Append a producer's batches at the log's end; they are not yet durable or committed.
 
-        Raises: NotEnoughReplicas (acks=all with too small an ISR), NotLeader, what the log raises.
+        Raises: NotEnoughReplicas (acks=all with too small an ISR), NotLeader, HandingOver, what the
+        log raises.
         """
         if self.require_leader().is_handing_over:
-            raise NotLeader(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
+            raise HandingOver(leader_id=NO_LEADER, leader_epoch=self.leader_epoch)
         if acks == ACKS_ALL and len(self.isr) < self.min_isr:
             raise NotEnoughReplicas(self.name, isr=self.isr, min_isr=self.min_isr)
         appended = self.log.append_as_leader(records, leader_epoch=self.leader_epoch)

@@ -349,7 +349,8 @@ class Partitions:
         What was known of an offline one stays noted, for the day when it can be opened again.
         """
         async with self._writing_checkpoints:
-            self._checkpoint_due = trio.Event()
+            if self._checkpoint_due.is_set():  # whoever waits for it waits for this one
+                self._checkpoint_due = trio.Event()
             known = self._checkpoints.items()
             checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
             hosted = {partition: _checkpoint_of(partition) for partition in self}

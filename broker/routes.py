@@ -101,7 +101,12 @@ def _produce_route(broker: Services) -> Route:
         request=old_produce.OldProduceRequest,
         frame_bytes_max=frame_bytes_max,
     )
-    producing = produce.ProduceHandler(broker.partitions, broker.confirmation, broker.schemas)
+    producing = produce.ProduceHandler(
+        broker.partitions,
+        broker.confirmation,
+        broker.schemas,
+        cluster=broker.cluster_for_clients,
+    )
     return Route(producing, 3, 12, producing.refuse, older=older, frame_bytes_max=frame_bytes_max)
 
 

@@ -12,14 +12,22 @@ from coordinator import elect
 from coordinator.assign import assign, check_manual
 from coordinator.cluster import PartitionState, TopicState
 from coordinator.errors import (
+    InvalidConfig,
     InvalidPartitions,
     InvalidReplicaAssignment,
     TopicExists,
     UnknownTopic,
 )
 from coordinator.events import DEFAULT, Changes, ConfigOperation
-from coordinator.topic_config import INHERITED_KEYS, ElectionRules, check_config, check_name
-from protocol.errors import ErrorCode, RequestError
+from coordinator.topic_config import (
+    CLEANUP_POLICY,
+    INHERITED_KEYS,
+    LISTS,
+    ElectionRules,
+    check_config,
+    check_name,
+)
+from protocol.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,7 +117,7 @@ def alter_configs(state: ClusterState, event: AlterConfigs) -> Changes:
         try:
             if topic is None:
                 raise UnknownTopic(f"there is no topic {edit.name}")
-            config = edited(topic.config, edit)
+            config = edited(topic.config, edit, defaults=_list_defaults(state))
             check_config(config)
             event.check(config)
         except RequestError as error:
@@ -248,11 +256,22 @@ def _default(state: ClusterState, key: str, asked: int, *, fallback: int) -> int
     return int(state.config.get(key, fallback))
 
 
-def edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
-    """Apply edits to a config. Raises: RequestError where a list has no such element to take."""
+def _list_defaults(state: ClusterState) -> Mapping[str, str]:
+    """Give what lists of a topic are where it has not set them."""
+    policy = state.config.get(f"log.{CLEANUP_POLICY}", LISTS[CLEANUP_POLICY])
+    return {**LISTS, CLEANUP_POLICY: policy}
+
+
+def edited(
+    config: Mapping[str, str], edit: ConfigEdit, *, defaults: Mapping[str, str] = LISTS
+) -> dict[str, str]:
+    """Apply edits to a config. Raises: InvalidConfig where what is edited is no list."""
     edited = {} if edit.from_scratch else dict(config)
     for key, operation, value in edit.changes:
-        listed = [part for part in edited.get(key, "").split(",") if part]
+        if operation in (ConfigOperation.APPEND, ConfigOperation.SUBTRACT) and key not in defaults:
+            raise InvalidConfig(f"{key} is no list: set it instead")
+        whole = edited.get(key, defaults.get(key, ""))
+        listed = [part.strip() for part in whole.split(",") if part.strip()]
         match operation:
             case ConfigOperation.SET:
                 edited[key] = value
@@ -261,11 +280,6 @@ def edited(config: Mapping[str, str], edit: ConfigEdit) -> dict[str, str]:
             case ConfigOperation.APPEND:
                 edited[key] = ",".join([*listed, *(p for p in value.split(",") if p not in listed)])
             case ConfigOperation.SUBTRACT:
-                if key not in edited:
-                    raise RequestError.of(
-                        ErrorCode.INVALID_CONFIG,
-                        f"{key} is not set: there is nothing to subtract from",
-                    )
                 gone = value.split(",")
                 edited[key] = ",".join(part for part in listed if part not in gone)
     return edited

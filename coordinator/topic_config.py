@@ -25,6 +25,16 @@ MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
 FLUSH: Final = "ottla.flush"
 
+CLEANUP_POLICY: Final = "cleanup.policy"
+LISTS: Final[Mapping[str, str]] = {
+    CLEANUP_POLICY: "delete",
+    f"log.{CLEANUP_POLICY}": "delete",
+    "leader.replication.throttled.replicas": "",
+    "follower.replication.throttled.replicas": "",
+}
+"""Settings that are lists, of topics and of the cluster, and what they are where nobody set them:
+elements are added to that, and taken from it."""
+
 INHERITED_KEYS: Final = (MIN_INSYNC_REPLICAS, UNCLEAN_LEADER_ELECTION, FLUSH)
 """Settings on which the controller and all replicas must agree, under the same names for a topic
 and for the cluster: topics inherit them through the controller, see `TopicState.inherited`."""
@@ -66,7 +76,7 @@ class ElectionRules:
         """Read the rules from a topic's config."""
         return cls(
             min_insync_replicas(config, replication_factor=replication_factor),
-            unclean=config.get(UNCLEAN_LEADER_ELECTION) == "true",
+            unclean=config.get(UNCLEAN_LEADER_ELECTION, "").lower() == "true",
             flush_os=config.get(FLUSH) == "os",
         )
 
@@ -81,11 +91,13 @@ def check_config(config: Mapping[str, str]) -> None:
     asked = config.get(MIN_INSYNC_REPLICAS, "1")
     if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= 2**31 - 1):
         raise InvalidConfig(f"{MIN_INSYNC_REPLICAS}={asked}: a number of at least 1 is expected")
-    _check_choice(config, UNCLEAN_LEADER_ELECTION, ("true", "false"))
+    _check_choice(config, UNCLEAN_LEADER_ELECTION, ("true", "false"), any_case=True)
     _check_choice(config, FLUSH, ("commit", "os"))
 
 
-def _check_choice(config: Mapping[str, str], key: str, choices: tuple[str, ...]) -> None:
+def _check_choice(
+    config: Mapping[str, str], key: str, choices: tuple[str, ...], *, any_case: bool = False
+) -> None:
     value = config.get(key, choices[0])
-    if value not in choices:
+    if (value.lower() if any_case else value) not in choices:
         raise InvalidConfig(f"{key}={value}: one of {', '.join(choices)} is expected")

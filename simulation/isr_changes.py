@@ -19,10 +19,10 @@ CHANGES_WITHIN_S: Final = 1.0
 brokers that come and go change it too."""
 
 LEAVES_MAX: Final = 4
-"""How often one incarnation of a follower may leave an ISR within twice `replica.lag.time.max.ms`.
+"""How often one incarnation of a follower may leave an ISR within `replica.lag.time.max.ms`.
 
-To leave it has to lag for that time, and not to lag to come back. So it leaves twice at most, and a
-leader may hear late that the incarnation before it has left."""
+To leave it has to lag for that time, and to come back not for half of it. So half of it lies
+between two leaves, but for what it takes the coordinator to answer."""
 
 
 class Led(NamedTuple):
@@ -38,7 +38,7 @@ class IsrChanges:
     """When the ISRs that leaders obey have changed, and who has left them, of late."""
 
     def __init__(self, *, lag_time_max_s: float) -> None:
-        self._leaves_within_s = 2 * lag_time_max_s
+        self._leaves_within_s = lag_time_max_s
         self._changes: dict[tuple[int, bytes, int], deque[float]] = {}
         self._leaves: dict[tuple[Led, int, int], deque[float]] = {}
 
@@ -58,7 +58,7 @@ class IsrChanges:
             if _too_many(leaves, now, self._leaves_within_s):
                 raise Broken(
                     f"no-progress: broker {follower[0]} left the ISR of {name} {LEAVES_MAX} times"
-                    f" within {self._leaves_within_s:g} s, twice the time that it may lag"
+                    f" within {self._leaves_within_s:g} s, the time that it may lag"
                 )
 
 

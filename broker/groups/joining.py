@@ -81,6 +81,15 @@ def check_joining(joining: Joining, rules: GroupRules) -> None:
         )
 
 
+def can_join(joining: Joining, rules: GroupRules) -> bool:
+    """Say whether some group could take it."""
+    try:
+        check_joining(joining, rules)
+    except RequestError:
+        return False
+    return True
+
+
 def _known(group: Group, joining: Joining) -> Member | None:
     """Find the member that joins again, or that is replaced. Raises: UnknownMember, ..."""
     if joining.member_id in group.pending and joining.group_instance_id is None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from broker.groups.config import GroupConfig
+    from broker.groups.group import GroupRules
     from broker.groups.hosted import HostedGroup
     from broker.groups.serving import Act
     from broker.groups.waiting import Deferred
@@ -69,6 +70,10 @@ class Groups:
         if not self._lease.held():
             brokers = tuple(each for each in brokers if each != self._broker_id)
         return owner_of(group_id, brokers)
+
+    def rules(self) -> GroupRules:
+        """Give what is demanded of members now."""
+        return self._house.config.rules()
 
     def enter(self, group_id: str, act: Act[T], *, create: bool = False) -> T | Deferred[T]:
         """Do something with a group of ours: at once, or when it has been claimed.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -23,9 +23,14 @@ from protocol.api.produce import (
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from broker.partition import Partition
+
+
+NEVER: Final = 2**63 - 1
+"""The end of what was refused as its leader hands over: the answer waits for the next leader, whom
+it then names. A client that were told at once would find the old one in all metadata yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +44,12 @@ class Appended:
 
 
 class DelayedProduce(Delayed):
-    """The answer to a produce with acks=all or acks=1; refuses what is not acknowledged in time."""
+    """The answer to a produce with acks=all or acks=1; refuses what is not acknowledged in time.
 
-    __slots__ = ("_acks", "_deadline", "_response", "_waiting")
+    `finish` is given the response when all is decided.
+    """
+
+    __slots__ = ("_acks", "_deadline", "_finish", "_response", "_waiting")
 
     def __init__(
         self,
@@ -50,11 +58,13 @@ class DelayedProduce(Delayed):
         *,
         acks: int,
         deadline: float,
+        finish: Callable[[ProduceResponse], ProduceResponse],
     ) -> None:
         self._response = response
         self._waiting = deque(waiting)
         self._acks = acks
         self._deadline = deadline
+        self._finish = finish
 
     def is_done(self) -> bool:
         """Say whether all is acknowledged or refused."""
@@ -64,7 +74,7 @@ class DelayedProduce(Delayed):
                 if self._is_acknowledged(oldest):
                     self._waiting.popleft()
                 elif trio.current_time() >= self._deadline:
-                    self._refuse_oldest(_too_late(oldest.partition))
+                    self._give_oldest_up()
                 else:
                     return False
             except NotLeader as error:
@@ -82,10 +92,17 @@ class DelayedProduce(Delayed):
 
     def response(self) -> ProduceResponse:
         """Give the response with the fate of each partition's records."""
-        return self._response
+        return self._finish(self._response)
 
     def _refuse_oldest(self, error: OttlaError) -> None:
         refuse_partition(self._waiting.popleft().reply, error)
+
+    def _give_oldest_up(self) -> None:
+        oldest = self._waiting[0]
+        if oldest.end_offset == NEVER:
+            self._waiting.popleft()  # refused already
+        else:
+            self._refuse_oldest(_too_late(oldest.partition))
 
     def _is_acknowledged(self, appended: Appended) -> bool:
         """Raises: NotLeader where the epoch is over; the records' fate is then unknown."""

@@ -8,12 +8,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from coordinator.cluster import BrokerRegistration, ClusterState, Endpoint
 
 
 def endpoint_for(broker: BrokerRegistration, listener: str) -> Endpoint:
     """Choose the broker's listener of this name, or its first where it has none."""
     return next((e for e in broker.endpoints if e.listener == listener), broker.endpoints[0])
+
+
+def reach_leaders(
+    leader_ids: Iterable[int], cluster: ClusterState, listener: str
+) -> Iterator[tuple[int, str, int, str | None]]:
+    """Give id, host, port and rack of each that lives: a client told of a leader needs no more."""
+    for leader_id in dict.fromkeys(leader_ids):
+        broker = cluster.brokers.get(leader_id)
+        if broker is not None:
+            endpoint = endpoint_for(broker, listener)
+            yield broker.broker_id, endpoint.host, endpoint.port, broker.rack
 
 
 def controller_for_clients(cluster: ClusterState, broker_id: int) -> int:

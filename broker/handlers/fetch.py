@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from broker.fetch_sessions import FINAL_EPOCH, INITIAL_EPOCH, NO_SESSION, FetchSession, Reader
-from broker.handlers.endpoints import endpoint_for
+from broker.handlers.endpoints import reach_leaders
 from broker.partition_reader import PartitionReader
 from protocol.api.fetch import FetchableTopicResponse, FetchResponse, NodeEndpoint
 from protocol.errors import ErrorCode
@@ -117,23 +117,15 @@ class FetchHandler:
 
     def _with_endpoints(self, response: FetchResponse, context: RequestContext) -> FetchResponse:
         """Say where the leaders can be reached that the response names."""
-        named = {
-            data.current_leader.leader_id: None
+        named = [
+            data.current_leader.leader_id
             for topic in response.responses
             for data in topic.partitions
             if data.current_leader is not None
-        }
-        brokers = self._cluster().brokers if named else {}
-        for broker in (brokers[leader_id] for leader_id in named if leader_id in brokers):
-            endpoint = endpoint_for(broker, context.listener)
-            response.node_endpoints.append(
-                NodeEndpoint(
-                    node_id=broker.broker_id,
-                    host=endpoint.host,
-                    port=endpoint.port,
-                    rack=broker.rack,
-                )
-            )
+        ]
+        if named:
+            reached = reach_leaders(named, self._cluster(), context.listener)
+            response.node_endpoints = [NodeEndpoint(*each) for each in reached]
         return response
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 
 from broker.groups.errors import MemberIdRequired, UnknownMember
+from broker.groups.joining import can_join, check_joining
 from broker.groups.member import Joined, Joining
 from broker.groups.waiting import settled
 from broker.handlers.client_host import client_host
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from broker.dispatch import RequestContext
+    from broker.groups.group import GroupRules
     from broker.groups.hosted import HostedGroup
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred, WaitingReply
@@ -44,11 +46,15 @@ class JoinGroupHandler:
         self, request: JoinGroupRequest, context: RequestContext
     ) -> Coroutine[Any, Any, JoinGroupResponse]:
         """Answer once the group's next generation is complete, or at once where none is needed."""
-        act = partial(_begin, _read(request, context))
-        # Who has a member id has a group; where that is gone it starts over without one.
+        joining, rules = _read(request, context), self._groups.rules()
+        act = partial(_begin, joining, rules)
+        # Who has a member id has a group; where that is gone it starts over without one. Who could
+        # not join any has none made.
         outcome: _Begun
         try:
-            outcome = self._groups.enter(request.group_id, act, create=not request.member_id)
+            outcome = self._groups.enter(
+                request.group_id, act, create=not request.member_id and can_join(joining, rules)
+            )
         except RequestError as error:
             outcome = error
         return _finish(request, outcome, version=context.api_version)
@@ -57,8 +63,9 @@ class JoinGroupHandler:
 _Begun: TypeAlias = "WaitingReply | Deferred[WaitingReply] | RequestError"
 
 
-def _begin(joining: Joining, hosted: HostedGroup | None) -> WaitingReply:
+def _begin(joining: Joining, rules: GroupRules, hosted: HostedGroup | None) -> WaitingReply:
     if hosted is None:
+        check_joining(joining, rules)
         raise UnknownMember(joining.member_id)
     return hosted.join(joining, now=trio.current_time())
 

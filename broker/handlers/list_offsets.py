@@ -27,6 +27,7 @@ MAX_TIMESTAMP = -3
 EARLIEST_LOCAL = -4
 LATEST_TIERED = -5
 CONSUMER_ID = -1
+OFFSET_NOT_AVAILABLE_SINCE = 5
 NOT_FOUND = (-1, -1, -1)
 
 
@@ -36,9 +37,7 @@ class ListOffsetsHandler:
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
 
-    def __call__(
-        self, request: ListOffsetsRequest, _context: RequestContext
-    ) -> ListOffsetsResponse:
+    def __call__(self, request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
         """Answer partition by partition."""
         response = ListOffsetsResponse()
         for topic in request.topics:
@@ -54,8 +53,15 @@ class ListOffsetsHandler:
                         partition, asked, for_replica=request.replica_id != CONSUMER_ID
                     )
                 except OttlaError as error:
-                    found.error_code = error_code(error)
+                    found.error_code = _known_error(error_code(error), context.api_version)
         return response
+
+
+def _known_error(code: ErrorCode, api_version: int) -> ErrorCode:
+    """Give an older client an error that it knows (KIP-207)."""
+    if code is ErrorCode.OFFSET_NOT_AVAILABLE and api_version < OFFSET_NOT_AVAILABLE_SINCE:
+        return ErrorCode.LEADER_NOT_AVAILABLE
+    return code
 
 
 def _look_up(

@@ -124,8 +124,6 @@ class OffsetCommitHandler:
         metadata = asked.committed_metadata
         if metadata and len(metadata.encode()) > self._metadata_bytes_max:
             return ErrorCode.OFFSET_METADATA_TOO_LARGE
-        if asked.committed_offset < 0:
-            return ErrorCode.INVALID_COMMIT_OFFSET_SIZE
         return ErrorCode.NONE
 
 

@@ -5,18 +5,21 @@ Must never know: how a record looks, sockets.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from broker.errors import error_code
-from broker.handlers.delayed_produce import Appended, DelayedProduce, refuse_partition
+from broker.errors import HandingOver, error_code
+from broker.handlers.delayed_produce import NEVER, Appended, DelayedProduce, refuse_partition
+from broker.handlers.endpoints import reach_leaders
 from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
 from broker.log.config import VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
 from protocol.api.produce import (
+    NodeEndpoint,
     PartitionProduceResponse,
     ProduceResponse,
     TopicProduceResponse,
@@ -24,7 +27,7 @@ from protocol.api.produce import (
 from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from typing import Any
 
     from broker.confirmation import Confirmation
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from broker.partition import Partition
     from broker.partitions import Partitions
     from broker.schema_guard import SchemaGuard
+    from coordinator.cluster import ClusterState
     from protocol.api.produce import PartitionProduceData, ProduceRequest
 
 ACKS_NONE = 0
@@ -43,15 +47,21 @@ class ProduceHandler:
     """Appends producers' batches."""
 
     def __init__(
-        self, partitions: Partitions, confirmation: Confirmation, schemas: SchemaGuard
+        self,
+        partitions: Partitions,
+        confirmation: Confirmation,
+        schemas: SchemaGuard,
+        *,
+        cluster: Callable[[], ClusterState],
     ) -> None:
         self._partitions = partitions
         self._confirmation = confirmation
         self._schemas = schemas
+        self._cluster = cluster
         self._expected = ExpectedBatches()
 
     def __call__(
-        self, request: ProduceRequest, _context: RequestContext
+        self, request: ProduceRequest, context: RequestContext
     ) -> Delayed | Coroutine[Any, Any, ProduceResponse] | None:
         """Append every partition's batches, then answer, wait, or with acks=0 say nothing.
 
@@ -73,13 +83,19 @@ class ProduceHandler:
                     if not isinstance(error, SentBehind):
                         code = error_code(error)
                         self._expected.refused(topic.name, data.index, data.records, code)
+                    if isinstance(error, HandingOver):
+                        partition = self._partitions.get(topic.name, data.index)
+                        waiting.append(Appended(partition, NEVER, partition.leader_epoch, reply))
                     if isinstance(error, OutOfOrderSequence):
                         missed[self._partitions.get(topic.name, data.index)] = reply
         if request.acks == ACKS_NONE:
             _fail_loudly(response)
             return None
         deadline = trio.current_time() + max(request.timeout_ms, 0) / 1000
-        delayed = DelayedProduce(response, waiting, acks=request.acks, deadline=deadline)
+        finish = partial(self._with_endpoints, listener=context.listener)
+        delayed = DelayedProduce(
+            response, waiting, acks=request.acks, deadline=deadline, finish=finish
+        )
         return self._confirm(missed, delayed) if missed else delayed
 
     def refuse(self, request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:
@@ -88,6 +104,19 @@ class ProduceHandler:
             for data in topic.partition_data:
                 self._expected.refused(topic.name, data.index, data.records, code)
         return refuse(request, code, message)
+
+    def _with_endpoints(self, response: ProduceResponse, *, listener: str) -> ProduceResponse:
+        """Say where the leaders can be reached that the response names (KIP-951)."""
+        named = [
+            reply.current_leader.leader_id
+            for topic in response.responses
+            for reply in topic.partition_responses
+            if reply.current_leader is not None
+        ]
+        if named:
+            reached = reach_leaders(named, self._cluster(), listener)
+            response.node_endpoints = [NodeEndpoint(*each) for each in reached]
+        return response
 
     async def _confirm(
         self, missed: Mapping[Partition, PartitionProduceResponse], delayed: DelayedProduce

@@ -147,7 +147,7 @@ def _committed(
         for at in topic.partitions:
             if at.error_code:
                 return refusal(at.error_code, f"{what} in {topic.name}-{at.partition_index}")
-            if at.committed_offset != _NO_OFFSET:
+            if at.committed_offset >= 0:  # some commit -2 and -1: the start and the end
                 found[TopicPartition(topic.name, at.partition_index)] = OffsetAndMetadata(
                     at.committed_offset, at.committed_leader_epoch, at.metadata or ""
                 )

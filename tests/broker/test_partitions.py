@@ -411,3 +411,18 @@ async def test_an_offline_replica_that_is_not_listed_is_dropped_as_well(disk, op
     await partitions.drop_unlisted(gone.topics["orders"])
 
     assert replicas_on(disk) == ["orders-1"]
+
+
+async def test_checkpoints_that_become_due_after_others_were_written_are_heard_of(
+    open_partitions, autojump_clock
+):
+    partitions = open_partitions()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partitions.wait_checkpoint_due)
+        await trio.testing.wait_all_tasks_blocked()
+        await partitions.write_checkpoints()
+        partitions.checkpoint_soon()
+        with trio.fail_after(1):
+            await partitions.wait_checkpoint_due()
+        nursery.cancel_scope.deadline = trio.current_time() + 1
+    assert not nursery.cancel_scope.cancelled_caught

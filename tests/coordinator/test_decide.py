@@ -472,6 +472,33 @@ def test_config_edits_apply_in_order():
     assert config == {"cleanup.policy": "compact", "retention.ms": "1"}
 
 
+@pytest.mark.parametrize(
+    ("edits", "cluster_has", "after_them"),
+    [
+        ([("APPEND", "compact")], {}, "delete,compact"),
+        ([("APPEND", "compact"), ("SUBTRACT", "compact")], {}, "delete"),
+        ([("APPEND", "delete")], {"log.cleanup.policy": "compact"}, "compact,delete"),
+    ],
+)
+def test_a_list_grows_from_what_it_is_by_default(edits, cluster_has, after_them):
+    state = replace(with_topic(cluster(1), 1), config=cluster_has)
+    changes = tuple(("cleanup.policy", ConfigOperation[name], value) for name, value in edits)
+
+    state = after(state, AlterConfigs((ConfigEdit("t", changes),)))
+
+    assert state.topics["t"].config["cleanup.policy"] == after_them
+
+
+@pytest.mark.parametrize("operation", [ConfigOperation.APPEND, ConfigOperation.SUBTRACT])
+def test_only_lists_grow_and_shrink(operation):
+    state = with_topic(cluster(1), 1)
+
+    refused = decide(state, AlterConfigs((ConfigEdit("t", (("retention.ms", operation, "5"),)),)))
+
+    assert refused.refused[0].code is ErrorCode.INVALID_CONFIG
+    assert "retention.ms is no list" in str(refused.refused[0])
+
+
 def test_a_shutdown_counts_what_nobody_can_take_over():
     state = with_topic(cluster(1, 2), 1, 2)
     state = after(state, proposal(state, 1))

@@ -93,6 +93,7 @@ async def test_a_refused_join_names_no_protocol(version, ask, autojump_clock):
         assert answer.error_code == code
         assert answer.protocol_name == (None if version >= 7 else "")
         assert (answer.generation_id, answer.leader, answer.members) == (-1, "", [])
+    assert await groups_there_are(ask) == set()
 
 
 async def test_a_join_without_protocols_is_refused(ask, autojump_clock):

@@ -166,7 +166,7 @@ async def test_a_commit_is_refused_partition_by_partition(topics, ask, autojump_
         OffsetCommitRequestPartition(3, 5),
         OffsetCommitRequestPartition(-1, 5),
         OffsetCommitRequestPartition(1, 5, committed_metadata="x" * 4_097),
-        OffsetCommitRequestPartition(2, -7),
+        OffsetCommitRequestPartition(2, -2),
     ]
     request = OffsetCommitRequest(
         group_id="g",
@@ -183,11 +183,11 @@ async def test_a_commit_is_refused_partition_by_partition(topics, ask, autojump_
             ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
             ErrorCode.OFFSET_METADATA_TOO_LARGE,
-            ErrorCode.INVALID_COMMIT_OFFSET_SIZE,
+            ErrorCode.NONE,  # the start: kafkajs sets a group back with it
         ],
         [ErrorCode.UNKNOWN_TOPIC_OR_PARTITION],
     ]
-    assert await fetch(ask) == {("t", 0): 5}
+    assert await fetch(ask) == {("t", 0): 5, ("t", 2): -2}
 
 
 async def test_a_commit_of_nothing_that_can_be_kept_makes_no_group(topics, ask, autojump_clock):

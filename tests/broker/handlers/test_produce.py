@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import trio
 
 from broker.delayed import Delayed
 from broker.handlers.expected_batches import BEHIND_MAX, REMEMBERED_MAX, ExpectedBatches
@@ -42,7 +43,9 @@ class Producing:
     def __init__(self, broker: LeadingBroker) -> None:
         self.broker = broker
         schemas = SchemaGuard(lambda: "", Environment.real())
-        self.handler = ProduceHandler(broker.partitions, broker.confirmation, schemas)
+        self.handler = ProduceHandler(
+            broker.partitions, broker.confirmation, schemas, cluster=lambda: broker.cluster
+        )
 
     async def __call__(self, sequence: int, **batch_of) -> ErrorCode:
         return await self.send(asking(batch(sequence, **batch_of), timeout_ms=1000))
@@ -235,3 +238,66 @@ def test_only_so_many_are_remembered():
         expected.refused(TOPIC, index, batch(0), NOT_LEADER)
     assert len(expected) == REMEMBERED_MAX
     expected.demand_none_before(TOPIC, 0, batch(1), ProducerStates())  # the oldest has gone
+
+
+async def test_who_asks_the_wrong_broker_is_told_where_the_leader_is(broker, produce):
+    led = produce.handler(asking(batch(0)), context())
+    await broker.elect(0, PEER)
+    away = produce.handler(asking(batch(0)), context())
+
+    assert away.is_done()
+    response = away.response()
+    reply = response.responses[0].partition_responses[0]
+    assert reply.error_code == NOT_LEADER
+    assert reply.current_leader.leader_id == PEER
+    endpoints = [(e.node_id, e.host, e.port) for e in response.node_endpoints]
+    assert endpoints == [(PEER, f"broker-{PEER}", 9092)]
+    assert led.is_done()
+    assert led.response().node_endpoints == response.node_endpoints, "also who was waiting"
+
+
+async def test_an_answer_without_refusals_names_no_endpoints(broker, produce):
+    outcome = produce.handler(asking(batch(0), timeout_ms=1000), context())
+    await broker.flusher.flush(list(broker.partitions))
+
+    assert outcome.is_done()
+    assert outcome.response().node_endpoints == []
+
+
+async def test_while_leadership_is_handed_over_the_answer_waits_for_who_comes_next(broker, produce):
+    (partition,) = broker.partitions
+    partition.hand_over()
+    outcome = produce.handler(asking(batch(0), timeout_ms=1000), context())
+    assert not outcome.is_done()
+
+    await broker.elect(0, PEER)
+
+    assert outcome.is_done()
+    response = outcome.response()
+    reply = response.responses[0].partition_responses[0]
+    assert (reply.error_code, reply.base_offset) == (NOT_LEADER, -1)
+    assert (reply.current_leader.leader_id, reply.current_leader.leader_epoch) == (PEER, 2)
+    assert [e.node_id for e in response.node_endpoints] == [PEER]
+    assert partition.log.log_end_offset == 0
+
+
+async def test_it_does_not_wait_longer_than_it_may(broker, produce, autojump_clock):
+    (partition,) = broker.partitions
+    partition.hand_over()
+    outcome = produce.handler(asking(batch(0), timeout_ms=1000), context())
+
+    await outcome.wait()
+
+    assert trio.current_time() == pytest.approx(1.0)
+    assert produce._code(outcome.response()) == NOT_LEADER
+
+
+async def test_what_is_sent_behind_it_is_refused_alike(broker, produce):
+    (partition,) = broker.partitions
+    partition.hand_over()
+    outcomes = [produce.handler(asking(batch(n), timeout_ms=1000), context()) for n in range(3)]
+
+    await broker.elect(0, PEER)
+
+    assert all(outcome.is_done() for outcome in outcomes)
+    assert [produce._code(outcome.response()) for outcome in outcomes] == [NOT_LEADER] * 3

@@ -223,6 +223,20 @@ async def test_a_follower_that_would_leave_the_isr_at_once_does_not_join(
     assert office.asked[len(asked)] == [(US, OUR_EPOCH), (OTHER, OTHER_EPOCH)]
 
 
+@pytest.mark.parametrize(("behind_s", "joins"), [(4, True), (6, False)])
+async def test_who_joins_could_stay_for_half_of_the_time_that_it_may_lag(
+    leader, behind_s, joins, autojump_clock
+):
+    leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
+    append(leader, 5)
+    await trio.sleep(behind_s)
+    leader.follower_fetched(OTHER, 10, broker_epoch=OTHER_EPOCH)
+
+    assert joins is leader.leadership.may_join_isr(
+        OTHER, lag_time_max_s=LAG_TIME_MAX_S, eligible=lambda _broker_id, _broker_epoch: True
+    )
+
+
 # Handing over.
 
 
