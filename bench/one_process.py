@@ -13,7 +13,7 @@ import trio
 from client.environment import Environment
 from commands.readiness import Readiness
 from tests.support.local_cluster import Node, free_ports
-from tests.support.processes import dies_with_parent
+from tests.support.processes import dies_with_parent, resident_bytes
 
 HOST = "127.0.0.1"
 SERVES_WITHIN_S = 60.0
@@ -58,8 +58,7 @@ class OneProcess:
 
     def memory_bytes(self, name: str) -> int:
         """Resident memory of the process."""
-        statm = Path(f"/proc/{self.nodes()[name].pid}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.nodes()[name].pid)
 
     def kill(self, *names: str) -> None:
         """SIGKILL it; returns when it is gone."""

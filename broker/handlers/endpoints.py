@@ -5,10 +5,10 @@ Must never know: how brokers register.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from coordinator.cluster import BrokerRegistration, ClusterState, Endpoint
 
@@ -18,12 +18,21 @@ def endpoint_for(broker: BrokerRegistration, listener: str) -> Endpoint:
     return next((e for e in broker.endpoints if e.listener == listener), broker.endpoints[0])
 
 
+class NamedLeader(Protocol):
+    """Whom an answer names as the leader of a partition."""
+
+    leader_id: int
+
+
 def reach_leaders(
-    leader_ids: Iterable[int], cluster: ClusterState, listener: str
+    named: Iterable[NamedLeader | None], cluster: Callable[[], ClusterState], listener: str
 ) -> Iterator[tuple[int, str, int, str | None]]:
-    """Give id, host, port and rack of each that lives: a client told of a leader needs no more."""
-    for leader_id in dict.fromkeys(leader_ids):
-        broker = cluster.brokers.get(leader_id)
+    """Give id, host, port and rack of each that lives: a client told of a leader needs no more.
+
+    Most answers name none, and the cluster is not looked at for them. Source: KIP-951.
+    """
+    for leader_id in dict.fromkeys(each.leader_id for each in named if each is not None):
+        broker = cluster().brokers.get(leader_id)
         if broker is not None:
             endpoint = endpoint_for(broker, listener)
             yield broker.broker_id, endpoint.host, endpoint.port, broker.rack

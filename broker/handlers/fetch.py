@@ -117,15 +117,9 @@ class FetchHandler:
 
     def _with_endpoints(self, response: FetchResponse, context: RequestContext) -> FetchResponse:
         """Say where the leaders can be reached that the response names."""
-        named = [
-            data.current_leader.leader_id
-            for topic in response.responses
-            for data in topic.partitions
-            if data.current_leader is not None
-        ]
-        if named:
-            reached = reach_leaders(named, self._cluster(), context.listener)
-            response.node_endpoints = [NodeEndpoint(*each) for each in reached]
+        named = (data.current_leader for topic in response.responses for data in topic.partitions)
+        reached = reach_leaders(named, self._cluster, context.listener)
+        response.node_endpoints = [NodeEndpoint(*each) for each in reached]
         return response
 
 

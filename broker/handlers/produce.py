@@ -106,16 +106,11 @@ class ProduceHandler:
         return refuse(request, code, message)
 
     def _with_endpoints(self, response: ProduceResponse, *, listener: str) -> ProduceResponse:
-        """Say where the leaders can be reached that the response names (KIP-951)."""
-        named = [
-            reply.current_leader.leader_id
-            for topic in response.responses
-            for reply in topic.partition_responses
-            if reply.current_leader is not None
-        ]
-        if named:
-            reached = reach_leaders(named, self._cluster(), listener)
-            response.node_endpoints = [NodeEndpoint(*each) for each in reached]
+        """Say where the leaders can be reached that the response names."""
+        answers = response.responses
+        named = (reply.current_leader for topic in answers for reply in topic.partition_responses)
+        reached = reach_leaders(named, self._cluster, listener)
+        response.node_endpoints = [NodeEndpoint(*each) for each in reached]
         return response
 
     async def _confirm(

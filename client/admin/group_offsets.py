@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from protocol.api.offset_delete import OffsetDeleteResponse
 
 _SEVERAL_GROUPS_SINCE: Final = 8
-_NO_OFFSET: Final = -1
 
 Committed = dict[TopicPartition, OffsetAndMetadata]
 Outcomes = dict[TopicPartition, RequestError | None]

@@ -32,7 +32,7 @@ from coordinator.events import (
     TopicGrowth,
 )
 from coordinator.reassign import is_under_way, target_of
-from coordinator.topic_config import min_insync_replicas
+from coordinator.topic_config import ElectionRules, check_config, min_insync_replicas
 from protocol.errors import ErrorCode
 
 TOPIC_ID = bytes(range(16))
@@ -497,6 +497,13 @@ def test_only_lists_grow_and_shrink(operation):
 
     assert refused.refused[0].code is ErrorCode.INVALID_CONFIG
     assert "retention.ms is no list" in str(refused.refused[0])
+
+
+def test_unclean_elections_are_allowed_in_any_case_of_letters():
+    config = {"unclean.leader.election.enable": "TRUE"}
+
+    check_config(config)
+    assert ElectionRules.of(config, replication_factor=3).unclean
 
 
 def test_a_shutdown_counts_what_nobody_can_take_over():

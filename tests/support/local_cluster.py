@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.process import identify, wait_gone
+from tests.support.processes import resident_bytes
 
 NODES_MAX = 7
 GONE_WITHIN_S = 10.0
@@ -154,8 +155,7 @@ class LocalCluster:
 
     def memory_bytes(self, name: str) -> int:
         """Resident memory of a process."""
-        statm = Path(f"/proc/{self.nodes()[name].pid}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.nodes()[name].pid)
 
     def logs(self) -> str:
         """The end of every process's log, for a test that failed."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from pathlib import Path
 
 
 def dies_with_parent() -> list[str]:
@@ -12,3 +14,9 @@ def dies_with_parent() -> list[str]:
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+
+
+def resident_bytes(pid: int) -> int:
+    """Give the memory that a process has in use, what it shares with others included."""
+    statm = Path(f"/proc/{pid}/statm").read_text()
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -6,7 +6,6 @@ node is broker and controller at once. A test that fails here is a wrong test.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -22,7 +21,7 @@ import trio
 from client import Admin, ConnectionBroken, NoBrokerReachable, RequestTimedOut
 from tests.support.local_cluster import Node, free_ports
 from tests.support.needs import need
-from tests.support.processes import dies_with_parent
+from tests.support.processes import dies_with_parent, resident_bytes
 
 JARS = Path(__file__).parent.parent / "interop" / "java" / "target" / "jars"
 START_TIMEOUT_S = 120.0
@@ -173,8 +172,7 @@ class RealKafka:
 
     def memory_bytes(self, name: str) -> int:
         """Resident memory of a node."""
-        statm = Path(f"/proc/{self._processes[name].pid}/statm").read_text()
-        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self._processes[name].pid)
 
     def logs(self) -> str:
         """What the nodes printed, for a test that failed; their logger says nothing."""
