@@ -10,26 +10,28 @@ from tests.simulation.mutate import hunt
 from tests.simulation.planted import PACKAGES, load_mutations
 
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
-FOUND_SOON = {
-    "acknowledged-before-fsync": 4,
-    "acknowledged-by-the-leader-alone": 4,
-    "any-generation-commits": 1,
-    "commit-acknowledged-before-stored": 1,
-    "commit-acknowledged-without-a-group": 2,
-    "dropped-pages-trusted": 2,
-    "followers-forget-producers": 4,
-    "four-batches-remembered": 1,
-    "hand-over-before-the-successor-has-all": 2,
-    "interrupted-swap-forgotten": 5,
-    "lost-records-trusted": 12,
-    "same-leader-epoch-elected": 2,
-    "sequence-gaps-accepted": 4,
-    "uncommitted-records-shown": 4,
-    "swapped-before-it-is-synced": 1,
-    "unflushed-leader-counted": 8,
-    "waiters-outlive-their-epoch": 2,
-}
-"""Some of each kind, and within how many runs they must be found."""
+FOUND_SOON = (
+    "acknowledged-before-fsync",
+    "acknowledged-by-the-leader-alone",
+    "any-generation-commits",
+    "commit-acknowledged-before-stored",
+    "commit-acknowledged-without-a-group",
+    "dropped-pages-trusted",
+    "followers-forget-producers",
+    "four-batches-remembered",
+    "hand-over-before-the-successor-has-all",
+    "interrupted-swap-forgotten",
+    "lost-records-trusted",
+    "same-leader-epoch-elected",
+    "sequence-gaps-accepted",
+    "uncommitted-records-shown",
+    "swapped-before-it-is-synced",
+    "unflushed-leader-counted",
+    "waiters-outlive-their-epoch",
+)
+"""Some of each kind; `docs/mutations.md` says that they take few runs."""
+FOUND_WITHIN = 20
+"""Runs. Which one of them finds a bug moves with everything that a broker does at another time."""
 
 
 def test_there_are_enough_deliberate_bugs_and_each_has_a_name():
@@ -48,6 +50,6 @@ def test_a_deliberate_bug_still_applies(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FOUND_SOON)
 def test_a_deliberate_bug_is_found(name):
-    found = hunt(MUTATIONS[name], runs=FOUND_SOON[name])
+    found = hunt(MUTATIONS[name], runs=FOUND_WITHIN)
 
     assert found.anomaly is not None, str(found)
