@@ -19,7 +19,10 @@ class Delayed(ABC):
 
     @abstractmethod
     def is_done(self) -> bool:
-        """Say whether `response` can be given now; once it is so, it stays so."""
+        """Say whether `response` can be given now; once it is so, it stays so.
+
+        It may be asked while a task waits, and decide before that one has been woken.
+        """
 
     @abstractmethod
     async def wait(self) -> None:

@@ -84,11 +84,13 @@ class DelayedProduce(Delayed):
     async def wait(self) -> None:
         """Return once all is acknowledged or refused."""
         while not self.is_done():
+            oldest = self._waiting[0]
             with trio.move_on_at(self._deadline):
                 try:
-                    await self._acknowledged(self._waiting[0])
+                    await self._acknowledged(oldest)
                 except NotLeader as error:
-                    self._refuse_oldest(error)
+                    if self._waiting and self._waiting[0] is oldest:  # nobody has asked meanwhile
+                        self._refuse_oldest(error)
 
     def response(self) -> ProduceResponse:
         """Give the response with the fate of each partition's records."""
