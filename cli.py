@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from commands.sparing import import_structs
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,6 +53,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        import_structs()
         command = getattr(import_module(f"commands.{cmd_name}"), cmd_name)
         assert isinstance(command, click.Command), cmd_name
         return command

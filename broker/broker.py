@@ -6,11 +6,11 @@ Must never know: real disks, sockets, clocks, stores (see runtime.py).
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from broker.confirmation import Confirmation
 from broker.dispatch import Dispatch

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import trio
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from broker.delayed import Delayed
 from broker.dispatch import RequestContext
@@ -42,16 +43,14 @@ ANSWERS_JOINED_MAX = 64
 """Answers that are sent together when they became ready together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where a connection comes from, and by which listener it came in."""
 
     peer: str = ""
     listener: str = "PLAINTEXT"
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(Struct):
     """A request and its answer: `answer` is None until it is ready, empty where none is sent.
 
     `delayed` is where it will come from if nobody works at it.
@@ -65,8 +64,7 @@ class Exchange:
     answer: list[Chunk] | None = None
 
 
-@dataclass(slots=True)
-class Failure:
+class Failure(Struct):
     """What was raised, in words that a client may see."""
 
     code: ErrorCode

@@ -7,8 +7,9 @@ Must never know: sockets, frames, logs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 from broker.errors import CannotAnswer
 from protocol.api import API, ApiKey
@@ -23,8 +24,7 @@ FRAME_BYTES_MAX = 4 * 1024 * 1024
 as objects, so what holds no records is bounded more tightly; a fetch of 100,000 partitions fits."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestContext:
+class RequestContext(Struct, frozen=True):
     """Who asks what: the facts of one request that are not in its body."""
 
     api_key: int
@@ -58,8 +58,7 @@ class Refuse(Protocol):
         """Make the response."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """Who answers an API, in which versions (both ends included).
 
     `refuse` shapes what the handler raises; without it the connection is closed instead.
@@ -83,8 +82,7 @@ class Route:
 Routes = Mapping[ApiKey, Route]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What serves one version of one API; the answer is encoded in `answer_version`.
 
     Records of a request are lent until its handler returns, unless it `keeps_records`.

@@ -6,11 +6,11 @@ Must never know: requests, how what is given is kept, who uses the settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from msgspec import Struct
 
 from broker.config import KEYS, BrokerConfig, why_unknown
 from broker.errors import ConfigError
@@ -66,8 +66,7 @@ class Source(IntEnum):
     DEFAULT = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """One place that gives, or would give, a setting its value."""
 
     key: str

@@ -15,11 +15,12 @@ Must never know: connections, how faults come here, what APIs do.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from broker.delayed import answer_of
 from broker.errors import ConfigError
@@ -50,8 +51,7 @@ class Act(Enum):
     CLOSE = "close"
 
 
-@dataclass(frozen=True, slots=True)
-class PlantedFault:
+class PlantedFault(Struct, frozen=True):
     """One fault. `first` and `last` count the API's calls by the client from 1; None: for ever."""
 
     api_key: int

@@ -9,8 +9,9 @@ Source: KIP-227; KIP-516 (sessions of topic ids and of names do not mix).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct
 
 from broker.long_poll import Watch
 from protocol.errors import ErrorCode, RequestError
@@ -71,8 +72,7 @@ class Watermarks(NamedTuple):
     replicated_end_offset: int
 
 
-@dataclass(slots=True, eq=False)
-class CachedPartition:
+class CachedPartition(Struct, eq=False):
     """One partition of a session: what is asked of it, and what the reader was told last.
 
     `partition` and `found` are of the fetch under way: the replica, None where there is none to

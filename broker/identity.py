@@ -5,8 +5,9 @@ Must never know: logs, sessions, what a broker does with it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from broker.errors import ConfigError
 from broker.log.directory import DirectoryId

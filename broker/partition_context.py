@@ -5,8 +5,9 @@ Must never know: how anything of it is done.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from protocol.errors import StorageError
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionContext:
+class PartitionContext(Struct, frozen=True):
     """What a partition is given by its broker."""
 
     broker_id: int

@@ -6,12 +6,12 @@ Must never know: how a broker works, when a process ends.
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from broker.detours import DetouredNetwork, detour_servers, detours_of
 from broker.log.real_disk import RealDisk

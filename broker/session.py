@@ -9,11 +9,11 @@ Must never know: requests, logs, how a session is opened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec import Struct
 
 from broker.detector import FailureDetector
 from coordinator.bootstrap import prepare
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Household:
+class Household(Struct, frozen=True):
     """What a session works on: it outlives every session."""
 
     partitions: Partitions

@@ -5,11 +5,10 @@ Must never know: who reads them, or when.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(slots=True)
-class Traffic:
+class Traffic(Struct):
     """Totals since the start, and the connections that are open now."""
 
     connections_accepted: int = 0

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct, field
 
 from chaos.running import ClusterTrouble
 from chaos.schedule import COORDINATOR
@@ -34,8 +34,7 @@ PROCESS_KINDS: Final = {
 }
 
 
-@dataclass(slots=True)
-class Met:
+class Met(Struct):
     """A fault that did something: when it began and ended, in seconds of the run."""
 
     fault: Fault
@@ -43,8 +42,7 @@ class Met:
     ended_s: float | None = None
 
 
-@dataclass(slots=True)
-class Breakage:
+class Breakage(Struct):
     """The faults of one run. `met` are those that did something, `now` those that are going on."""
 
     cluster: RunningCluster

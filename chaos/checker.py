@@ -29,9 +29,10 @@ Must never know: how a history came about.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 from chaos.compaction import Compaction
 from chaos.history import (
@@ -59,8 +60,7 @@ NOWHERE: Final = 2**63
 """An offset that no record has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Anomaly:
+class Anomaly(Struct, frozen=True):
     """Something that must not happen: where, and the operations, offsets and epochs involved."""
 
     name: str
@@ -71,8 +71,7 @@ class Anomaly:
         return f"{self.name} in {self.place}: {self.facts}"
 
 
-@dataclass(frozen=True, slots=True)
-class Promises:
+class Promises(Struct, frozen=True):
     """What the clients of a run were promised beyond what always holds.
 
     `idempotent`: no duplicates, and a producer's order is kept. `drained`: after the last record
@@ -89,8 +88,7 @@ class Promises:
     last_reader: str = "last"
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """All that a history says of one partition."""
 
     sent: list[Sent] = field(default_factory=list)

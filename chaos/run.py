@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
 
 from chaos.breakage import Breakage
 from chaos.checker import Anomaly, check
@@ -51,8 +52,7 @@ class TopicExists(Exception):
         self.topic = topic
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What a run shall be. `rate` is how many records are sent in a second, at most."""
 
     seed: int
@@ -87,8 +87,7 @@ class Order:
         )
 
 
-@dataclass(slots=True)
-class Gap:
+class Gap(Struct):
     """How long nothing was acknowledged, at most, and until when; in seconds of the run."""
 
     lasts_s: float = 0.0

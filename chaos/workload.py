@@ -7,11 +7,11 @@ is handed in. Must never know: faults, what is judged, whether the cluster is re
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Final, Literal
 
 import trio
+from msgspec import Struct
 
 from chaos.history import (
     Committed,
@@ -44,8 +44,7 @@ STAYS_MAX: Final = (10, 200)
 """After how many polls a member leaves at most: who is new knows nothing of the cluster yet."""
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     """How many records were handed to producers, acknowledged, and handed out by consumers."""
 
     sent: int = 0
@@ -53,8 +52,7 @@ class Counts:
     read: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(Struct, frozen=True):
     """What clients do to one topic, each drawing from a generator of its own made of `seed`.
 
     A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`

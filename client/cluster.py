@@ -7,10 +7,10 @@ Must never know: records, batches, what a producer or consumer wants.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
+from msgspec import Struct, field
 
 from client.background import background_tasks
 from client.backoff import Backoff
@@ -56,8 +56,7 @@ UNKNOWN_TOPIC_GRACE_S: Final = 2.0
 """How long a topic may be unknown before that is believed: news of a new one takes time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterOptions:
+class ClusterOptions(Struct, frozen=True):
     """What producers, consumers and admins have in common.
 
     `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request,

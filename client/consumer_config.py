@@ -5,8 +5,9 @@ Must never know: the parts at work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec import Struct
 
 from client.cluster import METADATA_MAX_AGE_S
 from client.fetcher import FetcherOptions
@@ -27,8 +28,7 @@ SECONDS_MAX: Final = 2_147_483
 """The longest time that requests about groups can name, in milliseconds of 31 bits."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerConfig:
+class ConsumerConfig(Struct, frozen=True, kw_only=True):
     """How a consumer works.
 
     - `auto_offset_reset`: where to start without a position, and where to go on when the position

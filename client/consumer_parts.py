@@ -6,9 +6,10 @@ Must never know: what the application asks for, how any of the parts works.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from client.assignment import Assignment, PartitionState
 from client.background import background_tasks
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from client.records import TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerParts:
+class ConsumerParts(Struct, frozen=True):
     """The parts of one consumer; `participant` is None where it has no group."""
 
     cluster: Cluster

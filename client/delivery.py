@@ -119,8 +119,8 @@ class Batch:
 
     def _part(self, start: int, records: list[Record], *, reserved_bytes: int) -> Batch:
         part = Batch(self.place, opened_at=self.opened_at)
-        for _, timestamp_ms, key, value, headers in records:
-            part.builder.append(timestamp_ms, key, value, headers)
+        for one in records:
+            part.builder.append(one.timestamp_ms, one.key, one.value, one.headers)
         part.reserved_bytes = reserved_bytes
         part.in_doubt = self.in_doubt
         part.watched = self.watched

@@ -5,9 +5,10 @@ Must never know: requests, connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +21,7 @@ DEFAULT: Final = -1
 """Leaves a number (of partitions, of replicas) to the broker's defaults."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewTopic:
+class NewTopic(Struct, frozen=True):
     """A topic to create; with `assignments` (replicas by partition) the numbers stay DEFAULT."""
 
     name: str
@@ -31,8 +31,7 @@ class NewTopic:
     assignments: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class CreatedTopic:
+class CreatedTopic(Struct, frozen=True):
     """A topic as it was created; numbers are -1 where the broker does not say."""
 
     name: str
@@ -41,8 +40,7 @@ class CreatedTopic:
     replication_factor: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterDescription:
+class ClusterDescription(Struct, frozen=True):
     """The live brokers and which of them is the controller (-1: none)."""
 
     cluster_id: str | None
@@ -84,8 +82,7 @@ class ConfigSource(IntEnum):
 _DYNAMIC: Final = (ConfigSource.TOPIC, ConfigSource.BROKER, ConfigSource.ALL_BROKERS)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigEntry:
+class ConfigEntry(Struct, frozen=True):
     """One setting; `value` is None where it is secret."""
 
     name: str
@@ -105,8 +102,7 @@ class ConfigEntry:
         return self.source in _DYNAMIC
 
 
-@dataclass(frozen=True, slots=True)
-class Reassignment:
+class Reassignment(Struct, frozen=True):
     """A partition on its way to other brokers: all its replicas, those that come and that go."""
 
     replicas: tuple[int, ...]
@@ -114,16 +110,14 @@ class Reassignment:
     removing: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaSize:
+class ReplicaSize(Struct, frozen=True):
     """One replica on a disk; `offset_lag` is how far it is behind the high watermark."""
 
     size_bytes: int
     offset_lag: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogDir:
+class LogDir(Struct, frozen=True):
     """One data directory of a broker; bytes are of its volume, -1 where the broker is too old.
 
     `error` says why the directory cannot be used, if so.

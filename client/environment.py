@@ -11,10 +11,10 @@ import errno
 import random
 import time
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import trio
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +42,7 @@ class Network(Protocol):
         """Listen on `port`, or on any free one for 0. Raises: OSError."""
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(Struct, frozen=True):
     """All that a client takes from the outside world.
 
     `wall_ms` returns milliseconds since 1970 and stamps records; nothing waits by it.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 _CONTROL_KEY: Final = struct.Struct(">hh")
 _ABORT: Final = 0
-
-_new_record: Final = partial(tuple.__new__, ConsumerRecord)
-"""Makes a record of a tuple of all its fields in a third of the time that naming them takes."""
 
 
 class FetchedBatch(NamedTuple):
@@ -74,14 +70,10 @@ def open_batch(
     if check:
         check_crc(data)
     columns = decode_in_columns(header, data)
-    fields = zip(
-        repeat(place.topic),
-        repeat(place.partition),
-        *columns,
-        repeat(header.partition_leader_epoch),
-        strict=False,  # what is repeated has no end
+    epochs = repeat(header.partition_leader_epoch)
+    records = list(
+        map(ConsumerRecord, repeat(place.topic), repeat(place.partition), *columns, epochs)
     )
-    records = list(map(_new_record, fields))
     if min(columns.offsets, default=from_offset) < from_offset:
         return [record for record in records if record.offset >= from_offset]
     return records

@@ -9,10 +9,10 @@ Source: KIP-74 (bounded responses), KIP-227 (sessions), KIP-320 (truncation), KI
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
 
 from client.answer import STALL_CHECK_S, await_answer
 from client.assignment import Assignment, PartitionState
@@ -57,8 +57,7 @@ PREFETCH_FETCHES: Final = 4
 _VERSION_WITHOUT_TOPIC_IDS: Final = 12
 
 
-@dataclass(frozen=True, slots=True)
-class FetcherOptions:
+class FetcherOptions(Struct, frozen=True):
     """How to fetch. `reset_to` is END, BEGINNING or None (an error instead)."""
 
     min_bytes: int

@@ -5,15 +5,15 @@ Must never know: requests, connections, where offsets are kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from client.records import TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class ListedGroup:
+class ListedGroup(Struct, frozen=True):
     """A group and the broker that keeps it; `state` and `kind` are empty where it is too old."""
 
     group_id: str
@@ -23,8 +23,7 @@ class ListedGroup:
     coordinator_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMember:
+class GroupMember(Struct, frozen=True):
     """A member and what it was assigned (nothing where the group shares out something else)."""
 
     member_id: str
@@ -34,8 +33,7 @@ class GroupMember:
     assignment: tuple[TopicPartition, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RebalanceCause:
+class RebalanceCause(Struct, frozen=True):
     """Something that made a rebalance necessary.
 
     `kind` is a word (joined, left, expired, ...); the heartbeat's age and the session timeout, in
@@ -53,8 +51,7 @@ class RebalanceCause:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionMoves:
+class PartitionMoves(Struct, frozen=True):
     """What one member gained and lost of one topic."""
 
     member_id: str
@@ -63,8 +60,7 @@ class PartitionMoves:
     lost: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebalance:
+class Rebalance(Struct, frozen=True):
     """One rebalance, into `generation_id`; `completed_ms` is -1 while it is under way."""
 
     generation_id: int
@@ -77,16 +73,14 @@ class Rebalance:
     moves: tuple[PartitionMoves, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupHistory:
+class GroupHistory(Struct, frozen=True):
     """The last rebalances of a group, oldest first; none is known from before `since_ms`."""
 
     since_ms: int
     rebalances: tuple[Rebalance, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupDescription:
+class GroupDescription(Struct, frozen=True):
     """A group; `protocol_name` is the assignor that its members agreed on.
 
     `history` is None where it was not asked for, or the broker keeps none (it is not Ottla's).

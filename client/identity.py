@@ -5,10 +5,10 @@ Must never know: batches, partitions, sequence numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 from client.errors import NoBrokerReachable, ProducerFenced, UnsupportedApi, refusal
 from protocol.api.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _NO_TRANSACTION_TIMEOUT_MS = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProducerIdentity:
+class ProducerIdentity(Struct, frozen=True, eq=False):
     """Producer id and epoch; sequence numbers count per identity and partition (KIP-98)."""
 
     producer_id: int

@@ -6,8 +6,10 @@ Must never know: how the news came, connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from client.errors import error_code
 from protocol.errors import ErrorCode
@@ -32,8 +34,7 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
+class Broker(Struct, frozen=True):
     """A live broker."""
 
     broker_id: int
@@ -41,8 +42,7 @@ class Broker:
     rack: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionInfo:
+class PartitionInfo(Struct, frozen=True):
     """One partition; `leader_id` is NO_LEADER and `leader_epoch` -1 where unknown."""
 
     partition: int
@@ -52,8 +52,7 @@ class PartitionInfo:
     isr: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TopicInfo:
+class TopicInfo(Struct, frozen=True):
     """One topic; `topic_id` is all zeros where the broker is too old to say."""
 
     name: str

@@ -6,10 +6,10 @@ Must never know: sockets, how requests are retried (`sender`), what brokers do w
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import trio
+from msgspec import Struct
 
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _ACKS: Final = {"all": -1, -1: -1, 0: 0, 1: 1}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProducerConfig:
+class ProducerConfig(Struct, frozen=True, kw_only=True):
     """How a producer works; the defaults are the safe ones.
 
     - `acks`: "all" waits for every in-sync replica, 1 for the leader, 0 for nobody.

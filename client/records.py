@@ -5,8 +5,9 @@ Must never know: batches, sockets, brokers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from protocol.record_decoder import Header
 
@@ -21,7 +22,7 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}-{self.partition}"
 
 
-class ConsumerRecord(NamedTuple):
+class ConsumerRecord(Struct, frozen=True, gc=False):
     """A record as it was read; `leader_epoch` is the epoch that it was written in."""
 
     topic: str
@@ -39,8 +40,7 @@ class ConsumerRecord(NamedTuple):
         return TopicPartition(self.topic, self.partition)
 
 
-@dataclass(frozen=True, slots=True)
-class RecordMetadata:
+class RecordMetadata(Struct, frozen=True):
     """Where an acknowledged record was written.
 
     `offset` is -1 with acks=0, where nobody says; `timestamp_ms` is the broker's where the topic
@@ -53,8 +53,7 @@ class RecordMetadata:
     timestamp_ms: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetAndTimestamp:
+class OffsetAndTimestamp(Struct, frozen=True):
     """An offset, the timestamp of its record (-1 at the end of a log) and its leader epoch."""
 
     offset: int
@@ -62,8 +61,7 @@ class OffsetAndTimestamp:
     leader_epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetAndMetadata:
+class OffsetAndMetadata(Struct, frozen=True):
     """How far a group has read a partition.
 
     `offset` is that of the next record to read, `leader_epoch` that of the record before it (-1:
@@ -75,8 +73,7 @@ class OffsetAndMetadata:
     metadata: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMetadata:
+class GroupMetadata(Struct, frozen=True):
     """Who a consumer is in its group; generation -1 and no member id while it is in none."""
 
     group_id: str

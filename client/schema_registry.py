@@ -9,11 +9,11 @@ Source: Schema Registry API reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote
 
 import httpx
+from msgspec import Struct
 
 from protocol.errors import OttlaError
 
@@ -42,8 +42,7 @@ class SchemaRegistryUnreachable(OttlaError):
     """No registry of those that were named gave an answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaReference:
+class SchemaReference(Struct, frozen=True):
     """How a schema names another one, and which version of which subject that is."""
 
     name: str
@@ -51,8 +50,7 @@ class SchemaReference:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class RegistrySchema:
+class RegistrySchema(Struct, frozen=True):
     """A schema as the registry takes and gives it. `type` is AVRO, JSON or PROTOBUF."""
 
     text: str
@@ -81,8 +79,7 @@ class RegistrySchema:
         return cls(fields["schema"], fields.get("schemaType") or "AVRO", references)
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredSchema:
+class RegisteredSchema(Struct, frozen=True):
     """A version of a subject."""
 
     subject: str

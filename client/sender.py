@@ -6,10 +6,10 @@ Must never know: partitioners, records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from msgspec import Struct
 
 from client.answer import STALL_CHECK_S, await_answer
 from client.errors import (
@@ -63,8 +63,7 @@ NOT_WRITTEN_CODES: Final = frozenset(
 _TOO_LARGE: Final = frozenset({ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.RECORD_LIST_TOO_LARGE})
 
 
-@dataclass(frozen=True, slots=True)
-class SenderOptions:
+class SenderOptions(Struct, frozen=True):
     """How to send. `acks` is 0, 1 or -1; times are seconds, sizes bytes."""
 
     acks: int
@@ -76,8 +75,7 @@ class SenderOptions:
     request_bytes_max: int
 
 
-@dataclass(slots=True)
-class _BrokerState:
+class _BrokerState(Struct):
     backoff: Backoff
     requests: int = 0
     connecting: bool = False

@@ -6,11 +6,11 @@ Must never know: how the run goes about it.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import click
 import trio
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,7 @@ RENEWED_EVERY_S: Final = 0.5
 LINE_EVERY_S: Final = 5.0
 
 
-@dataclass(slots=True)
-class Rates:
+class Rates(Struct):
     """Records in a second since it was last asked."""
 
     written: float = 0.0

@@ -6,10 +6,10 @@ Must never know: processes (that is `ottla status`), requests.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from client.admin import Admin
 from client.records import TopicPartition
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from client.metadata import PartitionInfo, TopicInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What a cluster's brokers say."""
 
     cluster: ClusterDescription

@@ -15,11 +15,13 @@ import fcntl
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from commands.failure import CommandFailed, ExitStatus
 from commands.process import Identity, is_running
@@ -34,8 +36,7 @@ REGISTRY: Final = "registry"
 FORMAT_VERSION: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One process: a broker (named by its id), the embedded coordinator, or the schema registry.
 
     `process` is None where it was never started or has been stopped on purpose; a process that
@@ -88,8 +89,7 @@ class Node:
         return replace(self, process=None, started_at=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(Struct, frozen=True):
     """The processes of one cluster on this machine.
 
     `zookeeper` names an outside coordinator, `settings` are given to every broker (key=value).

@@ -6,10 +6,10 @@ Must never know: tables, JSON's layout, how processes are started.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct, field
 
 from client.connection import open_connection
 from commands.process import is_paused, resident_bytes
@@ -33,16 +33,14 @@ _CLIENT: Final = -1
 Partition = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAnswer:
+class BrokerAnswer(Struct, frozen=True):
     """What one broker says: its view of the cluster, the ends of the partitions it leads."""
 
     metadata: MetadataResponse
     end_offsets: Mapping[Partition, int]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeView:
+class NodeView(Struct, frozen=True):
     """One process. `state` is running, silent (lives, does not answer), paused, stopped or dead.
 
     Dead is a process that ended without having been told to by a command that remembers it.
@@ -56,8 +54,7 @@ class NodeView:
     replicas: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterView:
+class ClusterView(Struct, frozen=True):
     """A cluster at one moment; the counts are those of the broker that knows best."""
 
     nodes: tuple[NodeView, ...]

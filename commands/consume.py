@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import signal
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import trio
+from msgspec import Struct
 
 from client.background import background_tasks
 from client.consumer import Consumer, ConsumerConfig
@@ -38,8 +38,7 @@ LOOKUP_S: Final = 60.0
 NAMED_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """Where to begin in each partition; the end where nothing is said."""
 
     from_beginning: bool = False

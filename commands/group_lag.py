@@ -7,8 +7,9 @@ Must never know: how offsets are found out, tables.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from client.records import OffsetAndMetadata, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class LogEnds:
+class LogEnds(Struct, frozen=True):
     """Where a partition's log begins and ends; None where that cannot be found out now."""
 
     start: int | None = None
@@ -29,8 +29,7 @@ class LogEnds:
 UNKNOWN_ENDS = LogEnds()
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
+class PartitionLag(Struct, frozen=True):
     """A place of a group: `member` reads there, `committed` is None where nothing was committed."""
 
     place: TopicPartition

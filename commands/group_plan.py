@@ -5,9 +5,10 @@ Must never know: how offsets are found out, how they are committed, tables. Pure
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from commands.failure import CommandFailed
 
@@ -28,16 +29,14 @@ class Aim(Enum):
     SHIFT = "shift"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """An aim and its number: an offset, milliseconds since 1970, or how far to shift."""
 
     aim: Aim
     number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """One partition's part; `wanted` is out of the log's [start, end] where `after` is another.
 
     `beyond` says where the time that was asked for is, if outside of all records' times.

@@ -6,10 +6,10 @@ Must never know: how an offset is chosen (commands/group_plan.py), requests.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import Struct
 
 from client.admin import Admin
 from client.records import OffsetAndMetadata
@@ -49,8 +49,7 @@ NEXT_STEPS: Final = {
 _OFFSETS: Final = click.IntRange(0, INT64_MAX)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """What a reset would do, and the members that stand in its way."""
 
     moves: tuple[Move, ...]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from commands.columns import columns, count_of
 from commands.group_lag import PartitionLag, total
 
@@ -175,10 +177,10 @@ def describe_move(move: Move) -> dict[str, Any]:
 
 
 def describe_history(history: GroupHistory) -> dict[str, Any]:
-    """Give a history as plain values, with the names that the dataclasses have."""
-    from dataclasses import asdict
-
-    return asdict(history)
+    """Give a history as plain values, with the names that the fields have."""
+    plain = msgspec.to_builtins(history)
+    assert isinstance(plain, dict), "a struct"
+    return plain
 
 
 def _describe_lag(lag: PartitionLag) -> dict[str, Any]:

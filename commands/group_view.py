@@ -5,8 +5,9 @@ Must never know: tables, JSON's layout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from client.offsets import BEGINNING, END
 from commands.group_lag import LogEnds, PartitionLag, lags_of
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from client.records import OffsetAndTimestamp, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
+class GroupView(Struct, frozen=True):
     """A group at one moment."""
 
     description: GroupDescription

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import Struct
 
 from broker.log.batches import crc_ok, iterate_batches
 from broker.log.segment import LOG_SUFFIX
@@ -81,8 +81,7 @@ def dump(directory: Path, *, with_records: bool, as_json: bool) -> ExitStatus:
     return ExitStatus.OK if is_whole else ExitStatus.FAILURE
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenSegment:
+class _OpenSegment(Struct, frozen=True):
     """A segment's file, only to be read (`broker.log.disk.FileView`)."""
 
     path: str

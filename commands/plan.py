@@ -5,8 +5,10 @@ Must never know: files, running processes, whether a port is free.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from commands.cluster_directory import COORDINATOR, REGISTRY, Cluster, Node
 from commands.failure import CommandFailed
@@ -21,8 +23,7 @@ REGISTRY_PORT_DISTANCE: Final = -1_011
 """From the port of broker 1: 8081 beside 9092."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
+class Wishes(Struct, frozen=True):
     """What the user said; None or empty where nothing was said."""
 
     brokers: int | None = None

@@ -9,12 +9,12 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import trio
+from msgspec import Struct
 
 from client.errors import DeliveryFailed, RecordsLost, RecordTooLarge, SerializationFailed
 from client.producer import Producer, ProducerConfig
@@ -40,8 +40,7 @@ Advance = Callable[[int], None]
 """Moves the progress bar by so many bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class LineFormat:
+class LineFormat(Struct, frozen=True):
     """How a line becomes a record's key and value."""
 
     key: bytes | None = None
@@ -61,8 +60,7 @@ class LineFormat:
         return None if text == self.null else text
 
 
-@dataclass(slots=True)
-class Summary:
+class Summary(Struct):
     """What came of it; `cause` is that of the first failure."""
 
     records: int = 0

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import select
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
 
 from commands.columns import count_of
 from commands.failure import CommandFailed
@@ -31,8 +31,7 @@ POLL_TIMEOUT_S: Final = 0.1
 _STDOUT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """When to stop: at a count, at the end, after silence. Never where nothing is said."""
 
     count: int | None = None
@@ -44,8 +43,7 @@ class Stop:
         return self.timeout_s is not None and quiet_s >= self.timeout_s
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What becomes of records: decoded where that is asked for, then written one by one."""
 
     write: Formatter

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from client.records import ConsumerRecord
@@ -27,8 +27,7 @@ Formatter = Callable[["ConsumerRecord"], bytes]
 """Writes one record, with what must follow it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What the text format shows besides the value."""
 
     keys: bool = False

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec.structs import replace
+
 from client.avro import AvroDeserializer, AvroSerializer
 from client.schema_registry import SchemaRegistry
 from commands.schema_options import explained, read_text
@@ -58,7 +60,7 @@ class AvroToJson:
         with explained():
             value = await self._deserialize(record.topic, record.value)
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_text)
-        return record._replace(value=text.encode())
+        return replace(record, value=text.encode())
 
 
 @asynccontextmanager

@@ -11,11 +11,11 @@ import signal
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import Struct, field
 
 from commands.columns import columns, count_of
 from commands.failure import ExitStatus
@@ -33,8 +33,7 @@ TIMELINE_LINES: Final = 60
 ANOMALIES_SHOWN: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which plans are asked for: with faults of some kinds only, or about a theme."""
 
     kinds: frozenset[str] | None = None
@@ -53,8 +52,7 @@ class Wanted:
         return said
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What many runs have shown."""
 
     runs: int = 0

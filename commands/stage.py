@@ -12,10 +12,10 @@ import json
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from msgspec import Struct, field
 
 from commands.cluster_directory import HOST
 from commands.failure import CommandFailed
@@ -43,8 +43,7 @@ LINE_BYTES_MAX: Final = 64 * 1024
 TELL_WITHIN_S: Final = 1.0
 
 
-@dataclass(slots=True)
-class _Service:
+class _Service(Struct):
     """A service, its process while it has one, and what it said of itself last."""
 
     watched: Watched

@@ -5,11 +5,10 @@ Must never know: processes, clocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 
-@dataclass(slots=True)
-class Watched:
+class Watched(Struct):
     """One process, or its place while it is dead; times in seconds of any clock.
 
     `asked` says that somebody wants it back without waiting.
@@ -48,8 +47,7 @@ class Watched:
         return max(0.0, self.died_at + self.back_after_s - now)
 
 
-@dataclass(slots=True)
-class Supervision:
+class Supervision(Struct):
     """All that are watched, by name."""
 
     back_after_s: float

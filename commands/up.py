@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec.structs import replace
 
 from commands.cluster_directory import HOST, Cluster, ClusterDirectory
 from commands.columns import count_of

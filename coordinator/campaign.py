@@ -5,11 +5,11 @@ Must never know: what a controller does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 from coordinator import paths, records
 from coordinator.records import ControllerRecord
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from coordinator.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """A term of office: its epoch, and the version of the epoch's znode that lasts as long."""
 
     controller_epoch: int

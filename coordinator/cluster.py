@@ -6,15 +6,16 @@ What every broker believes, and what decisions are made on. Must never know: the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 NO_LEADER = -1
 NO_CONTROLLER = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where a listener of a broker can be reached."""
 
     host: str
@@ -22,8 +23,7 @@ class Endpoint:
     listener: str = "PLAINTEXT"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerRegistration:
+class BrokerRegistration(Struct, frozen=True):
     """A live broker: the value of `/ottla/brokers/ids/<id>`.
 
     `broker_epoch` is the czxid of that znode, new with every registration (KIP-380).
@@ -52,8 +52,7 @@ class BrokerRegistration:
     offline: frozenset[tuple[bytes, int]] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionState:
+class PartitionState(Struct, frozen=True):
     """One partition's replicas and leadership.
 
     `isr` and `elr` (KIP-966) are disjoint subsets of `replicas`; the leader is in the ISR.
@@ -88,8 +87,7 @@ class PartitionState:
         return len(self.replicas) - len(self.adding)
 
 
-@dataclass(frozen=True, slots=True)
-class TopicState:
+class TopicState(Struct, frozen=True):
     """One topic: the value of `/ottla/topics/<name>`; `version` is the znode's.
 
     `inherited` is what the cluster's defaults say about elections (`INHERITED_KEYS`), as the
@@ -116,8 +114,7 @@ class TopicState:
         return replace(self, partitions=partitions)
 
 
-@dataclass(frozen=True)
-class ClusterState:
+class ClusterState(Struct, frozen=True, dict=True):
     """Everything that the coordination store says about the cluster, at one moment.
 
     `deleted_topics` maps the id of a deleted topic to its name, until every broker that held a

@@ -5,11 +5,11 @@ Must never know: what is decided and why (`decide`), how it is written (`office`
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec.structs import replace
 
 from coordinator import paths
 from coordinator.campaign import campaign

@@ -10,8 +10,9 @@ and KIP-460 (leaders that are asked for).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec.structs import replace
 
 from coordinator import elect, succession
 from coordinator.cluster import NO_LEADER, ClusterState

@@ -6,8 +6,9 @@ Source: KIP-226.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from coordinator import elect
 from coordinator.decide_topics import edited, inherited_by_topics, reconsidered

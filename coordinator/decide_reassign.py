@@ -7,8 +7,9 @@ Source: KIP-455.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from coordinator import reassign
 from coordinator.decide_topics import REPLICAS_PER_TOPIC_MAX, rules_of

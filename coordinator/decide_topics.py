@@ -5,8 +5,9 @@ Pure, like all decisions. Must never know: the store, time, chance.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from coordinator import elect
 from coordinator.assign import assign, check_manual

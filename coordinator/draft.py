@@ -7,8 +7,9 @@ Must never know: how and when things are read.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from coordinator.cluster import NO_CONTROLLER, ClusterState
 

@@ -9,8 +9,10 @@ Source: KIP-106 (unclean elections), KIP-966 (eligible leader replicas).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from coordinator.cluster import NO_LEADER
 
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
 NO_BROKER_EPOCH: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
-class RollCall:
+class RollCall(Struct, frozen=True):
     """Which brokers are there, and how far each can be relied upon.
 
     `steady` brokers are the same incarnation that the controller last acted on, `fresh` ones came

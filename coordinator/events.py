@@ -5,9 +5,11 @@ Must never know: how events arrive, how changes are written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from coordinator.cluster import ClusterState
 
@@ -35,16 +37,14 @@ def accept_config(_config: Mapping[str, str], **_facts: bool) -> None:
     """Accept every config: what only the log depends on is not checked."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigChecks:
+class ConfigChecks(Struct, frozen=True):
     """The checks of whoever knows what the settings mean."""
 
     topic: ConfigCheck = accept_config
     broker: BrokerConfigCheck = accept_config
 
 
-@dataclass(frozen=True, slots=True)
-class NewTopic:
+class NewTopic(Struct, frozen=True):
     """A topic to create; `assignment` by partition index replaces the two counts.
 
     `topic_id` and `start` (where the spread of replicas begins) are random and are filled in by
@@ -60,8 +60,7 @@ class NewTopic:
     start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TopicGrowth:
+class TopicGrowth(Struct, frozen=True):
     """Partitions to add to a topic until it has `partition_count`.
 
     `assignment` names the replicas of each added partition, in order.
@@ -82,8 +81,7 @@ class ConfigOperation(IntEnum):
     SUBTRACT = 3
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigEdit:
+class ConfigEdit(Struct, frozen=True):
     """Changes to the config of a topic, or of brokers: (key, operation, value) in order.
 
     With `from_scratch` what is not set by them is dropped (the older AlterConfigs).
@@ -94,8 +92,7 @@ class ConfigEdit:
     from_scratch: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class IsrChange:
+class IsrChange(Struct, frozen=True):
     """An ISR that a leader proposes for a partition: broker ids with their broker epochs.
 
     A broker epoch of -1 is not checked where the replica is in the ISR already.
@@ -108,45 +105,39 @@ class IsrChange:
     isr: Mapping[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokersChanged:
+class BrokersChanged(Struct, frozen=True):
     """Brokers came, went or came back; `topics` limits the look to those that are new to us."""
 
     topics: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CreateTopics:
+class CreateTopics(Struct, frozen=True):
     """A client wants topics."""
 
     items: tuple[NewTopic, ...]
     check: ConfigCheck = accept_config
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteTopics:
+class DeleteTopics(Struct, frozen=True):
     """A client wants topics gone, by name."""
 
     items: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CreatePartitions:
+class CreatePartitions(Struct, frozen=True):
     """A client wants topics to have more partitions."""
 
     items: tuple[TopicGrowth, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AlterConfigs:
+class AlterConfigs(Struct, frozen=True):
     """A client wants topics configured differently."""
 
     items: tuple[ConfigEdit, ...]
     check: ConfigCheck = accept_config
 
 
-@dataclass(frozen=True, slots=True)
-class AlterBrokerConfigs:
+class AlterBrokerConfigs(Struct, frozen=True):
     """A client wants brokers configured differently; an edit without a name is about all of them.
 
     Of a single broker the name is its id.
@@ -156,13 +147,11 @@ class AlterBrokerConfigs:
     check: BrokerConfigCheck = accept_config
 
 
-@dataclass(frozen=True, slots=True)
-class DefaultsChanged:
+class DefaultsChanged(Struct, frozen=True):
     """What all brokers are given was changed: topics may inherit something else."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlterPartitions:
+class AlterPartitions(Struct, frozen=True):
     """A leader proposes in-sync replicas (KIP-497)."""
 
     broker_id: int
@@ -170,8 +159,7 @@ class AlterPartitions:
     items: tuple[IsrChange, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ElectLeaders:
+class ElectLeaders(Struct, frozen=True):
     """Leaders are wanted for these (topic, partition): the preferred ones.
 
     With `unclean` any leader where there is none, and one that may lack records if it must be so.
@@ -181,8 +169,7 @@ class ElectLeaders:
     unclean: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Reassignment:
+class Reassignment(Struct, frozen=True):
     """The replicas that a partition is to have, the preferred leader first.
 
     None ends the reassignment that is under way, and brings back the replicas there were.
@@ -193,22 +180,19 @@ class Reassignment:
     replicas: tuple[int, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class AlterReassignments:
+class AlterReassignments(Struct, frozen=True):
     """Partitions are wanted on other replicas (KIP-455)."""
 
     items: tuple[Reassignment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rebalance:
+class Rebalance(Struct, frozen=True):
     """Preferred leaders are due again, for at most `limit` partitions at once."""
 
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShutDownBroker:
+class ShutDownBroker(Struct, frozen=True):
     """A broker wants to leave: its leaderships go to others first."""
 
     broker_id: int
@@ -231,8 +215,7 @@ Event: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(Struct, frozen=True):
     """What a decision changes: topics created or replaced, topics deleted, notes on brokers.
 
     `config` and `broker_configs` replace what brokers are given at run time, None leaves it.

@@ -7,10 +7,11 @@ Must never know: why something changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from coordinator import paths, records
 from coordinator.store import (
@@ -39,8 +40,7 @@ OPERATION_BYTES: Final = 64
 """What an operation weighs besides its path and value."""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What became of the topics: written, refused because somebody else wrote, or unknown."""
 
     changed: list[tuple[TopicState, int]] = field(default_factory=list)
@@ -57,8 +57,7 @@ class Outcome:
         return not (self.stale or self.unknown or self.term_over or self.session_lost)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """One topic's difference and the operations that write it."""
 
     name: str

@@ -7,12 +7,13 @@ Must never know: how a death is detected, partitions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from coordinator import paths, records
 from coordinator.cluster import BrokerRegistration
@@ -42,8 +43,7 @@ GRACE_S: Final = 1.0
 log_events = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerFacts:
+class BrokerFacts(Struct, frozen=True):
     """What a broker says of itself. See `BrokerRegistration` for the meaning of the fields."""
 
     broker_id: int

@@ -12,8 +12,9 @@ Source: KIP-455.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from coordinator import elect, succession
 

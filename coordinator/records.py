@@ -7,10 +7,10 @@ Must never know: the store, decisions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgpack
+from msgspec import Struct
 
 from coordinator import paths
 from coordinator.cluster import NO_LEADER, BrokerRegistration, Endpoint, PartitionState, TopicState
@@ -30,16 +30,14 @@ class RecordUnreadable(CoordinationError):
     """A znode holds something that this release did not write or cannot read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerRecord:
+class ControllerRecord(Struct, frozen=True):
     """Who decides, and in which term: the value of `/ottla/controller`."""
 
     broker_id: int
     controller_epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Incarnation:
+class Incarnation(Struct, frozen=True):
     """What a broker said of itself when it last registered: the value of `brokers/epochs/<id>`.
 
     It outlives the registration, so that a controller which was not there learns of it.
@@ -51,8 +49,7 @@ class Incarnation:
     records_lost: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
+class Tombstone(Struct, frozen=True):
     """A deleted topic and the brokers that have not yet confirmed to have dropped its data."""
 
     name: str

@@ -8,10 +8,10 @@ Must never know: the store, how a round is written.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
+from msgspec.structs import replace
 
 from coordinator import paths
 from coordinator.decide import decide
@@ -134,7 +134,7 @@ class Request:
         items = dict(zip(self._open, self._event.items, strict=True))
         self._open = again
         left = tuple(items[number] for number in again)
-        self._event = replace(self._event, items=left)  # type: ignore[arg-type]
+        self._event = replace(self._event, items=left)
 
 
 def _topic_of(item: object, state: ClusterState) -> str | None:

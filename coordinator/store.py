@@ -8,8 +8,9 @@ Source: ZooKeeper programmer's guide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from protocol.errors import CoordinationError
 
@@ -77,8 +78,7 @@ class ConnectionLost(CoordinationError):
     """The connection broke before the answer came: the outcome is unknown, read back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Struct, frozen=True):
     """What the store knows of a znode. `owner` is the session id of an ephemeral one, else 0."""
 
     czxid: int
@@ -89,8 +89,7 @@ class Stat:
     children: int
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
+class Create(Struct, frozen=True):
     """Create a znode; with `sequence` the store appends a ten-digit counter to the path."""
 
     path: str
@@ -99,8 +98,7 @@ class Create:
     sequence: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Set:
+class Set(Struct, frozen=True):
     """Replace a znode's value if it has this version."""
 
     path: str
@@ -108,16 +106,14 @@ class Set:
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True):
     """Delete a znode if it has this version."""
 
     path: str
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """Demand that a znode exists with this version."""
 
     path: str

@@ -10,8 +10,9 @@ Source: KAFKA-20554 (records lost by planned moves).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from coordinator import elect
 from coordinator.cluster import NO_LEADER

@@ -7,8 +7,9 @@ Must never know: the store, logs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from coordinator.errors import InvalidConfig, InvalidTopicName
 
@@ -63,8 +64,7 @@ def min_insync_replicas(config: Mapping[str, str], *, replication_factor: int) -
     return min(default if asked is None else int(asked), replication_factor)
 
 
-@dataclass(frozen=True, slots=True)
-class ElectionRules:
+class ElectionRules(Struct, frozen=True):
     """What a topic's config says about elections, for partitions of one replication factor."""
 
     min_insync_replicas: int

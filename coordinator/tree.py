@@ -8,8 +8,9 @@ Source: ZooKeeper programmer's guide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from coordinator.watches import Event, EventType, W, Watches, WatchKind
 from coordinator.znode import (
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
 Undo: TypeAlias = "Callable[[], object]"
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """A session that is open, and the paths of its ephemeral znodes."""
 
     timeout_ms: int
@@ -68,8 +68,7 @@ class Applied(NamedTuple, Generic[W]):
     notices: list[tuple[W, Event]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Moment:
+class _Moment(Struct, frozen=True):
     """Who acts and when: what an operation needs beside itself."""
 
     zxid: int

@@ -8,9 +8,10 @@ Source: ZooKeeper programmer's guide; the records of zookeeper.jute.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from msgspec import Struct, field
 
 from protocol.errors import CoordinationError
 
@@ -90,8 +91,7 @@ class Acl(NamedTuple):
 OPEN_ACL: Final = (Acl(31, "world", "anyone"),)
 
 
-@dataclass(slots=True)
-class Znode:
+class Znode(Struct):
     """A znode. `creations` counts the children ever created: it numbers sequential ones."""
 
     value: bytes | None = b""
@@ -135,8 +135,7 @@ class Znode:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CreateNode:
+class CreateNode(Struct, frozen=True):
     """Create a znode; with `sequence` a ten-digit counter of the parent is appended.
 
     A `container` may be swept away once its last child has gone.
@@ -150,8 +149,7 @@ class CreateNode:
     acl: tuple[Acl, ...] = OPEN_ACL
 
 
-@dataclass(frozen=True, slots=True)
-class SetData:
+class SetData(Struct, frozen=True):
     """Replace a znode's value if it has this version."""
 
     path: str
@@ -159,24 +157,21 @@ class SetData:
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteNode:
+class DeleteNode(Struct, frozen=True):
     """Delete a znode if it has this version and no children."""
 
     path: str
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class CheckVersion:
+class CheckVersion(Struct, frozen=True):
     """Demand that a znode exists with this version."""
 
     path: str
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class SetAcl:
+class SetAcl(Struct, frozen=True):
     """Replace a znode's access control list if that has this version."""
 
     path: str
@@ -184,28 +179,24 @@ class SetAcl:
     version: int = ANY_VERSION
 
 
-@dataclass(frozen=True, slots=True)
-class Multi:
+class Multi(Struct, frozen=True):
     """Do all operations or none."""
 
     operations: tuple[NodeOperation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OpenSession:
+class OpenSession(Struct, frozen=True):
     """Begin a session under the transaction's session id."""
 
     timeout_ms: int
     password: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CloseSession:
+class CloseSession(Struct, frozen=True):
     """End the transaction's session and delete its ephemeral znodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class SweepContainers:
+class SweepContainers(Struct, frozen=True):
     """Delete the containers that had children and have none; of no session."""
 
 
@@ -213,8 +204,7 @@ NodeOperation = CreateNode | SetData | DeleteNode | CheckVersion | SetAcl
 Operation = NodeOperation | Multi | OpenSession | CloseSession | SweepContainers
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """One operation of one session at one moment (ms since the Unix epoch)."""
 
     session_id: int

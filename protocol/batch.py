@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 from crc32c import crc32c
+from msgspec import Struct
+from msgspec.structs import astuple, replace
 
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, ErrorCode
@@ -63,7 +65,7 @@ class TimestampType(IntEnum):
     LOG_APPEND_TIME = 1
 
 
-class BatchHeader(NamedTuple):
+class BatchHeader(Struct, frozen=True, gc=False):
     """The header of one batch; `size_bytes` is the whole batch, with the prefix.
 
     Offsets in the batch are `[base_offset, next_offset)`; after compaction there may be fewer
@@ -133,13 +135,14 @@ class BatchHeader(NamedTuple):
         """Give the header with another horizon; without one, with that base timestamp."""
         if horizon_ms is None:
             attributes = self.attributes & ~_DELETE_HORIZON
-            return self._replace(attributes=attributes, base_timestamp=base_timestamp)
+            return replace(self, attributes=attributes, base_timestamp=base_timestamp)
         attributes = self.attributes | _DELETE_HORIZON
-        return self._replace(attributes=attributes, base_timestamp=horizon_ms)
+        return replace(self, attributes=attributes, base_timestamp=horizon_ms)
 
     def emptied(self) -> BatchHeader:
         """Give the header of the batch without its records: offsets, epoch and producer stay."""
-        return self._replace(
+        return replace(
+            self,
             attributes=self.attributes & ~(_COMPRESSION_MASK | _DELETE_HORIZON),
             base_timestamp=NO_TIMESTAMP,
             max_timestamp=NO_TIMESTAMP,
@@ -260,7 +263,7 @@ def make_batch(header: BatchHeader, records: bytes) -> bytes:
             header.partition_leader_epoch,
             MAGIC,
             0,
-            *header[5:],
+            *astuple(header)[5:],
         )
     )
     crc = crc32c(records, crc32c(memoryview(packed)[_CHECKED_POSITION:]))

@@ -11,16 +11,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from protocol.message import Array, Blob, Field, Fixed, Layout, Nested, Text, WireType, layout_of
 
 STRING_BYTES_MAX: Final = 0x7FFF
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """A generated function; `fields[n]` is the field that line n + 1 of the source serves."""
 
     function: Callable[..., Any]

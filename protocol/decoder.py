@@ -30,7 +30,6 @@ class DecoderSource(Source):
         self.bias = 1 if self.flexible else 0
         self.globals |= {
             "Malformed": Malformed,
-            "new": object.__new__,
             "read_uvarint": read_uvarint,
             "skip_tagged_fields": skip_tagged_fields,
             "unpack_from": struct.unpack_from,
@@ -68,10 +67,8 @@ class DecoderSource(Source):
             values |= self.read_tagged_fields(tagged)
         self.flush()
         made = self.name()
-        self.line(f"{made} = new({self.constant(cls)})")
-        for declared in layout.fields:
-            value = values.get(declared.name) or self.default(declared)
-            self.line(f"{made}.{declared.name} = {value}")
+        given = [values.get(declared.name) or self.default(declared) for declared in layout.fields]
+        self.line(f"{made} = {self.constant(cls)}({', '.join(given)})")
         return made
 
     def default(self, declared: Field) -> str:

@@ -7,8 +7,9 @@ Must never know: sockets, what the messages are about.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct
 
 from protocol.api import API, ApiKey
 from protocol.codec import Chunk, decode, encode_parts, join_parts
@@ -24,8 +25,7 @@ _CORRELATION: Final = struct.Struct(">i")
 _NO_TAGGED_FIELDS: Final = b"\0"
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeader:
+class RequestHeader(Struct, frozen=True):
     """What precedes every request; `client_id` is free text, or None."""
 
     api_key: int

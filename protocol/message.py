@@ -1,6 +1,6 @@
 """How a message is declared: wire types, fields with versions, requests, responses, structs.
 
-One dataclass stands for a message in all its versions. Annotations are wire types, `wire()` says
+One class stands for a message in all its versions. Annotations are wire types, `wire()` says
 what they cannot: since and until which version a field exists, whether it is tagged, when it may be
 null. A plain default (`leader_id: Int32 = -1`) is a field of all versions.
 Must never know: bytes, how a message is encoded, which messages there are.
@@ -11,9 +11,7 @@ from __future__ import annotations
 import struct as struct_format
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field
 from functools import cache
-from operator import attrgetter
 from types import CodeType, UnionType
 from typing import (
     Annotated,
@@ -27,14 +25,18 @@ from typing import (
     get_origin,
 )
 
+from msgspec import UNSET, Struct, defstruct, field
+
 T = TypeVar("T")
+
+_OF_THE_CLASS_ITSELF: Final = frozenset({"__annotations__", "__dict__", "__weakref__"})
+"""What a class body does not hand on to the class that is made of it."""
 
 VERSION_MAX: Final = 32767
 """Stands for "and later": versions are int16 on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fixed:
+class Fixed(Struct, frozen=True):
     """A value of fixed width; `code` is its letter in the struct module (big-endian)."""
 
     code: str
@@ -50,27 +52,23 @@ class Fixed:
         return struct_format.unpack(">" + self.code, bytes(self.size_bytes))[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """UTF-8 of at most 32,767 bytes, length first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(Struct, frozen=True):
     """Bytes, length first; `records` are passed through as views and slices, never copied."""
 
     records: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Struct, frozen=True):
     """A count, and so many elements."""
 
     element: WireType
 
 
-@dataclass(frozen=True, slots=True)
-class Nested:
+class Nested(Struct, frozen=True):
     """A struct within a message."""
 
     struct: type
@@ -93,8 +91,7 @@ Records = Annotated[Any, Blob(records=True)]
 """Decoded: a memoryview into the frame. To encode: bytes-like, or anything with `__len__`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field of a message or struct, in all versions.
 
     It exists in versions `[since, until]`, may be null from `nullable_since` on, and is tagged in
@@ -120,8 +117,7 @@ class Field:
         return version >= self.nullable_since
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """What a declared class looks like on the wire.
 
     `key`, `versions` (both ends included) and `flexible_since` belong to messages; a struct has the
@@ -136,8 +132,7 @@ class Layout:
     rest_ignored: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class Wire(Struct, frozen=True, kw_only=True):
     """What `wire()` was told about a field; the class decorators turn it into a `Field`."""
 
     since: int
@@ -153,7 +148,7 @@ def wire(
     since: int = 0,
     until: int = VERSION_MAX,
     tag: int | None = None,
-    default: Any = MISSING,
+    default: Any = UNSET,
     nullable_since: int = 0,
     ignorable: bool = False,
 ) -> Any:
@@ -175,7 +170,7 @@ def wire(
 
 @dataclass_transform()
 def struct(cls: type[T]) -> type[T]:
-    """Declare a part of messages: a dataclass with slots whose fields all have defaults."""
+    """Declare a part of messages: its fields all have defaults."""
     return _declared(cls)
 
 
@@ -220,16 +215,12 @@ def _declared(cls: type[T], **message: Any) -> type[T]:
         _field(name, eval(_compiled(text), known), vars(cls)[name])  # noqa: S307 - our own source
         for name, text in cls.__annotations__.items()
     )
-    for declared in fields:
-        setattr(cls, declared.name, _dataclass_default(declared))
-    cls.__eq__, cls.__repr__ = _equal, _represent  # type: ignore[method-assign]
-    cls.__hash__ = None  # type: ignore[assignment]
-    built = dataclass(slots=True, eq=False, repr=False)(cls)
-    built.__layout__ = Layout(cls.__name__, fields, **message)  # type: ignore[attr-defined]
-    names = [declared.name for declared in fields]
-    # Without fields all are equal that are of the class.
-    built.__values__ = attrgetter(*names) if names else type  # type: ignore[attr-defined]
-    return built
+    body = {name: value for name, value in vars(cls).items() if name not in _OF_THE_CLASS_ITSELF}
+    body |= {"__layout__": Layout(cls.__name__, fields, **message)}
+    made = [(declared.name, Any, _struct_default(declared)) for declared in fields]
+    for name, _, _ in made:
+        del body[name]
+    return cast("type[T]", defstruct(cls.__name__, made, namespace=body, module=cls.__module__))
 
 
 @cache
@@ -238,26 +229,11 @@ def _compiled(annotation: str) -> CodeType:
     return compile(annotation, "<annotation>", "eval")
 
 
-def _equal(self: object, other: object) -> Any:
-    """Compare messages as dataclasses do; one function for all, as each of theirs is compiled."""
-    if other.__class__ is not self.__class__:
-        return NotImplemented
-    values: Callable[[object], object] = self.__values__  # type: ignore[attr-defined]
-    return values(self) == values(other)
-
-
-def _represent(self: object) -> str:
-    """Show a message as dataclasses do."""
-    names = [declared.name for declared in layout_of(type(self)).fields]
-    shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
-    return f"{type(self).__qualname__}({shown})"
-
-
 def _field(name: str, hint: Any, value: Any) -> Field:
     told = value if isinstance(value, Wire) else cast("Wire", wire(default=value))
     wire_type, may_be_null = _wire_type(hint)
     default = told.default
-    if default is MISSING:
+    if default is UNSET:
         default = _zero(wire_type, absent_is_none=may_be_null)
     # A tagged struct that was not sent is None; on the wire its null does not exist.
     nullable = may_be_null and not (told.tag is not None and isinstance(wire_type, Nested))
@@ -299,7 +275,7 @@ def _zero(wire_type: WireType, *, absent_is_none: bool) -> Any:
             return None if absent_is_none else wire_type.struct()
 
 
-def _dataclass_default(declared: Field) -> Any:
+def _struct_default(declared: Field) -> Any:
     if isinstance(declared.type, Array) and declared.default is not None:
         return field(default_factory=list)
     if isinstance(declared.type, Nested) and declared.default is not None:

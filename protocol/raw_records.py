@@ -8,7 +8,10 @@ Source: Kafka protocol guide, "Record"; KIP-534.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from protocol.batch import (
     NO_TIMESTAMP,
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 _ZIGZAG: Final = tuple((value >> 1) ^ -(value & 1) for value in range(128))
 
 
-class RawRecord(NamedTuple):
+class RawRecord(Struct, frozen=True, gc=False):
     """One record: its deltas, its key, whether it has a value, and its place in the batch's data.
 
     It lies in `[start, end)`, and all that follows its timestamp in `[rest, end)`.
@@ -129,8 +132,9 @@ def keep_records(
         count += 1
     changed = header.with_delete_horizon(delete_horizon_ms, base_timestamp=old_base - shift_ms)
     if header.timestamp_type is TimestampType.CREATE_TIME:
-        changed = changed._replace(max_timestamp=newest_ms)
-    return make_batch(changed._replace(record_count=count), compress(header.compression, body))
+        changed = replace(changed, max_timestamp=newest_ms)
+    counted = replace(changed, record_count=count)
+    return make_batch(counted, compress(header.compression, body))
 
 
 def _shifted(data: bytes, record: RawRecord, shift_ms: int) -> bytes:

@@ -7,8 +7,9 @@ Source: Kafka protocol guide, "Record".
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from protocol.batch import (
     HEADER_BYTES,
@@ -35,7 +36,7 @@ _RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, coun
 _TRANSACTIONAL: Final = 0x10
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """One record; `headers` may repeat a name."""
 
     offset: int
@@ -43,10 +44,6 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: tuple[Header, ...] = ()
-
-
-_new_record: Final = partial(tuple.__new__, Record)
-"""Makes a record of its fields without a step of Python's own."""
 
 
 class BatchBuilder:
@@ -164,8 +161,8 @@ def encode_batch(  # noqa: PLR0913 - what the header of a batch says, keyword-on
     """Encode records at their offsets, ascending from `base_offset` or later, as one batch."""
     builder = BatchBuilder()
     append_at = builder.append_at
-    for offset, timestamp_ms, key, value, headers in records:
-        append_at(offset - base_offset, timestamp_ms, key, value, headers)
+    for one in records:
+        append_at(one.offset - base_offset, one.timestamp_ms, one.key, one.value, one.headers)
     return builder.build(
         compression=compression,
         producer_id=producer_id,
@@ -182,7 +179,7 @@ def decode_batch(batch: Buffer, *, bytes_max: int = DECOMPRESSED_BYTES_MAX) -> l
     The checksum is not looked at. Raises: CorruptBatch.
     """
     columns = decode_in_columns(read_header(batch), batch, bytes_max=bytes_max)
-    return list(map(_new_record, zip(*columns, strict=True)))
+    return list(map(Record, *columns))
 
 
 def decode_in_columns(

@@ -6,11 +6,11 @@ Must never know: which network and which coordinator these are, HTTP.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 from client import Consumer, ConsumerConfig, Producer
 from registry.log import SchemasLog
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from coordinator.store import StoreFactory
 
 
-@dataclass(frozen=True, slots=True)
-class RegistryConfig:
+class RegistryConfig(Struct, frozen=True):
     """How a registry works.
 
     `url` is where the other registries reach this one. `replication_factor` counts only where the

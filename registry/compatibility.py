@@ -6,9 +6,10 @@ Source: Schema Registry documentation, "Schema Evolution and Compatibility".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,16 +44,14 @@ class Level(StrEnum):
         return self.startswith(("FORWARD", "FULL"))
 
 
-@dataclass(frozen=True, slots=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """An earlier version of the subject, parsed."""
 
     version: int
     schema: Schema
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """What stands against a new schema: an incompatibility, with whom, and who is the reader.
 
     `found` is None where the types differ, so that there is nothing to compare.

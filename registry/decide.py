@@ -6,8 +6,10 @@ Must never know: HTTP, where records are written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from registry.compatibility import Earlier, Level
 from registry.errors import (
@@ -44,16 +46,14 @@ if TYPE_CHECKING:
 VIOLATIONS_TOLD_MAX = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Changes to be written, none where all is as it should be already, and the answer."""
 
     changes: tuple[Change, ...]
     answer: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """A schema that is to be registered. `version` and `schema_id` are given in IMPORT mode."""
 
     subject: str

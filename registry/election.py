@@ -10,12 +10,13 @@ Must never know: schemas, HTTP.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgpack
 import structlog
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from client import ProducerIdentity
 from coordinator import paths
@@ -34,8 +35,7 @@ PAUSE_S: Final = 0.2
 EPOCH_MAX: Final = 32_767
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(Struct, frozen=True):
     """What leaders write under. `producer_id` is -1 before the first one."""
 
     producer_id: int = -1

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+from msgspec import Struct, field
 
 from schemas.schema import SchemaType
 
@@ -18,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A version of a subject, and the name by which a schema refers to it."""
 
     name: str
@@ -27,8 +28,7 @@ class Reference:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(Struct, frozen=True, dict=True):
     """A schema as it was registered; what has an id.
 
     `metadata` and `rule_set` are what data contracts add, kept and given out as JSON text.
@@ -39,13 +39,13 @@ class Body:
     references: tuple[Reference, ...] = ()
     metadata: str | None = None
     rule_set: str | None = None
-    digest: bytes = field(init=False, compare=False, repr=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def digest(self) -> bytes:
+        """What tells it from all others; 16 bytes."""
         references = [[each.name, each.subject, each.version] for each in self.references]
         told = [self.type, self.text, references, self.metadata, self.rule_set]
-        digest = hashlib.sha256(json.dumps(told).encode()).digest()[:16]
-        object.__setattr__(self, "digest", digest)
+        return hashlib.sha256(json.dumps(told).encode()).digest()[:16]
 
     def metadata_properties(self) -> Mapping[str, Any]:
         """Give the properties in its metadata."""
@@ -58,8 +58,7 @@ class Body:
         return str(UUID(bytes=self.digest))
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version of a subject. `deleted` ones are kept until they are deleted permanently."""
 
     subject: str
@@ -97,8 +96,7 @@ CONFIG_FIELDS: Final = (
 """What a config may hold besides the level: kept as it came, and given out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The settings of a subject, of a context, or of all; `level` is None where none was given."""
 
     level: str | None = None

@@ -8,8 +8,9 @@ Must never know: what follows from a record, how it is written or read.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec import Struct
 
 from protocol.errors import OttlaError
 from registry.model import Body, Config, Mode, Reference, Version
@@ -30,54 +31,47 @@ class Unreadable(OttlaError):
     """A record of `_schemas` that is not in the layout."""
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaSet:
+class SchemaSet(Struct, frozen=True):
     """A version was registered, or deleted softly."""
 
     version: Version
 
 
-@dataclass(frozen=True, slots=True)
-class SchemaGone:
+class SchemaGone(Struct, frozen=True):
     """A version was deleted permanently."""
 
     subject: str
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectDeleted:
+class SubjectDeleted(Struct, frozen=True):
     """All versions up to one were deleted softly."""
 
     subject: str
     up_to: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubjectCleared:
+class SubjectCleared(Struct, frozen=True):
     """A subject was deleted permanently."""
 
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigSet:
+class ConfigSet(Struct, frozen=True):
     """The settings of a subject were given, or taken back (None). None as subject: of all."""
 
     subject: str | None
     config: Config | None
 
 
-@dataclass(frozen=True, slots=True)
-class ModeSet:
+class ModeSet(Struct, frozen=True):
     """The mode of a subject was given, or taken back (None). None as subject: of all."""
 
     subject: str | None
     mode: Mode | None
 
 
-@dataclass(frozen=True, slots=True)
-class IdsUsed:
+class IdsUsed(Struct, frozen=True):
     """The greatest id that was given out in each of these contexts, whatever became of it."""
 
     greatest: Mapping[str, int]

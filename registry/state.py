@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec.structs import replace
 
 from registry.model import Config, Mode
 from registry.names import DEFAULT_CONTEXT, prefix_of, split, within

@@ -6,9 +6,10 @@ Must never know: how any type is parsed, where schemas are kept, what a subject 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 from protocol.errors import OttlaError
 
@@ -43,8 +44,7 @@ class InvalidPayload(OttlaError):
     """Bytes were not written with a schema. The message names the field and what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dependency:
+class Dependency(Struct, frozen=True):
     """A schema that another one refers to.
 
     `name` is how the referring text calls it: a full name in Avro, a URI in JSON Schema, an
@@ -56,8 +56,7 @@ class Dependency:
     dependencies: tuple[Dependency, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Incompatibility:
+class Incompatibility(Struct, frozen=True):
     """One reason why a reader's schema cannot read what was written with a writer's.
 
     `rule` is a constant in the field's own terms (READER_FIELD_MISSING_DEFAULT_VALUE). `path` leads

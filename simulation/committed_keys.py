@@ -11,8 +11,9 @@ Must never know: faults, clients, who leads, how logs are compacted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from protocol.errors import CorruptBatch, StorageError
 from protocol.records import decode_batch
@@ -45,16 +46,14 @@ class _Committed(NamedTuple):
         )
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """What is known to be committed of one partition: all of it, and the newest of each key."""
 
     records: dict[int, _Committed] = field(default_factory=dict)
     newest: dict[bytes, _Committed] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class _Looked:
+class _Looked(Struct):
     """How a replica was when it was looked at last; `held` is its newest record of each key."""
 
     replica: Partition

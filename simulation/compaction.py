@@ -7,8 +7,9 @@ Must never know: faults, how logs are compacted.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from simulation.plan import Plan

@@ -6,8 +6,10 @@ Must never know: how a fault is carried out.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from simulation.compaction import (
     COMPACTED_THEMES,
@@ -42,8 +44,7 @@ ACKS_LEADER: Final = 1
 DELETIONS: Final = "deletions"
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """One run. `properties` are every broker's; `settings` the topic's.
 
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to

@@ -10,12 +10,12 @@ from __future__ import annotations
 import gc
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct, field
 from trio.testing import MockClock
 
 from broker.housekeeper import CHECKPOINT_INTERVAL_S
@@ -55,8 +55,7 @@ PASSES: Final = 5
 """How many passes of the cleaner there is time for at least, before it is done."""
 
 
-@dataclass(slots=True)
-class Verdict:
+class Verdict(Struct):
     """What a run has shown."""
 
     plan: Plan

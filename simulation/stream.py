@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from operator import index
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,8 +86,7 @@ class Link:
         return departs_at + self.latency_s()
 
 
-@dataclass(slots=True)
-class _Chunk:
+class _Chunk(Struct):
     data: bytes
     arrives_at: float = inf
 
@@ -192,8 +191,7 @@ async def _park(lot: trio.lowlevel.ParkingLot, *, until: float) -> None:
             await lot.park()
 
 
-@dataclass(slots=True)
-class _Turn:
+class _Turn(Struct):
     taken: bool = False
 
 

@@ -9,8 +9,9 @@ Source: KIP-62, KIP-345, KIP-394, KIP-800 and the group protocol of Kafka's prot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from broker.groups.assigning import NOT_YET, Assigning
 from broker.groups.errors import (
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 NO_GENERATION: Final = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRules:
+class GroupRules(Struct, frozen=True):
     """What the broker's configuration says about groups."""
 
     initial_rebalance_delay_s: float = 3.0

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +41,7 @@ class Kind(Enum):
     NOT_STORED = "the assignment could not be stored"
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """One thing that happened; `heartbeat_age_ms` is how long the member had been silent."""
 
     kind: Kind
@@ -55,8 +55,7 @@ class Cause:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
+class Moves(Struct, frozen=True):
     """What one member gained and lost of one topic."""
 
     member_id: str
@@ -65,8 +64,7 @@ class Moves:
     lost: tuple[int, ...]
 
 
-@dataclass(slots=True)
-class Rebalance:
+class Rebalance(Struct):
     """One rebalance; `completed_ms` is None while it is under way."""
 
     started_ms: int

@@ -6,8 +6,9 @@ Source: KIP-345 (static members), KIP-394 (member ids), KIP-814 (a static leader
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from broker.groups.errors import InconsistentProtocol, MemberIdRequired, RebalanceInProgress
 from broker.groups.history import Kind

@@ -5,8 +5,9 @@ Must never know: the group's state, other members, who waits for an answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
 
 from protocol.errors import RequestError
 
@@ -25,8 +26,7 @@ PROTOCOL_BYTES: Final = 64
 """What keeping a protocol takes besides its name and metadata."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A member's answer to JoinGroup: its generation and, for the leader, all members.
 
     `members` are (member id, group instance id, metadata for the chosen protocol).
@@ -41,8 +41,7 @@ class Joined:
     skip_assignment: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Synced:
+class Synced(Struct, frozen=True):
     """A member's answer to SyncGroup: what it is to read."""
 
     protocol_type: str
@@ -57,8 +56,7 @@ class Reply(Protocol):
         """Take the answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joining:
+class Joining(Struct, frozen=True):
     """What a member says when it joins.
 
     `needs_member_id`: it can be sent away to come back with an id (KIP-394, version 4).
@@ -78,8 +76,7 @@ class Joining:
     may_skip_assignment: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Syncing:
+class Syncing(Struct, frozen=True):
     """What a member says when it asks for its assignment; the leader brings all `assignments`.
 
     The protocol is what it takes for the chosen one; None where it does not say (version 4).
@@ -93,8 +90,7 @@ class Syncing:
     protocol_name: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Member:
+class Member(Struct, eq=False):
     """One member; times are in seconds of the monotonic clock.
 
     `joined_when_stored` is the answer for `join_reply` once a revision of the group is durable;

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 import trio
+from msgspec import Struct, field
 
 from broker.groups.deadlines import Deadlines
 from broker.groups.group import Group
@@ -63,8 +63,7 @@ class IsMine(Protocol):
         """Say so, by what is known of the cluster now."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupsHouse:
+class GroupsHouse(Struct, frozen=True):
     """What serving groups stands on; it outlives every session."""
 
     broker_id: int
@@ -75,8 +74,7 @@ class GroupsHouse:
     wall_ms: Callable[[], int]
 
 
-@dataclass(slots=True)
-class _Loading:
+class _Loading(Struct):
     """A group that is being claimed, and what is to be done then."""
 
     deferred: list[Deferred[Any]] = field(default_factory=list)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from broker.handlers.resources import Resource, ResourceType, why_without_settings
 from coordinator.events import ConfigEdit, ConfigOperation
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     Response = legacy.AlterConfigsResponse | incremental.IncrementalAlterConfigsResponse
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(Struct, frozen=True):
     """One of the two requests: they differ in their classes and in what a change means."""
 
     response: Callable[..., Any]

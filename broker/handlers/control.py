@@ -7,12 +7,12 @@ Must never know: what the requests change, how brokers are reached.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
 import trio
+from msgspec import Struct
 
 from broker.errors import PeerUnknown
 from client.errors import ConnectFailed
@@ -70,8 +70,7 @@ class Forward(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True):
     """What a handler needs to have the controller decide.
 
     `cluster` is the newest that was heard of, which `wait_heard` waits for; `wait_for` waits for

@@ -6,10 +6,10 @@ Must never know: how a record looks, connections, what is appended.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
 
 from broker.delayed import Delayed
 from broker.errors import NotLeader, RefusedRecords, error_code
@@ -33,8 +33,7 @@ NEVER: Final = 2**63 - 1
 it then names. A client that were told at once would find the old one in all metadata yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(Struct, frozen=True):
     """What waits for its acknowledgement: all below `end_offset`, under one leader epoch."""
 
     partition: Partition

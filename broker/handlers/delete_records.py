@@ -5,10 +5,10 @@ Must never know: logs, how followers learn of it. Source: KIP-107.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 from broker.errors import error_code
 from broker.handlers.metadata import INTERNAL_TOPICS
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 NO_LOW_WATERMARK = -1
 
 
-@dataclass(frozen=True, slots=True)
-class _Begun:
+class _Begun(Struct, frozen=True):
     """A deletion that waits for the replicas, under one leader epoch."""
 
     partition: Partition

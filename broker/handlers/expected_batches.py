@@ -11,8 +11,9 @@ Must never know: records, why a batch is refused, connections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from broker.log.producers import BATCHES_KEPT, NO_PRODUCER_ID, next_sequence, precedes
 from protocol.batch import read_header
@@ -41,8 +42,7 @@ class SentBehind(RequestError):
         self.code = code
 
 
-@dataclass(slots=True)
-class _Expected:
+class _Expected(Struct):
     """The batch that may come, and what is said of those behind it; `left` more are refused so."""
 
     epoch: int

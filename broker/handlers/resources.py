@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from msgspec import Struct
 
 
 class ResourceType(IntEnum):
@@ -31,8 +32,7 @@ def why_without_settings(resource_type: int) -> str:
     return f"resource type {resource_type}: {next(reasons, kinds)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(Struct, frozen=True):
     """A resource; `type` is as the client sent it, known or not."""
 
     type: int

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from broker.log.admission import check_admission, check_continuity
 from broker.log.config import LOG_APPEND_TIME
 from broker.log.errors import DiskFull, InvalidRecord, RecordListTooLarge
@@ -59,7 +61,7 @@ def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> 
     _write(state, chunks, placed, size_bytes=len(records))
     for (header, _), one in zip(batches, placed, strict=True):
         if header.producer_id != NO_PRODUCER_ID:
-            as_placed = header._replace(base_offset=one.base_offset)
+            as_placed = replace(header, base_offset=one.base_offset)
             state.producers.appended(produced(as_placed), now_ms=now_ms)
     time_ms = -1 if stamp_ms is None else stamp_ms
     return Appended(base_offset, placed[-1].last_offset, time_ms, state.start_offset, False)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -30,8 +32,7 @@ VALIDATIONS: Final = (VALIDATE_NONE, VALIDATE_ID, VALIDATE_PAYLOAD)
 """What records are held against before they come here: nothing, ids of schemas, whole schemas."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Integer:
+class _Integer(Struct, frozen=True):
     """Reads a whole number in `[least, most]`."""
 
     least: int
@@ -47,8 +48,7 @@ class _Integer:
         return f"a whole number from {self.least} to {self.most}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(Struct, frozen=True):
     """Reads a number in [0, 1]."""
 
     def __call__(self, text: str) -> float:
@@ -61,8 +61,7 @@ class _Share:
         return "a number from 0 to 1"
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     """Reads one of some words."""
 
     words: tuple[str, ...]
@@ -76,8 +75,7 @@ class _Choice:
         return "one of " + ", ".join(self.words)
 
 
-@dataclass(frozen=True, slots=True)
-class _Policies:
+class _Policies(Struct, frozen=True):
     """Reads `delete`, `compact` or both, separated by a comma."""
 
     def __call__(self, text: str) -> frozenset[str]:

@@ -5,10 +5,11 @@ Must never know: what is in a log, the cluster's opinion of it.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
+from msgspec import Struct
+from msgspec.structs import astuple
 
 from broker.log.errors import FileMissing
 from protocol.errors import StorageError
@@ -26,8 +27,7 @@ DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryId:
+class DirectoryId(Struct, frozen=True):
     """Who a data directory belongs to, written once. `directory_id` is 16 random bytes."""
 
     directory_id: bytes
@@ -35,8 +35,7 @@ class DirectoryId:
     broker_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """What was known of a log at some time: all is durable and whole below `recovery_point`.
 
     Below `first_dirty_offset` it was compacted.

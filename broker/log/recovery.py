@@ -8,11 +8,11 @@ Must never know: roles, watermarks other than the one it is told, the network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from msgspec import Struct, field
 
 from broker.log.batches import crc_ok, iterate_batches
 from broker.log.compaction import swap
@@ -47,8 +47,7 @@ _NEVER_TRUNCATED: Final = 2**63 - 1
 _events = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class RecoveryReport:
+class RecoveryReport(Struct):
     """What opening a log has found. `log_end_offset` is where the log ends now."""
 
     clean: bool
@@ -67,8 +66,7 @@ class RecoveryReport:
         return self.log_end_offset < self.high_watermark
 
 
-@dataclass(slots=True)
-class Loaded:
+class Loaded(Struct):
     """The parts of an opened log."""
 
     segments: Segments
@@ -186,8 +184,7 @@ def _is_sound(active: Segment) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class _Scan:
+class _Scan(Struct):
     """What the batches read so far say about the next one."""
 
     expected_offset: int

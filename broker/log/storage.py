@@ -5,8 +5,9 @@ Must never know: what is in the files, who waits for them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from broker.log.disk import Disk, File
 
 
-@dataclass(slots=True)
-class FlushTicket:
+class FlushTicket(Struct):
     """What one flush makes durable: these files and directories, and so all below `end_offset`.
 
     A truncation while the flush is under way lowers `end_offset`: what is appended in the place of
@@ -82,8 +82,7 @@ class Unsynced:
         self._files, self._directories, self._tickets = {}, {}, []
 
 
-@dataclass(slots=True)
-class Storage:
+class Storage(Struct):
     """One log's directory, settings and clock. `wall_ms` gives Unix milliseconds."""
 
     disk: Disk

@@ -9,12 +9,12 @@ Source: KIP-73 (throttles), KIP-101, KIP-107 (log starts), KIP-227 (sessions), K
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
 import structlog
 import trio
+from msgspec import Struct
 
 from broker.errors import PeerUnknown
 from broker.replication.following import append_from_leader, follow_watermarks, restart_log
@@ -48,8 +48,7 @@ FIRST_PAUSE_S = 0.02
 Key = tuple[bytes, int]
 
 
-@dataclass(slots=True)
-class Followed:
+class Followed(Struct):
     """A partition that follows this fetcher's leader under one leader epoch."""
 
     partition: Partition

@@ -9,8 +9,9 @@ Source: KIP-101, KIP-107, KIP-497, KIP-841, KIP-966 and Kafka's replication spec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 NOTHING_YET = -1
 
 
-@dataclass(slots=True)
-class FollowerProgress:
+class FollowerProgress(Struct):
     """What one follower has told its leader under this leader epoch.
 
     `durable_end_offset` is the offset of its last fetch: all below is on its stable storage.
@@ -50,8 +50,7 @@ class FollowerProgress:
         self._previous_fetch_at = max(self._previous_fetch_at, at)
 
 
-@dataclass(slots=True)
-class Progress:
+class Progress(Struct):
     """The leader's book about its followers, one for each leader epoch."""
 
     broker_id: int

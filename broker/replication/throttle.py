@@ -9,8 +9,9 @@ Source: KIP-73.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -85,8 +86,7 @@ def unbounded() -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Throttles:
+class Throttles(Struct, frozen=True):
     """What holds a replica back while it leads, and while it follows; None for nothing."""
 
     leader: Throttle | None = None

@@ -6,8 +6,9 @@ Source: KIP-101, KIP-279 (a leader's epoch may be one that the follower never sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 UNKNOWN = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Truncation:
+class Truncation(Struct, frozen=True):
     """Cut the log to `end_offset`; where not `complete`, ask the leader about `next_epoch`."""
 
     end_offset: int

@@ -6,10 +6,10 @@ Must never know: what is asked.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import trio
+from msgspec import Struct
 
 from client.cluster import ClusterOptions, open_cluster
 from client.coordinators import Coordinators
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from client.environment import Environment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminConfig:
+class AdminConfig(Struct, frozen=True, kw_only=True):
     """How an admin works; `timeout_s` bounds each of its methods, elections included."""
 
     client_id: str = "ottla-admin"

@@ -5,8 +5,9 @@ Must never know: how members share out partitions, committed offsets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from client.admin.base import AdminBase, refused
 from client.admin.rounds import BrokerRouter, GroupRouter, Rounds
@@ -37,8 +38,7 @@ _DEAD: Final = "Dead"
 """The state in which older brokers describe a group that there is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """Stands for what went well and has nothing to tell."""
 
 

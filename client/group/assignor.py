@@ -7,8 +7,9 @@ Source: KIP-429 (eager and cooperative rebalancing).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
+
+from msgspec import Struct, field
 
 from client.records import TopicPartition
 from protocol.consumer_protocol import TopicPartitions
@@ -26,16 +27,14 @@ class RebalanceProtocol(IntEnum):
     COOPERATIVE = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """The partitions that a member was last given, and in which generation."""
 
     partitions: tuple[TopicPartition, ...] = ()
     generation_id: int = NO_GENERATION
 
 
-@dataclass(frozen=True, slots=True)
-class Subscriber:
+class Subscriber(Struct, frozen=True):
     """A member as the leader sees it.
 
     `owned` is what it still reads, as of `generation_id` (NO_GENERATION: it does not say);
@@ -51,8 +50,7 @@ class Subscriber:
     rack_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Partitions:
+class Partitions(Struct, frozen=True):
     """What is to be divided: how many partitions each existing topic has, and where these are.
 
     `racks` holds the racks of the replicas, by topic and partition; what is missing is in none.
@@ -66,8 +64,7 @@ class Partitions:
         return self.racks.get(place, frozenset())
 
 
-@dataclass(frozen=True, slots=True)
-class Assignor:
+class Assignor(Struct, frozen=True):
     """A way to divide partitions.
 
     `assign` gives each partition to at most one member that subscribes to its topic. `user_data`

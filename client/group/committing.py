@@ -7,10 +7,10 @@ Must never know: requests, memberships.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec import Struct
 
 from client.errors import CommitFailed, UnknownTopic
 from client.records import OffsetAndMetadata, TopicPartition
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 Offsets = dict[TopicPartition, OffsetAndMetadata]
 
 
-@dataclass(frozen=True, slots=True)
-class CommitOptions:
+class CommitOptions(Struct, frozen=True):
     """Whether to commit without being told, and how often in seconds."""
 
     automatic: bool

@@ -7,8 +7,9 @@ Source: KIP-429.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from client.group.assignor import RebalanceProtocol
 from client.records import TopicPartition
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from client.group.topics import Subscription
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What a member gives up, and what it reads from then on as well. Both sorted."""
 
     revoked: tuple[TopicPartition, ...]

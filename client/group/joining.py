@@ -6,10 +6,10 @@ Must never know: when to join, what the application does with its partitions.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
+from msgspec import Struct
 
 from client.errors import ConnectionBroken, error_code, refusal
 from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
@@ -62,8 +62,7 @@ JOIN_MARGIN_S: Final = 5.0
 """How much longer than the rebalance timeout a JoinGroup is waited for, as in Java."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberOptions:
+class MemberOptions(Struct, frozen=True):
     """How a member behaves; `assignors` in order of preference, times in seconds."""
 
     session_timeout_s: float

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
 
 from client.errors import MemberFenced, WaitTimedOut
 from client.group.broker import GroupBroker
@@ -48,8 +48,7 @@ NOT_LEFT: Final = "it goes on without the member once its session has timed out"
 Callback = Callable[[tuple[TopicPartition, ...]], Awaitable[None] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class RebalanceCallbacks:
+class RebalanceCallbacks(Struct, frozen=True):
     """What an application wants to be told of.
 
     - `on_assigned` gets the partitions that have come, after each rebalance, even if none have.
@@ -62,8 +61,7 @@ class RebalanceCallbacks:
     on_lost: Callback | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GroupOptions:
+class GroupOptions(Struct, frozen=True):
     """How a consumer takes part in a group."""
 
     group_id: str

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from client.group.assignor import Assignments, Held, Subscriber, in_order
 from client.records import TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(Struct, frozen=True):
     """Who says to hold a partition: `owners` by the latest generation, `former` by earlier ones."""
 
     owners: dict[TopicPartition, list[str]] = field(default_factory=dict)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from client.errors import refusal
 from protocol.errors import RETRIABLE_CODES, ErrorCode, RequestError
@@ -22,8 +23,7 @@ GONE_AFTER_S: Final = 2.0
 """How long a topic must be unknown before it is believed gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """The topics that a consumer wants: by name, or all whose whole name matches a pattern.
 
     A pattern leaves out the cluster's internal topics.

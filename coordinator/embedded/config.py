@@ -5,11 +5,10 @@ Must never know: where they come from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedConfig:
+class EmbeddedConfig(Struct, frozen=True):
     """Where the embedded server keeps its state, and its bounds."""
 
     directory: str

@@ -6,10 +6,11 @@ Source: zookeeper.jute and ZooDefs.OpCode of ZooKeeper 3.8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import struct
 from enum import IntEnum
-from struct import Struct
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from coordinator.embedded.jute import (
     JuteReader,
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from coordinator.znode import NodeResult
 
 
-_REPLY_HEADER = Struct("!iqi")
-_MULTI_HEADER = Struct("!i?i")
-_INT = Struct("!i")
-_TWO_INTS = Struct("!ii")
-_CONNECT_RESPONSE = Struct("!iiq")
+_REPLY_HEADER = struct.Struct("!iqi")
+_MULTI_HEADER = struct.Struct("!i?i")
+_INT = struct.Struct("!i")
+_TWO_INTS = struct.Struct("!ii")
+_CONNECT_RESPONSE = struct.Struct("!iiq")
 _CONNECTED: Final = 3
 """The KeeperState that every event carries: SyncConnected."""
 
@@ -104,8 +105,7 @@ _ANSWERED_IN_MULTI_AS: Final[Mapping[int, int]] = {
 """What may be in a multi, and the code of its result: not always its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectRequest:
+class ConnectRequest(Struct, frozen=True):
     """A client's first message. `read_only` is None where an old client does not send it."""
 
     last_zxid_seen: int

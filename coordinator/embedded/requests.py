@@ -7,11 +7,11 @@ Source: the request processors' observable behaviour in ZooKeeper 3.8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from struct import Struct
+import struct
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 
 from coordinator.embedded.jute import (
     JuteReader,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from coordinator.embedded.service import Client, Service
     from coordinator.znode import NodeOperation
 
-_INT = Struct("!i")
+_INT = struct.Struct("!i")
 _AUTH_SCHEMES = frozenset({"digest", "ip", "world"})
 _WATCHES_OF_TYPE = {
     1: (WatchKind.CHILDREN,),
@@ -54,8 +54,7 @@ _ADD_WATCH_MODES = {0: WatchKind.PERSISTENT, 1: WatchKind.RECURSIVE}
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What is asked, and by whom: a session, over a connection, of a service."""
 
     service: Service

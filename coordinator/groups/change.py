@@ -6,8 +6,10 @@ Must never know: the store, who waits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from coordinator import paths
 from coordinator.groups.image import TopicOffsets
@@ -25,16 +27,14 @@ OPERATION_BYTES: Final = 64
 """What an operation weighs besides its path and value."""
 
 
-@dataclass(frozen=True, slots=True)
-class TopicChange:
+class TopicChange(Struct, frozen=True):
     """Offsets to keep (None: to forget) in the incarnation of a topic that has this id."""
 
     topic_id: bytes
     partitions: Mapping[int, CommittedOffset | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What somebody wants of one group; nothing at all asks whether the group is ours still.
 
     `membership` None leaves it as it is; `deleted` takes the whole group away.
@@ -45,8 +45,7 @@ class Change:
     deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A group as it is to become, and how: the first of `operations` is the fence."""
 
     header: GroupHeader

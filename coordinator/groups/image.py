@@ -7,13 +7,13 @@ Must never know: the store, znodes, members.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 NO_LEADER_EPOCH = -1
 
 
-@dataclass(frozen=True, slots=True)
-class CommittedOffset:
+class CommittedOffset(Struct, frozen=True):
     """The next offset to read, and what was said with it.
 
     `leader_epoch` is that of the record before it (-1: not told); `committed_ms` is wall time.
@@ -25,16 +25,14 @@ class CommittedOffset:
     committed_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TopicOffsets:
+class TopicOffsets(Struct, frozen=True):
     """A group's offsets in one topic: in the incarnation of it that has this id."""
 
     topic_id: bytes
     partitions: Mapping[int, CommittedOffset]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupHeader:
+class GroupHeader(Struct, frozen=True):
     """The value of a group's znode; `owner_epoch` grows with every claim."""
 
     owner_id: int

@@ -10,10 +10,11 @@ Must never know: members, who should own what.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import trio
+from msgspec import Struct
+from msgspec.structs import replace
 
 from coordinator import paths
 from coordinator.groups.image import GroupHeader
@@ -33,8 +34,7 @@ FIRST_OWNER_EPOCH: Final = 1
 FIRST_VERSION: Final = 0
 
 
-@dataclass(slots=True, eq=False)
-class OwnedGroup:
+class OwnedGroup(Struct, eq=False):
     """What its owner knows to be durable of a group; `version` fences all that it writes.
 
     `path` is that of the header.

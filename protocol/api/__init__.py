@@ -7,10 +7,11 @@ Must never know: what any of them does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from importlib import import_module
 from typing import Final
+
+from msgspec import Struct
 
 from protocol.message import layout_of
 
@@ -54,8 +55,7 @@ class ApiKey(IntEnum):
     DESCRIBE_TOPIC_PARTITIONS = 75
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
+class Api(Struct, frozen=True):
     """One API: `versions` (both ends included) are flexible from `flexible_since` on."""
 
     key: ApiKey

@@ -15,10 +15,11 @@ Source: Apache Avro 1.12 specification, "Schema Resolution"; SchemaCompatibility
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
+
+from msgspec import Struct
 
 from schemas.avro.model import (
     ABSENT,
@@ -47,8 +48,7 @@ _EXPLAINED_DEPTH_MAX: Final = 3
 """In so many unions inside of one another."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Task:
+class _Task(Struct, frozen=True, eq=False):
     """Two types to be compared; `of` is the writer's union that the writer's is a branch of."""
 
     read: Node
@@ -62,8 +62,7 @@ class _Task:
         return _Task(read, written, place, explained_depth=self.explained_depth)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Lack:
+class _Lack(Struct, frozen=True, eq=False):
     """A violation: a union of the reader's has no branch that reads a type of the writer's."""
 
     union: Union

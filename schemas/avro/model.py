@@ -9,8 +9,9 @@ Source: Apache Avro 1.12 specification, "Schema Declaration" and "Names".
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
 
 PRIMITIVES: Final = frozenset(
     {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
@@ -38,46 +39,40 @@ ABSENT: Final = Absent()
 """Stands for a default that is not there: null is a default too."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Primitive:
+class Primitive(Struct, frozen=True, eq=False):
     """A type without parts."""
 
     kind: str
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Array:
+class Array(Struct, frozen=True, eq=False):
     """Many values of one type."""
 
     items: Node
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Map:
+class Map(Struct, frozen=True, eq=False):
     """Many values of one type, by strings."""
 
     values: Node
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Union:
+class Union(Struct, frozen=True, eq=False):
     """One of several types; never a union again."""
 
     branches: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Reference:
+class Reference(Struct, frozen=True, eq=False):
     """A named type, used after its definition. The name is full."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fixed:
+class Fixed(Struct, frozen=True, eq=False):
     """Always so many bytes. Here, as in every named type, name and aliases are full."""
 
     name: str
@@ -87,8 +82,7 @@ class Fixed:
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Enum:
+class Enum(Struct, frozen=True, eq=False):
     """One of several symbols."""
 
     name: str
@@ -99,8 +93,7 @@ class Enum:
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Field:
+class Field(Struct, frozen=True, eq=False):
     """A part of a record. `default` is as the text has it, or ABSENT."""
 
     name: str
@@ -112,8 +105,7 @@ class Field:
     properties: Properties
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Record:
+class Record(Struct, frozen=True, eq=False):
     """Values of several types, one after the other."""
 
     name: str
@@ -129,8 +121,7 @@ Type: TypeAlias = Primitive | Array | Map | Union | NamedType
 Node: TypeAlias = Type | Reference
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Model:
+class Model(Struct, frozen=True, eq=False):
     """A schema: its outermost type, and all named types that it knows.
 
     `types` has every type after those that were complete before it; `external` are the names

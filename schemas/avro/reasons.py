@@ -7,8 +7,9 @@ Source: the rules are called as in Apache Avro for Java, `SchemaIncompatibilityT
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from schemas.avro.model import (
     SHOWN_MAX,
@@ -51,8 +52,7 @@ _EXAMPLES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where two schemas are compared.
 
     `path` is a JSON pointer as Apache Avro gives it: into the reader's schema, except that behind a

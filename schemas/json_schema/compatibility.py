@@ -13,8 +13,9 @@ Must never know: how schemas are parsed, payloads, subjects.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from schemas.json_schema import (
     compatibility_arrays,
@@ -52,8 +53,7 @@ class _TooMuch(Exception):
     """A comparison asks for more than it is given."""
 
 
-@dataclass(slots=True)
-class _Effort:
+class _Effort(Struct):
     """What a comparison may still spend, and the level of properties and items that it is at."""
 
     left: int

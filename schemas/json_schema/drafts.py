@@ -5,12 +5,12 @@ Must never know: references between schemas, compatibility, registries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 import jsonschema
 from jsonschema.validators import extend
+from msgspec import Struct
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
 from schemas.json_schema.text import canonical, shown
@@ -53,8 +53,7 @@ SCHEMA_MAPS: Final = frozenset(
 """Keywords whose value maps names to schemas (`dependencies` also to lists of names)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """One draft: its name, what validates its schemas, and the keywords that this heeds."""
 
     number: int

@@ -11,8 +11,9 @@ Must never know: subjects, HTTP, what a payload's header is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from schemas.json_schema import compatibility
 from schemas.json_schema.drafts import draft_of
@@ -55,8 +56,7 @@ def parse(text: str, dependencies: Sequence[Dependency] = ()) -> JsonSchema:
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class JsonSchema:
+class JsonSchema(Struct, frozen=True, eq=False):
     """A parsed JSON Schema. Two are equal only if they are the same one."""
 
     text: str

@@ -9,10 +9,11 @@ Must never know: source text, the compiler, payloads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from schemas.protobuf.text import SCALARS
 from schemas.protobuf.types import GROUP, MAP, SCALAR, MessageType, Types
@@ -78,8 +79,7 @@ def incompatibilities(reader: Types, writer: Types) -> list[Incompatibility]:
     return comparison.found()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
+class _Pair(Struct, frozen=True):
     """A message as either side has it, and where it is."""
 
     reader: MessageType
@@ -90,8 +90,7 @@ class _Pair:
         return f"{self.path}/{oneof}/{number}" if oneof else f"{self.path}/{number}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(Struct, frozen=True):
     """A field that both sides have, and how texts call it.
 
     A map's key and value are two more spots, which are called and shown like the map.
@@ -105,8 +104,7 @@ class _Spot:
     writer: Field
 
 
-@dataclass(slots=True)
-class _Unit:
+class _Unit(Struct):
     """What was found in the schemas themselves, or in one imported message with those within it."""
 
     found: list[Incompatibility] = field(default_factory=list)

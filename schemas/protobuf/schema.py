@@ -8,12 +8,12 @@ Must never know: HTTP, subjects, files on disk.
 from __future__ import annotations
 
 from base64 import b64decode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
+from msgspec import Struct
 
 from schemas.protobuf.compatibility import incompatibilities
 from schemas.protobuf.compiler import check_import_path, compile_sources
@@ -39,8 +39,7 @@ NAME: Final = "default"
 """What a file is called that has no name: clients give it one of their own."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ProtobufSchema:
+class ProtobufSchema(Struct, frozen=True, eq=False):
     """A parsed .proto file, with the files that it imports."""
 
     text: str

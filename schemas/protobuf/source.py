@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from schemas.schema import InvalidSchema
 
@@ -49,16 +50,14 @@ _SPACED_BEFORE_PARENTHESIS: Final = frozenset({"returns", "option", "=", ",", "]
 _BLOCKS: Final = frozenset({"message", "enum", "service", "extend"})
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A word, string or symbol, and where it begins in the text that it was read from."""
 
     text: str
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A text in the fixed layout, and where in the original its tokens were.
 
     `starts` has where each token begins in `text`, in bytes of UTF-8; `places` has line and

@@ -9,10 +9,10 @@ Must never know: where a descriptor came from, the compiler, layout.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+from msgspec import Struct
 
 from schemas.protobuf.literals import escaped, quoted
 from schemas.protobuf.names import json_name
@@ -70,8 +70,7 @@ def proto_source(file: FileDescriptorProto, pool: DescriptorPool) -> str:
     return lay_out("\n".join(_Writer(file, OptionsText(pool)).file())).text
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
+class _Unit(Struct, frozen=True):
     """Statements that stay together, and the nested messages that they bring about."""
 
     lines: tuple[str, ...]

@@ -5,10 +5,10 @@ Must never know: compatibility, payloads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto as Field
+from msgspec import Struct
 
 from schemas.protobuf.text import in_oneof, type_text
 
@@ -23,16 +23,14 @@ MAP: Final = "map"
 GROUP: Final = "group"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """The file of a message: whether it is the schema itself, no import, and in proto3."""
 
     own: bool
     proto3: bool
 
 
-@dataclass(frozen=True, slots=True)
-class MessageType:
+class MessageType(Struct, frozen=True):
     """A message: `local_name` is its full one without the package of its file.
 
     `fields` are its own by number, with the extensions that any file declares for it.
@@ -122,8 +120,7 @@ class Types:
         return walk.messages(file.message_type, scope, "", file.extension)
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
+class _Walk(Struct, frozen=True):
     """One pass through the messages of a file."""
 
     origin: Origin

@@ -4,6 +4,7 @@ import random
 
 import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import wait_all_tasks_blocked
 
 from client.consumer import Consumer, ConsumerConfig
@@ -402,7 +403,7 @@ async def test_markers_are_never_shown_and_aborted_records_only_to_the_uncommitt
     log = cluster.add_topic("orders").partitions[0]
 
     def transactional(batch, attributes):
-        return make_batch(read_header(batch)._replace(attributes=attributes), batch[61:])
+        return make_batch(replace(read_header(batch), attributes=attributes), batch[61:])
 
     def add(value, *, key=None, attributes):
         offset = log.end_offset

@@ -19,6 +19,7 @@ from client.producer import Producer, ProducerConfig
 from protocol.api import ApiKey
 from protocol.batch import read_header
 from protocol.errors import ErrorCode
+from protocol.records import Record
 
 
 def producer_of(cluster, **config):
@@ -40,7 +41,7 @@ async def test_a_sent_record_is_in_the_log_with_its_key_headers_and_timestamp(
         )
 
     assert (sent.topic, sent.partition, sent.offset) == ("orders", 0, 0)
-    assert log.records == [(0, 123, b"key", b"value", (("a", b"1"), ("b", None)))]
+    assert log.records == [Record(0, 123, b"key", b"value", (("a", b"1"), ("b", None)))]
 
 
 async def test_records_that_come_together_travel_in_one_batch_and_know_their_offsets(

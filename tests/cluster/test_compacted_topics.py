@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from client import Admin, DeliveryFailed, NewTopic, Producer, ResourceType
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
@@ -106,7 +107,7 @@ async def test_what_is_damaged_is_refused_as_such(shop):
     damaged = bytearray(batch(b"a", None))
     damaged[-1] ^= 1
     header = read_header(batch(b"a", b"b"))
-    lying = make_batch(header._replace(record_count=2), b"nothing that a record is")
+    lying = make_batch(replace(header, record_count=2), b"nothing that a record is")
 
     for records in (bytes(damaged), lying):
         reply = await shop.produce(records)
@@ -141,7 +142,7 @@ async def test_keys_are_asked_for_only_while_the_topic_is_compacted(shop):
 async def test_a_batch_that_carries_a_delete_horizon_is_refused(shop):
     carrying = batch(b"k")
     header = read_header(carrying)
-    carrying = make_batch(header._replace(attributes=header.attributes | 0x40), carrying[61:])
+    carrying = make_batch(replace(header, attributes=header.attributes | 0x40), carrying[61:])
 
     reply = await shop.produce(carrying)
 

@@ -284,10 +284,35 @@ def test_the_command_line_starts_without_what_only_some_commands_need():
     assert not heavy & imported_by("import cli, commands.up")
 
 
-def test_a_server_never_imports_what_only_a_terminal_needs():
-    prepare = "from commands.server_process import imports_of_a_server as server"
+SERVER = "from commands.server_process import imports_of_a_server as server"
 
-    assert "rich" not in imported_by(f"{prepare}\nwith server(): import broker.broker")
+
+def test_a_server_never_imports_what_only_a_terminal_needs():
+    imported = modules_imported_by(f"{SERVER}\nwith server(): import broker.broker")
+
+    assert {"structlog", "msgspec", "crc32c"} <= imported
+    assert not {"rich", "argparse", "typing_extensions", "importlib.metadata"} & imported
+
+
+def test_what_a_server_was_spared_can_be_imported_later():
+    later = "import rich, typing_extensions\nfrom importlib.metadata import version"
+    told = "print(version('trio') if version('crc32c') else '')\nassert typing_extensions.Self"
+
+    imported = modules_imported_by(f"{SERVER}\nwith server(): pass\n{later}\n{told}")
+
+    assert {"rich", "typing_extensions", "importlib.metadata"} <= imported
+
+
+def test_a_library_that_cannot_do_without_gets_what_it_wants(tmp_path):
+    (tmp_path / "wants_more.py").write_text("from string import capwords\nmade = capwords('a b')\n")
+    imported = modules_imported_by(
+        f"sys.path.insert(0, {str(tmp_path)!r})\nfrom types import ModuleType\n"
+        "from commands.sparing import import_without\n"
+        "import_without('wants_more', {'string': ModuleType('string')})\n"
+        "assert sys.modules['wants_more'].made == 'A B'"
+    )
+
+    assert {"wants_more", "string"} <= imported
 
 
 def test_a_server_imports_nothing_of_clients_but_connections():

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from client.descriptions import ClusterDescription, LogDir, Reassignment, ReplicaSize
 from client.metadata import Address, Broker, PartitionInfo, TopicInfo

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from commands.cluster_directory import Cluster, Node
 from commands.failure import CommandFailed

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from coordinator.cluster import NO_LEADER, ClusterState, PartitionState, TopicState
 from coordinator.decide import decide

@@ -22,10 +22,10 @@ replicas 4,5,6 1,2,3               there are these, and the last ones are leavin
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from coordinator.cluster import NO_LEADER, BrokerRegistration, ClusterState, Endpoint
 from coordinator.decide import decide

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import trio
+from msgspec.structs import replace
 
 from coordinator.cluster import PartitionState
 from coordinator.freshness import is_current

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import trio
+from msgspec.structs import replace
 
 from coordinator import paths, records
 from coordinator.bootstrap import new_cluster_id, prepare

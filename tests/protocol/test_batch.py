@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.batch import (
     HEADER_BYTES,
@@ -48,19 +49,19 @@ def test_a_header_says_what_the_batch_is() -> None:
     ("base", "last"), [(-1, -1), (0, 2), (2**31 - 3, 2**31 - 1), (2**31 - 2, 0), (2**31 - 1, 1)]
 )
 def test_sequence_numbers_wrap_to_zero(base: int, last: int) -> None:
-    assert read_header(BATCH)._replace(base_sequence=base).last_sequence == last
+    assert replace(read_header(BATCH), base_sequence=base).last_sequence == last
 
 
 @pytest.mark.parametrize(("attributes", "name"), [(0x10, "is_transactional"), (0x20, "is_control")])
 def test_attributes_are_flags(attributes: int, name: str) -> None:
-    assert getattr(read_header(BATCH)._replace(attributes=attributes), name)
+    assert getattr(replace(read_header(BATCH), attributes=attributes), name)
 
 
 def test_a_delete_horizon_stands_where_the_base_timestamp_was() -> None:
     header = read_header(BATCH)
 
     assert header.delete_horizon_ms is None
-    assert header._replace(attributes=0x40).delete_horizon_ms == header.base_timestamp
+    assert replace(header, attributes=0x40).delete_horizon_ms == header.base_timestamp
 
 
 @given(st.integers(8 * 17, 8 * len(BATCH) - 1))
@@ -153,7 +154,7 @@ def test_assigning_changes_offset_and_epoch_and_keeps_the_checksum() -> None:
 
     check_crc(batch)
     assert (header.base_offset, header.partition_leader_epoch) == (2**40, 77)
-    assert header == read_header(BATCH)._replace(base_offset=2**40, partition_leader_epoch=77)
+    assert header == replace(read_header(BATCH), base_offset=2**40, partition_leader_epoch=77)
     assert [record.offset for record in decode_batch(batch)] == [2**40, 2**40 + 1, 2**40 + 2]
 
 

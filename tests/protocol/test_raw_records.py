@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.batch import check_crc, make_batch, read_header, set_log_append_time
 from protocol.compression import Compression
@@ -36,7 +37,7 @@ def rising(drawn):
     """Give the records offsets that rise, by what they were drawn with."""
     offset = 1000
     for one in drawn:
-        yield one._replace(offset=offset)
+        yield replace(one, offset=offset)
         offset += one.offset
 
 

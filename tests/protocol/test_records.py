@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from protocol.batch import HEADER_BYTES, make_batch, read_header
 from protocol.compression import Compression
@@ -134,7 +135,7 @@ def test_the_smallest_record_takes_seven_bytes() -> None:
 
 def test_more_records_than_bytes_are_refused_before_they_are_read() -> None:
     header = read_header(encode_batch([Record(0, 0, None, None)]))
-    lying = header._replace(record_count=2**31 - 1, last_offset_delta=2**31 - 1)
+    lying = replace(header, record_count=2**31 - 1, last_offset_delta=2**31 - 1)
 
     with pytest.raises(CorruptBatch, match="announced"):
         decode_batch(make_batch(lying, b"\0" * 100))

@@ -6,10 +6,10 @@ They are kept whole, for a seed draws another plan once there are more kinds of 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from simulation.kinds import Fault
 from simulation.plan import draw_plan, read_plan

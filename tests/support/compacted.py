@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
+from msgspec.structs import replace
+
 from protocol.batch import BatchHeader, make_batch, read_header
 from protocol.compression import compress
 from protocol.records import Record, decode_batch
@@ -22,13 +24,13 @@ def keep_only(batch: bytes, offsets: Container[int], *, horizon_ms: int | None =
     kept = [record for record in decode_batch(batch) if record.offset in offsets]
     if not kept:
         attributes = header.attributes & ~(COMPRESSION | DELETE_HORIZON)
-        emptied = header._replace(attributes=attributes, base_timestamp=-1, record_count=0)
+        emptied = replace(header, attributes=attributes, base_timestamp=-1, record_count=0)
         return make_batch(emptied, b"")
     if horizon_ms is not None:
         attributes = header.attributes | DELETE_HORIZON
-        header = header._replace(attributes=attributes, base_timestamp=horizon_ms)
+        header = replace(header, attributes=attributes, base_timestamp=horizon_ms)
     newest_ms = max(record.timestamp_ms for record in kept)
-    header = header._replace(max_timestamp=newest_ms, record_count=len(kept))
+    header = replace(header, max_timestamp=newest_ms, record_count=len(kept))
     return make_batch(header, compress(header.compression, _encode(header, kept)))
 
 

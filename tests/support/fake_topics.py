@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from protocol.batch import BatchHeader, assign, read_header, split_batches
 from protocol.errors import ErrorCode
 from protocol.records import Record, decode_batch, encode_batch
@@ -48,7 +50,7 @@ class FakePartition:
             self.batches.append(bytes(stored))
             if header.producer_id >= 0:
                 recent = self.producers.setdefault(header.producer_id, deque(maxlen=5))
-                recent.append(header._replace(base_offset=base_offset))
+                recent.append(replace(header, base_offset=base_offset))
         return ErrorCode.NONE, base_offset
 
     def add(self, *values: bytes, timestamp_ms: int = WALL_MS, **batch: Any) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any
 
 import trio
+from msgspec.structs import replace
 
 from client.consumer import Consumer, ConsumerConfig
 from client.records import TopicPartition

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 from contextlib import nullcontext
-from dataclasses import replace
 
 import trio
+from msgspec.structs import replace
 
 from broker.config import ReplicationConfig
 from broker.dispatch import RequestContext

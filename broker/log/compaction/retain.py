@@ -6,8 +6,9 @@ Source: KIP-534 (tombstones go once nobody can need them), KIP-98 (what is kept 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from protocol.raw_records import keep_records, scan_records
 from protocol.records import data_of
@@ -28,8 +29,7 @@ class Retained(NamedTuple):
     delete_horizon_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
+class Retention(Struct, frozen=True):
     """The rules of one pass, which knows the newest record of every key in `[.., end_offset)`.
 
     Every replica has what is below `replicated_offset`.

@@ -8,10 +8,10 @@ Must never know: what was kept of the records.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from msgspec import Struct
 
 from broker.log.batches import iterate_headers
 from broker.log.errors import FileMissing
@@ -33,8 +33,7 @@ SWAP_FILE: Final = "compaction-swap"
 _events = structlog.get_logger(__name__)
 
 
-@dataclass(eq=False, slots=True)
-class Swap:
+class Swap(Struct, eq=False):
     """A segment has taken the place of others; they are to be removed once that is durable."""
 
     index_files: tuple[File, ...]

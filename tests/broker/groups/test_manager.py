@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from broker.groups.config import GroupConfig
 from broker.groups.manager import CLAIMS_WAIT_S, Groups

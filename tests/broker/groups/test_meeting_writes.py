@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from itertools import count
 
 import pytest
 import trio
 import trio.lowlevel
+from msgspec.structs import replace
 
 from broker.groups.config import GroupConfig
 from broker.groups.errors import FencedInstance, MemberIdRequired, UnknownMember

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from broker.dispatch import RequestContext
 from broker.handlers.authorized import CLUSTER_OPERATIONS, TOPIC_OPERATIONS

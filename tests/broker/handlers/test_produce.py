@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import trio
+from msgspec.structs import replace
 
 from broker.delayed import Delayed
 from broker.handlers.expected_batches import BEHIND_MAX, REMEMBERED_MAX, ExpectedBatches

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from broker.log.appends import Appended
 from broker.log.config import LogConfig
@@ -57,7 +58,7 @@ def damaged(batch):
 
 
 def changed(batch, **fields):
-    return make_batch(read_header(batch)._replace(**fields), batch[61:])
+    return make_batch(replace(read_header(batch), **fields), batch[61:])
 
 
 @pytest.mark.parametrize(

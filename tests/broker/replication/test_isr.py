@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from broker.errors import NotLeader
 from broker.leadership import RESIGNATION_S, SUCCESSION_S

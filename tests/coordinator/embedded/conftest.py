@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import struct
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 import trio
 import trio.testing
+from msgspec.structs import replace
 
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.jute import FrameReader, frame, pack_buffer, pack_string

@@ -17,21 +17,18 @@ TOPICS = ("a", "b")
 IDS = (b"1" * 16, b"2" * 16)
 
 committed = st.builds(CommittedOffset, st.integers(0, 3))
-topic_offsets = st.builds(
-    TopicOffsets,
+topic_offsets = st.tuples(
     st.sampled_from(IDS),
     st.dictionaries(st.integers(0, 3), committed, min_size=1),
-)
-topic_changes = st.builds(
-    TopicChange,
+).map(lambda parts: TopicOffsets(*parts))
+topic_changes = st.tuples(
     st.sampled_from(IDS),
     st.dictionaries(st.integers(0, 3), st.none() | committed),
-)
-changes = st.builds(
-    Change,
+).map(lambda parts: TopicChange(*parts))
+changes = st.tuples(
     st.dictionaries(st.sampled_from(TOPICS), topic_changes),
     st.none() | st.sampled_from([b"", b"x", b"y"]),
-)
+).map(lambda parts: Change(*parts))
 
 
 def owned(offsets: dict[str, TopicOffsets], *, membership: bytes = b"m") -> OwnedGroup:

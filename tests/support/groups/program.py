@@ -17,7 +17,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from msgspec.structs import asdict
 
 BATCH_RECORDS = 200
 POLL_S = 0.1

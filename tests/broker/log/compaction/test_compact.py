@@ -316,9 +316,10 @@ def test_a_record_that_is_left_is_found_by_the_brokers_time(disk, open_log, wall
     records = records_of(log)
     assert (1 in records, 0 in records) == (True, False)
     for offset, record in records.items():
-        found = log.offset_for_timestamp(record.timestamp_ms)
-        assert found.timestamp_ms == record.timestamp_ms
-        assert found.offset == min(o for o, r in records.items() if r[1] == record[1])
+        at_ms = record.timestamp_ms
+        found = log.offset_for_timestamp(at_ms)
+        assert found.timestamp_ms == at_ms
+        assert found.offset == min(o for o, r in records.items() if r.timestamp_ms == at_ms)
         assert found.offset <= offset
 
 
