@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from chaos.schedule import OF_COORDINATOR
 from tests.simulation.planted import ROOT, Edit, Mutation, load_mutations, plant

@@ -17,9 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-
-from msgspec.structs import asdict
+from dataclasses import asdict, dataclass
 
 BATCH_RECORDS = 200
 POLL_S = 0.1
