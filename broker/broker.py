@@ -115,6 +115,11 @@ class Broker:
         self._server = Server(self._dispatch, config.network)
         self._planted = ""
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it has been told to stop, or stops because its disk has failed."""
+        return self._stopping.is_set()
+
     def stop(self) -> None:
         """Have `run` hand over what is led here and return."""
         self._stopping.set()

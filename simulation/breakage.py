@@ -87,11 +87,23 @@ class Breakage:
             self._stage.start_soon(machine)
 
     async def repair(self) -> None:
-        """Do what an operator does: mend all, restart what has a replica that it cannot open."""
+        """Do what an operator does: mend all, restart what has a replica that it cannot open.
+
+        What is about to end by itself, for its disk has failed, is started when it has ended.
+        """
         for machine in self._stage.machines():
             if machine.is_running and machine.broker and any(machine.broker.partitions.offline()):
                 await machine.kill()
         self.heal()
+        ending = [
+            machine
+            for machine in self._stage.machines()
+            if machine.is_running and machine.broker and machine.broker.is_stopping
+        ]
+        for machine in ending:
+            await machine.wait_ended()
+        for machine in ending:
+            self._stage.start_soon(machine)
 
 
 def in_sync_everywhere(partitions: Iterable[Partition]) -> bool:

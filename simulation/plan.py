@@ -42,13 +42,15 @@ TOPIC: Final = "orders"
 ACKS_ALL: Final = -1
 ACKS_LEADER: Final = 1
 DELETIONS: Final = "deletions"
+STALLS: Final = "stalls"
 
 
 class Plan(Struct, frozen=True):
     """One run. `properties` are every broker's; `settings` the topic's.
 
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
-    `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). With `acks` 1 nothing is
+    `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). Time passes in steps of
+    `tick_s` (0: of any length). With `acks` 1 nothing is
     broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
     Where records have one of so many `keys`, the topic is compacted. `about` is the theme, if it
     has one.
@@ -70,6 +72,7 @@ class Plan(Struct, frozen=True):
     latency_s: float = 0.0
     store_latency_s: float = 0.0
     sync_s: float = 0.0
+    tick_s: float = 0.0
     properties: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     about: str = ""
@@ -87,7 +90,8 @@ class Plan(Struct, frozen=True):
                 + (", topics that come and go" if self.passing else "")
                 + (f", {self.keys} keys" if self.keys else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
-                f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync",
+                f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync"
+                + (f"; in steps of {self.tick_s:g} s" if self.tick_s else ""),
                 *([f"settings: {options}"] if options else []),
                 *map(str, self.faults),
             ]
@@ -212,6 +216,11 @@ THEMES: Final[Mapping[str, Theme]] = {
             "meets_registrations": True,
         },
     ),
+    STALLS: Theme(
+        frozenset({"deregister", "elect", "kill", "pause", "reassign", "stop"}),
+        (1.0, 0.4),
+        {"producers": 3, "tick_s": 0.05},
+    ),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -220,8 +229,11 @@ THEMES: Final[Mapping[str, Theme]] = {
 }
 """Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
 
-DRAWN_APART: Final = {*COMPACTED_THEMES, DELETIONS}
+DRAWN_APART: Final = {*COMPACTED_THEMES, DELETIONS, STALLS}
 """Themes that came later, with a draw of their own: other plans stay what they were."""
+
+TICKING: Final = 0.25
+"""Part of all plans in which time passes in steps, drawn apart as well."""
 
 THEMED: Final = 0.6
 """Part of the other plans that have a theme."""
@@ -235,14 +247,21 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     rng, asked = generator(seed), kinds is not None or about is not None
     if not asked and rng.random() < OFTEN:
         about = rng.choice(COMPACTED_THEMES)
-    elif not asked and random.Random(f"deletions {seed}").random() < OFTEN:  # noqa: S311 - as above
-        about = DELETIONS
+    elif not asked:
+        about = next((theme for theme in (DELETIONS, STALLS) if _apart(theme, seed) < OFTEN), None)
     plan = _draw_plan(seed, kinds=kinds, about=about)
+    if not asked and (drawn := _apart("ticks", seed)) < TICKING:
+        plan = _ticking(plan, 0.01 if drawn < TICKING / 2 else 0.05)
     may_be = not asked and plan.acks == ACKS_ALL
     needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
     if needs_it or (may_be and rng.random() < OFTEN):
         return compacted(plan, rng)
     return plan
+
+
+def _apart(what: str, seed: int) -> float:
+    """Draw a number in [0, 1) for what came later, so that all else stays as it was."""
+    return random.Random(f"{what} {seed}").random()  # noqa: S311 - to be repeatable
 
 
 def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -> Plan:
@@ -287,6 +306,8 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
         about=about,
     )
     plan = replace(plan, **theme.plan)
+    if plan.tick_s:
+        plan = _ticking(plan, plan.tick_s)
     if plan.acks == ACKS_LEADER:
         # A broker that stops waits for who is behind, but not for ever: they can catch up in time.
         plan = replace(plan, properties={**plan.properties, "replica.fetch.max.bytes": "1048576"})
@@ -298,6 +319,13 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
             for fault in faults
         )
     return replace(plan, faults=faults)
+
+
+def _ticking(plan: Plan, tick_s: float) -> Plan:
+    """Have time pass in steps. A fetch takes several, and a follower may lag for longer than it."""
+    lag_ms = max(2_000, int(plan.properties["replica.lag.time.max.ms"]))
+    properties = {**plan.properties, "replica.lag.time.max.ms": str(lag_ms)}
+    return replace(plan, tick_s=tick_s, properties=properties)
 
 
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:

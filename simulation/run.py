@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 from msgspec import Struct, field
-from trio.testing import MockClock
 
 from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.checker import Anomaly, Promises, check
@@ -30,7 +29,7 @@ from simulation.invariants import Invariants, records_of, replicas
 from simulation.passing import PASSING, Passing
 from simulation.plan import ACKS_ALL, TOPIC
 from simulation.process import Process
-from simulation.scheduling import deterministic_scheduling
+from simulation.scheduling import deterministic_scheduling, virtual_clock
 from simulation.trace import Trace
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def collect_seldom() -> None:
 def simulate(plan: Plan) -> Verdict:
     """Run a plan. Returns: the verdict, the same every time; whatever was raised is an anomaly."""
     verdict = Verdict(plan)
-    clock = MockClock(autojump_threshold=0)
+    clock = virtual_clock(tick_s=plan.tick_s)
     with deterministic_scheduling(plan.seed), verdict.trace.of_the_log():
         try:
             trio.run(_run, verdict, clock=clock)
@@ -85,6 +84,8 @@ def simulate(plan: Plan) -> Verdict:
             for cause in _causes(error):
                 verdict.trace.tell(f"raised {cause!r}")
                 verdict.anomalies.append(Anomaly("crash", "a task", repr(cause)))
+    if bugs := verdict.trace.bugs:
+        verdict.anomalies.append(Anomaly("crash", f"a broker, {len(bugs)} times", bugs[0]))
     return verdict
 
 

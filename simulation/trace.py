@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class Trace:
-    """The lines of one run."""
+    """The lines of one run; `bugs` are the events that come with what nobody expected."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.bugs: list[str] = []
 
     @property
     def digest(self) -> str:
@@ -40,6 +41,8 @@ class Trace:
     def __call__(self, _logger: Any, level: str, event: MutableMapping[str, Any]) -> NoReturn:
         """Take an event of the log, as the last of structlog's processors."""
         name = event.pop("event")
+        if event.get("exc_info"):
+            self.bugs.append(f"{name}: {event['exc_info']!r}, at {_now():.6f} s")
         facts = " ".join(f"{key}={_plain(value)}" for key, value in sorted(event.items()))
         self.tell(f"{level} {name} {facts}".rstrip())
         raise structlog.DropEvent

@@ -93,14 +93,17 @@ class DataDirectory:
         self._disk.make_directory(self.path)
         self._disk.write_file(f"{self.path}/{_IDENTITY}", msgpack.packb(astuple(identity)))
 
+    def has_clean_marker(self) -> bool:
+        """Say whether the last stop was clean, and nobody has started since."""
+        return self._disk.exists(f"{self.path}/{_CLEAN_MARKER}")
+
     def take_clean_marker(self) -> bool:
         """Say whether the last stop was clean, and remove the sign durably: now we are running.
 
         Raises: StorageError.
         """
-        marker = f"{self.path}/{_CLEAN_MARKER}"
-        was_clean = self._disk.exists(marker)
-        self._disk.remove(marker)
+        was_clean = self.has_clean_marker()
+        self._disk.remove(f"{self.path}/{_CLEAN_MARKER}")
         # Also for the logs that a killed process has created: they count as durable from now on.
         self._disk.sync_directory(self.path)
         return was_clean

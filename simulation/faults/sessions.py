@@ -85,7 +85,9 @@ class SessionFaults:
         self._stage.begin(fault)
         self._stage.cluster.memory.disconnect(session_id)
         async with self._stage.cluster.connect_store() as hand:
-            for path in self._stage.cluster.memory.tree.ephemerals(session_id):
+            tree = self._stage.cluster.memory.tree
+            # It may have expired while the hand came.
+            for path in tree.ephemerals(session_id) if session_id in tree.sessions else ():
                 with suppress(NoNode):
                     await hand.delete(path)
         await trio.sleep(fault.lasts_s)

@@ -7,6 +7,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from simulation.compaction import COMPACTED_THEMES
 from simulation.kinds import COMPACTED_ONLY, KINDS, Fault
@@ -56,6 +57,17 @@ def test_a_plan_about_a_theme_has_the_faults_of_that_theme(seed, about):
 
 def test_every_theme_comes_up_and_plans_without_one():
     assert {draw_plan(seed).about for seed in range(300)} == {*THEMES, ""}
+
+
+def test_in_some_plans_time_passes_in_steps():
+    plans = [draw_plan(seed) for seed in range(1000)]
+    ticking = [plan for plan in plans if plan.tick_s]
+
+    assert {plan.tick_s for plan in ticking} == {0.01, 0.05}
+    assert 0.2 < len(ticking) / len(plans) < 0.3
+    assert {plan.about for plan in ticking} == {*THEMES, ""}
+    assert "in steps of 0.05 s" in str(replace(plans[0], tick_s=0.05))
+    assert not draw_plan(ticking[0].seed, about="moves").tick_s
 
 
 def test_some_topics_are_compacted_whatever_the_plan_is_about():

@@ -90,6 +90,17 @@ def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
     assert "planted" in verdict.anomalies[0].facts
 
 
+def test_what_goes_wrong_in_a_request_is_an_anomaly(monkeypatch):
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr("broker.handlers.delayed_produce.DelayedProduce.response", fail)
+    verdict = simulate(draw_plan(SHORT))
+
+    (crash,) = [anomaly for anomaly in verdict.anomalies if anomaly.name == "crash"]
+    assert "request_crashed: ZeroDivisionError('planted')" in crash.facts
+
+
 def test_a_producer_that_hears_nothing_does_not_know(monkeypatch):
     seen = []
     monkeypatch.setattr("simulation.run.check", lambda history, _: seen.extend(history) or [])

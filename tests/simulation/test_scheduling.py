@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
 from client import Admin, NewTopic, Producer
 from simulation.cluster import simulated_cluster
-from simulation.scheduling import deterministic_scheduling
+from simulation.scheduling import deterministic_scheduling, virtual_clock
 
 
 def order_of_tasks(seed: int) -> list[int]:
@@ -29,6 +30,31 @@ def order_of_tasks(seed: int) -> list[int]:
 def test_one_seed_gives_one_order_and_another_seed_another():
     assert order_of_tasks(1) == order_of_tasks(1)
     assert order_of_tasks(1) != order_of_tasks(2)
+
+
+def times_of(deadlines: list[float], *, tick_s: float) -> list[float]:
+    async def main() -> list[float]:
+        woken: list[float] = []
+
+        async def wait(deadline: float) -> None:
+            await trio.sleep_until(deadline)
+            woken.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            for deadline in deadlines:
+                nursery.start_soon(wait, deadline)
+        return sorted(woken)
+
+    return trio.run(main, clock=virtual_clock(tick_s=tick_s))
+
+
+def test_what_comes_due_between_two_ticks_happens_at_once():
+    due = [0.001, 0.03, 0.049, 0.05, 0.051, 0.31]
+
+    assert times_of(due, tick_s=0) == pytest.approx(due)
+    ticked = times_of(due, tick_s=0.05)
+    assert ticked == pytest.approx([0.05, 0.05, 0.05, 0.05, 0.1, 0.35])
+    assert len(set(ticked)) == 3
 
 
 def story(seed: int) -> list[tuple[float, object]]:
