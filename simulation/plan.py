@@ -50,10 +50,9 @@ class Plan(Struct, frozen=True):
 
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). Time passes in steps of
-    `tick_s` (0: of any length). With `acks` 1 nothing is
-    broken, and leaders move by plan. `passing`: another topic is made and deleted over and over.
-    Where records have one of so many `keys`, the topic is compacted. `about` is the theme, if it
-    has one.
+    `tick_s` (0: of any length). With `acks` 1 nothing is broken, and leaders move by plan.
+    `passing`: another topic is made and deleted over and over. Where records have one of so many
+    `keys`, the topic is compacted. `about` is the theme, if it has one.
     """
 
     seed: int
@@ -251,7 +250,9 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         about = next((theme for theme in (DELETIONS, STALLS) if _apart(theme, seed) < OFTEN), None)
     plan = _draw_plan(seed, kinds=kinds, about=about)
     if not asked and (drawn := _apart("ticks", seed)) < TICKING:
-        plan = _ticking(plan, 0.01 if drawn < TICKING / 2 else 0.05)
+        plan = replace(plan, tick_s=0.01 if drawn < TICKING / 2 else 0.05)
+    if plan.tick_s:
+        plan = _patient(plan)
     may_be = not asked and plan.acks == ACKS_ALL
     needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
     if needs_it or (may_be and rng.random() < OFTEN):
@@ -306,8 +307,6 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
         about=about,
     )
     plan = replace(plan, **theme.plan)
-    if plan.tick_s:
-        plan = _ticking(plan, plan.tick_s)
     if plan.acks == ACKS_LEADER:
         # A broker that stops waits for who is behind, but not for ever: they can catch up in time.
         plan = replace(plan, properties={**plan.properties, "replica.fetch.max.bytes": "1048576"})
@@ -321,11 +320,11 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
     return replace(plan, faults=faults)
 
 
-def _ticking(plan: Plan, tick_s: float) -> Plan:
-    """Have time pass in steps. A fetch takes several, and a follower may lag for longer than it."""
+def _patient(plan: Plan) -> Plan:
+    """Let followers lag for longer than a fetch takes where time passes in steps: it takes some."""
     lag_ms = max(2_000, int(plan.properties["replica.lag.time.max.ms"]))
     properties = {**plan.properties, "replica.lag.time.max.ms": str(lag_ms)}
-    return replace(plan, tick_s=tick_s, properties=properties)
+    return replace(plan, properties=properties)
 
 
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:
