@@ -40,6 +40,7 @@ DYNAMIC_KEYS: Final = CLUSTER_KEYS | {
     "log.cleaner.min.cleanable.ratio",
     "log.cleaner.min.compaction.lag.ms",
     "log.cleaner.max.compaction.lag.ms",
+    "compression.type",
     "log.message.timestamp.type",
     "log.message.timestamp.before.max.ms",
     "log.message.timestamp.after.max.ms",

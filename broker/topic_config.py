@@ -30,9 +30,14 @@ if TYPE_CHECKING:
 
 WITHOUT_EFFECT: Final = frozenset(
     {
+        "compression.gzip.level",
+        "compression.lz4.level",
+        "compression.zstd.level",
         "file.delete.delay.ms",
         "flush.messages",
         "flush.ms",
+        "local.retention.bytes",
+        "local.retention.ms",
         "preallocate",
         "segment.index.bytes",
         "segment.jitter.ms",
@@ -41,9 +46,8 @@ WITHOUT_EFFECT: Final = frozenset(
 """Kafka's settings that tune what is done otherwise here: kept and shown, so that tools that set
 them can create their topics."""
 
-COMPRESSION_TYPE: Final = "compression.type"
-PRODUCER: Final = "producer"
-
+REMOTE_STORAGE: Final = "remote.storage.enable"
+"""There is none: taken where it says so, for those who set everything that a topic has in Kafka."""
 
 _LOG_DEFAULTS: Final = {
     item.metadata["key"]: getattr(LogConfig(), item.name) for item in fields(LogConfig)
@@ -54,7 +58,6 @@ TOPIC_KEYS: Final = frozenset(
         *_LOG_DEFAULTS,
         MIN_INSYNC_REPLICAS,
         UNCLEAN_LEADER_ELECTION,
-        COMPRESSION_TYPE,
         LEADER_REPLICAS,
         FOLLOWER_REPLICAS,
     }
@@ -65,15 +68,14 @@ TOPIC_KEYS: Final = frozenset(
 def check_topic_config(config: Mapping[str, str]) -> None:
     """Refuse keys that no topic has, and values that are not valid. Raises: InvalidConfig."""
     for key in config:
-        if key not in TOPIC_KEYS and key not in WITHOUT_EFFECT:
+        if key not in TOPIC_KEYS | WITHOUT_EFFECT | {REMOTE_STORAGE}:
             near = difflib.get_close_matches(key, TOPIC_KEYS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InvalidConfig(f"{key} is not a setting of topics{hint}")
-    compression = config.get(COMPRESSION_TYPE, PRODUCER)
-    if compression != PRODUCER:
+    if config.get(REMOTE_STORAGE, "false").lower() != "false":
         raise InvalidConfig(
-            f"{COMPRESSION_TYPE}={compression}: only {PRODUCER} is served, brokers do not "
-            "recompress; choose the compression in the producer"
+            f"{REMOTE_STORAGE}={config[REMOTE_STORAGE]}: there is no tiered storage here, only "
+            "false is served; bound the topic with retention.bytes and retention.ms"
         )
     for key in (LEADER_REPLICAS, FOLLOWER_REPLICAS):
         if not is_replica_list(config.get(key, "")):
@@ -108,7 +110,6 @@ def origins(
     defaults = _LOG_DEFAULTS | {
         MIN_INSYNC_REPLICAS: min_insync_replicas({}, replication_factor=replication_factor),
         UNCLEAN_LEADER_ELECTION: False,
-        COMPRESSION_TYPE: PRODUCER,
         LEADER_REPLICAS: "",
         FOLLOWER_REPLICAS: "",
     }

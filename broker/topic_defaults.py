@@ -94,6 +94,12 @@ class TopicDefaults:
         at_least=1,
         doc="Records older than this are compacted, however few are new.",
     )
+    compression_type: str = setting(
+        "compression.type",
+        "producer",
+        choices=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
+        doc="What batches are compressed with here; producer: with what their producer chose.",
+    )
     log_message_timestamp_type: str = setting(
         "log.message.timestamp.type",
         "CreateTime",
@@ -144,6 +150,7 @@ TOPIC_DEFAULT_KEYS: Final = {
     "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
     "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
     "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
+    "compression.type": "compression.type",
     "message.timestamp.type": "log.message.timestamp.type",
     "message.timestamp.before.max.ms": "log.message.timestamp.before.max.ms",
     "message.timestamp.after.max.ms": "log.message.timestamp.after.max.ms",

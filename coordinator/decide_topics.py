@@ -16,6 +16,7 @@ from coordinator.errors import (
     InvalidConfig,
     InvalidPartitions,
     InvalidReplicaAssignment,
+    InvalidTopicName,
     TopicExists,
     UnknownTopic,
 )
@@ -31,7 +32,7 @@ from coordinator.topic_config import (
 from protocol.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Set
 
     from coordinator.cluster import ClusterState
     from coordinator.events import (
@@ -51,6 +52,8 @@ REPLICAS_PER_TOPIC_MAX: Final = 30_000
 NOT_WRITTEN: Final = -1
 """The version of a topic that is decided but has no znode yet."""
 
+_ALIKE: Final = frozenset("._")
+
 _DEFAULT_PARTITIONS: Final = "num.partitions"
 _DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
 
@@ -69,14 +72,15 @@ def create_topics(state: ClusterState, event: CreateTopics) -> Changes:
     """Decide on new topics: names, replicas, first leaders."""
     created: dict[str, TopicState] = {}
     refused: dict[int, RequestError] = {}
+    taken = set(state.topics)
     for number, new in enumerate(event.items):
         try:
             check_name(new.name)
-            if new.name in state.topics or new.name in created:
-                raise TopicExists(f"topic {new.name} exists already")
+            _check_unused(new.name, taken)
             check_config(new.config)
             event.check(new.config)
             created[new.name] = _new_topic(state, new)
+            taken.add(new.name)
         except RequestError as error:
             refused[number] = error
     return Changes(topics=created, refused=refused)
@@ -135,6 +139,27 @@ def reconsidered(topic: TopicState, roll: elect.RollCall) -> TopicState:
         for index, p in enumerate(topic.partitions)
     )
     return replace(topic, partitions=partitions)
+
+
+def _check_unused(name: str, taken: Set[str]) -> None:
+    """Refuse a name that is taken, also where it differs in dots and underscores alone.
+
+    Tools that derive other names from topics' cannot tell these apart. Raises: TopicExists,
+    InvalidTopicName. Source: KAFKA-2337.
+    """
+    if name in taken:
+        raise TopicExists(f"topic {name} exists already")
+    if not _ALIKE.isdisjoint(name):
+        alike = next((other for other in taken if _unified(other) == _unified(name)), None)
+        if alike is not None:
+            raise InvalidTopicName(
+                f"topic {name} and topic {alike}, which exists, differ in dots and underscores"
+                " alone: choose another name"
+            )
+
+
+def _unified(name: str) -> str:
+    return name.replace(".", "_")
 
 
 def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:

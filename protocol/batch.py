@@ -131,6 +131,10 @@ class BatchHeader(Struct, frozen=True, gc=False):
         """
         return self.base_timestamp if self.attributes & _DELETE_HORIZON else None
 
+    def compressed_as(self, kind: Compression) -> BatchHeader:
+        """Give the header of the batch with its records compressed otherwise."""
+        return replace(self, attributes=self.attributes & ~_COMPRESSION_MASK | kind)
+
     def with_delete_horizon(self, horizon_ms: int | None, *, base_timestamp: int) -> BatchHeader:
         """Give the header with another horizon; without one, with that base timestamp."""
         if horizon_ms is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from broker.dispatch import RequestContext
 from broker.handlers.control import no_change
 from broker.topic_config import check_topic_config, origins
-from coordinator.errors import InvalidReplicaAssignment
+from coordinator.errors import InvalidConfig, InvalidReplicaAssignment
 from coordinator.events import DEFAULT, NewTopic
 from protocol.api import ApiKey
 from protocol.api.create_topics import (
@@ -99,7 +99,11 @@ class CreateTopicsHandler:
 
     def _read(self, topic: CreatableTopic) -> NewTopic:
         """Read one topic as asked for. Raises: RequestError."""
-        asked = {config.name: config.value for config in topic.configs if config.value is not None}
+        asked = {}
+        for setting in topic.configs:
+            if setting.value is None:
+                raise InvalidConfig(f"{setting.name} is null: leave it out to have its default")
+            asked[setting.name] = setting.value
         check_topic_config(asked)
         config = self._settings.defaults_of_new_topic() | asked
         if topic.assignments:

@@ -15,9 +15,10 @@ from broker.handlers.delayed_produce import NEVER, Appended, DelayedProduce, ref
 from broker.handlers.endpoints import reach_leaders
 from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
-from broker.log.config import VALIDATE_NONE
+from broker.log.config import PRODUCER, VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
 from broker.partition import ACKS_ALL
+from broker.recompression import recompress
 from protocol.api.produce import (
     NodeEndpoint,
     PartitionProduceResponse,
@@ -139,7 +140,7 @@ class ProduceHandler:
         self._demand_order(partition, data.records)
         self._check_records(partition, data.records)
         try:
-            appended = partition.append(data.records, acks=request.acks)
+            appended = partition.append(_as_stored(partition, data.records), acks=request.acks)
         except OutOfOrderSequence as error:
             self._excuse_gap(partition, error)
             raise
@@ -180,6 +181,15 @@ class ProduceHandler:
             require_keys(batches)
         if config.schema_validation != VALIDATE_NONE:
             self._schemas.check(partition.topic, batches, config.schema_validation)
+
+
+def _as_stored(partition: Partition, batches: memoryview) -> memoryview:
+    """Give batches compressed as their topic asks. Raises: CorruptBatch, as `require_leader`."""
+    compression_type = partition.log.config.compression_type
+    if compression_type == PRODUCER:
+        return batches
+    partition.require_leader()  # nobody else needs the work done
+    return recompress(batches, compression_type)
 
 
 def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:

@@ -25,6 +25,11 @@ FLUSH_COMMIT: Final = "commit"
 FLUSH_OS: Final = "os"
 CREATE_TIME: Final = "CreateTime"
 LOG_APPEND_TIME: Final = "LogAppendTime"
+PRODUCER: Final = "producer"
+UNCOMPRESSED: Final = "uncompressed"
+COMPRESSION_TYPES: Final = (UNCOMPRESSED, "zstd", "lz4", "snappy", "gzip", PRODUCER)
+"""How batches are compressed here: as one of these, or as their producer chose."""
+
 VALIDATE_NONE: Final = "none"
 VALIDATE_ID: Final = "id"
 VALIDATE_PAYLOAD: Final = "payload"
@@ -107,6 +112,7 @@ class LogConfig:
     min_cleanable_dirty_ratio: float = _setting("min.cleanable.dirty.ratio", 0.5, _Share())
     min_compaction_lag_ms: int = _setting("min.compaction.lag.ms", 0, _Integer(0))
     max_compaction_lag_ms: int = _setting("max.compaction.lag.ms", _INT64_MAX, _Integer(1))
+    compression_type: str = _setting("compression.type", PRODUCER, _Choice(COMPRESSION_TYPES))
     flush: str = _setting("ottla.flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
     message_timestamp_type: str = _setting(
         "message.timestamp.type", CREATE_TIME, _Choice((CREATE_TIME, LOG_APPEND_TIME))

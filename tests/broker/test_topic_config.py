@@ -49,6 +49,9 @@ def test_broker_and_log_agree_on_defaults():
         {"cleanup.policy": "compact,delete", "delete.retention.ms": "0"},
         {"min.insync.replicas": "2", "unclean.leader.election.enable": "true"},
         {"compression.type": "producer"},
+        {"compression.type": "uncompressed"},
+        {"compression.type": "zstd", "compression.zstd.level": "3"},
+        {"remote.storage.enable": "false"},
         dict.fromkeys(WITHOUT_EFFECT, "1"),
     ],
 )
@@ -66,7 +69,8 @@ def test_valid_configs_pass(config):
         ({"min.cleanable.dirty.ratio": "nan"}, "from 0 to 1"),
         ({"min.compaction.lag.ms": "9", "max.compaction.lag.ms": "8"}, "max.compaction.lag.ms"),
         ({"min.insync.replicas": "0"}, "min.insync.replicas"),
-        ({"compression.type": "zstd"}, "producer"),
+        ({"compression.type": "none"}, "one of uncompressed, zstd, lz4, snappy, gzip, producer"),
+        ({"remote.storage.enable": "true"}, "retention.bytes"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(config, said):

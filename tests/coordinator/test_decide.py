@@ -416,6 +416,24 @@ def test_what_cannot_be_created_is_refused_one_by_one():
     assert len(changes.topics["fine"].partitions[0].replicas) == 2
 
 
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [("a.b", "a_b"), ("a_b", "a.b"), ("a.b_c", "a_b.c"), ("_x", ".x")],
+)
+def test_names_that_differ_in_dots_and_underscores_alone_are_not_both_had(there, asked):
+    made = decide(cluster(1), CreateTopics((NewTopic(there, topic_id=bytes(16)),)))
+    state = replace(cluster(1), topics=dict(made.topics))
+
+    later = decide(state, CreateTopics((NewTopic(asked), NewTopic("ab"), NewTopic("a-b"))))
+    at_once = decide(cluster(1), CreateTopics((NewTopic(there), NewTopic(asked))))
+
+    assert list(later.topics) == ["ab", "a-b"]
+    assert list(at_once.topics) == [there]
+    for refusal in (later.refused[0], at_once.refused[1]):
+        assert refusal.code is ErrorCode.INVALID_TOPIC_EXCEPTION
+        assert there in str(refusal)
+
+
 def test_a_topic_made_while_a_broker_is_down_does_not_get_fewer_replicas_unasked():
     state = gone(cluster(1, 2, 3), 3)
     wishes = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -20,6 +21,8 @@ from confluent_kafka.admin import (
 )
 
 from tests.interop.clients import CLIENTS, Message, Refused, create
+from tests.support.local_cluster import ottla
+from tests.support.under_test import AGAINST_KAFKA
 
 pytestmark = [
     pytest.mark.interop,
@@ -59,6 +62,25 @@ def test_every_compression_passes_through(client, compression, cluster, topic):
     assert offsets == list(range(300))
     for reader in CLIENTS:
         assert reader.consume(cluster.bootstrap, topic, 300) == messages, reader.name
+
+
+@pytest.mark.parametrize("kind", ["uncompressed", "gzip", "snappy", "lz4", "zstd"])
+def test_a_topic_has_its_own_compression(kind, cluster, topic):
+    create(cluster.bootstrap, topic, **{"compression.type": kind})
+    written = []
+    for client in CLIENTS:
+        for compression in COMPRESSIONS:
+            batch = [Message(b"k%d" % i, f"{compression} {i} ".encode() * 20) for i in range(50)]
+            client.produce(cluster.bootstrap, topic, batch, compression=compression)
+            written += batch
+
+    for reader in CLIENTS:
+        assert reader.consume(cluster.bootstrap, topic, len(written)) == written, reader.name
+    if not AGAINST_KAFKA:
+        replicas = sorted(cluster.directory.glob(f"broker-*/{topic}-0"))
+        dumps = [ottla("log", "dump", str(each), "--json").splitlines() for each in replicas]
+        stored = {json.loads(line)["compression"] for lines in dumps for line in lines}
+        assert stored == {"none" if kind == "uncompressed" else kind}
 
 
 @every_client

@@ -73,6 +73,7 @@ async def test_every_version_creates(version, ask, autojump_clock):
         (topic("t", 1, 4), ErrorCode.INVALID_REPLICATION_FACTOR),
         (topic("t", 1, 1, retention_ms="soon"), ErrorCode.INVALID_CONFIG),
         (topic("t", 1, 1, no_such_key="1"), ErrorCode.INVALID_CONFIG),
+        (topic("t", 1, 1, retention_ms=None), ErrorCode.INVALID_CONFIG),
         (topic("exists", 1, 1), ErrorCode.TOPIC_ALREADY_EXISTS),
     ],
 )

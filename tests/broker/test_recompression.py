@@ -1,0 +1,126 @@
+"""Batches that are stored as their topic asks to have them compressed."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from broker.handlers.produce import ProduceHandler
+from broker.log.config import COMPRESSION_TYPES, PRODUCER, LogConfig
+from broker.recompression import KINDS, recompress
+from broker.schema_guard import SchemaGuard
+from client.environment import Environment
+from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
+from protocol.batch import read_header, split_batches
+from protocol.compression import Compression
+from protocol.errors import CorruptBatch, ErrorCode
+from protocol.records import Record, decode_batch, encode_batch
+from tests.support.leading_broker import PEER, TOPIC, LeadingBroker, context
+
+RECORDS = [
+    Record(0, 1_000, b"key", b"value " * 100, (("header", b"1"),)),
+    Record(1, 1_003, None, None, ()),
+    Record(2, 1_001, b"", b"", (("header", None),)),
+]
+
+
+def batch(kind: Compression, **said: int) -> bytes:
+    return encode_batch(RECORDS, compression=kind, **said)
+
+
+def stored(broker: LeadingBroker) -> list[Compression]:
+    log = broker.partition(0).log
+    data = log.read(0, bytes_max=1 << 20, end_offset=log.log_end_offset).read_bytes()
+    return [header.compression for header, _ in split_batches(data)]
+
+
+@pytest.fixture
+async def broker():
+    broker = LeadingBroker(partitions=1)
+    await broker.obey()
+    return broker
+
+
+@pytest.fixture
+def produce(broker):
+    schemas = SchemaGuard(lambda: "", Environment.real())
+    handler = ProduceHandler(
+        broker.partitions, broker.confirmation, schemas, cluster=lambda: broker.cluster
+    )
+
+    def produce(records: bytes) -> ErrorCode:
+        data = TopicProduceData(TOPIC, [PartitionProduceData(0, memoryview(records))])
+        outcome = handler(ProduceRequest(acks=1, topic_data=[data]), context())
+        return ErrorCode(outcome.response().responses[0].partition_responses[0].error_code)
+
+    return produce
+
+
+def test_every_value_but_one_stands_for_a_compression():
+    assert KINDS.keys() == set(COMPRESSION_TYPES) - {PRODUCER}
+    assert set(KINDS.values()) == set(Compression)
+
+
+@pytest.mark.parametrize(("wanted", "sent"), list(product(sorted(KINDS), Compression)))
+def test_records_and_all_that_the_header_says_stay(wanted, sent):
+    said = {"producer_id": 4711, "producer_epoch": 3, "base_sequence": 8}
+    sent_batch = batch(sent, **said)
+
+    ((header, got),) = split_batches(recompress(memoryview(sent_batch), wanted), check_crc=True)
+
+    assert header.compression is KINDS[wanted]
+    assert decode_batch(got) == RECORDS
+    before = read_header(sent_batch)
+    for name in (*said, "base_timestamp", "max_timestamp", "last_offset_delta", "record_count"):
+        assert getattr(header, name) == getattr(before, name), name
+    assert header.timestamp_type is before.timestamp_type
+
+
+def test_what_is_compressed_so_already_is_not_touched():
+    sent = memoryview(batch(Compression.LZ4) * 2)
+    assert recompress(sent, "lz4") is sent
+
+
+def test_of_several_batches_only_the_others_are_opened():
+    same, other = batch(Compression.ZSTD), batch(Compression.GZIP)
+    got = split_batches(recompress(memoryview(same + other + same), "zstd"), check_crc=True)
+
+    assert [header.compression for header, _ in got] == [Compression.ZSTD] * 3
+    assert [bytes(each) for _, each in got[::2]] == [same, same]
+    assert decode_batch(got[1][1]) == RECORDS
+
+
+@pytest.mark.parametrize("position", [30, 70])
+def test_damage_is_not_given_a_new_checksum(position):
+    damaged = bytearray(batch(Compression.GZIP))
+    damaged[position] ^= 1
+    with pytest.raises(CorruptBatch):
+        recompress(memoryview(damaged), "zstd")
+
+
+async def test_a_produced_batch_is_stored_as_the_topic_asks(broker, produce):
+    assert produce(batch(Compression.GZIP)) is ErrorCode.NONE
+    broker.partition(0).log.reconfigure(LogConfig.of({"compression.type": "lz4"}))
+    assert produce(batch(Compression.GZIP)) is ErrorCode.NONE
+    await broker.flusher.flush([broker.partition(0)])
+
+    assert stored(broker) == [Compression.GZIP, Compression.LZ4]
+
+
+async def test_the_size_that_counts_is_that_on_disk(broker, produce):
+    sent = batch(Compression.GZIP)
+    config = {"compression.type": "uncompressed", "max.message.bytes": str(len(sent))}
+    broker.partition(0).log.reconfigure(LogConfig.of(config))
+
+    assert produce(sent) is ErrorCode.MESSAGE_TOO_LARGE
+    assert broker.partition(0).log.log_end_offset == 0
+
+
+async def test_whoever_does_not_lead_has_nothing_to_say_of_records(broker, produce):
+    broker.partition(0).log.reconfigure(LogConfig.of({"compression.type": "zstd"}))
+    await broker.elect(0, PEER)
+    damaged = bytearray(batch(Compression.GZIP))
+    damaged[-1] ^= 1
+
+    assert produce(bytes(damaged)) is ErrorCode.NOT_LEADER_OR_FOLLOWER
