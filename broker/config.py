@@ -15,6 +15,7 @@ from broker.detours import parse_detours
 from broker.errors import ConfigError
 from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
+from broker.kafka_settings import WITHOUT_EFFECT, what_instead
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS, TopicDefaults
 from coordinator.cluster import Endpoint
@@ -214,6 +215,9 @@ class BrokerConfig:
     explicit: frozenset[str] = frozenset()
     """The keys that were given, as opposed to those left at their default."""
 
+    without_effect: frozenset[str] = frozenset()
+    """Settings of Kafka's that were given, too, and change nothing here."""
+
     @classmethod
     def parse(cls, properties: Mapping[str, str]) -> BrokerConfig:
         """Read Kafka's keys from text values, and check them.
@@ -221,10 +225,11 @@ class BrokerConfig:
         Raises: ConfigError, naming the key, its value and what is expected.
         """
         given = _with_aliases_resolved(properties)
-        unknown = sorted(given.keys() - KEYS)
+        unknown = sorted(given.keys() - KEYS - WITHOUT_EFFECT)
         if unknown:
             raise ConfigError(why_unknown(unknown[0]))
-        return cls().overlaid(given)
+        of_use = {key: text for key, text in given.items() if key in KEYS}
+        return cls(without_effect=frozenset(given.keys() - of_use.keys())).overlaid(of_use)
 
     def overlaid(self, texts: Mapping[str, str]) -> BrokerConfig:
         """Give the configuration with some settings replaced. Raises: ConfigError."""
@@ -307,6 +312,10 @@ def _with_aliases_resolved(properties: Mapping[str, str]) -> dict[str, str]:
 
 
 def why_unknown(key: str) -> str:
-    """Say that there is no such setting, and which one may be meant."""
+    """Say that there is no such setting, why, and which one may be meant."""
+    if key in WITHOUT_EFFECT:
+        return f"{key} would change nothing here; it is taken from a configuration file only"
+    if (instead := what_instead(key)) is not None:
+        return f"{key} is not a setting here: {instead}"
     near = difflib.get_close_matches(key, KEYS, n=1)
     return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else "")

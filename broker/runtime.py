@@ -30,6 +30,8 @@ def make_broker(config: BrokerConfig) -> Broker:
     from broker.broker import Broker  # noqa: PLC0415
     from coordinator.zookeeper import connect_zookeeper  # noqa: PLC0415
 
+    if config.without_effect:
+        log_events.warning("settings_without_effect", keys=sorted(config.without_effect))
     environment, servers = Environment.real(), config.node.zookeeper_connect
     if detours := detours_of(config.node.node_id, config.network.fault_detours):
         log_events.warning("connections_take_detours", count=len(detours))

@@ -6,6 +6,7 @@ import pytest
 
 from broker.config import KEYS, BrokerConfig, read_properties
 from broker.errors import ConfigError
+from broker.kafka_settings import WITHOUT_EFFECT
 from broker.settings import format_value, parse_endpoints
 from coordinator.cluster import Endpoint
 
@@ -81,6 +82,30 @@ def test_other_names_of_a_key_are_understood():
     config = BrokerConfig.parse({"broker.id": "3", "log.dir": "d"})
 
     assert (config.node.node_id, config.node.log_dirs) == (3, "d")
+
+
+def test_what_changes_nothing_here_is_taken_and_told():
+    config = BrokerConfig.parse({"num.io.threads": "8", "num.partitions": "5"})
+
+    assert config.without_effect == {"num.io.threads"}
+    assert config.topics.num_partitions == 5
+    assert config.explicit == {"num.partitions"}
+    assert not WITHOUT_EFFECT & KEYS
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("process.roles", "zookeeper.connect"),
+        ("controller.quorum.voters", "zookeeper.connect"),
+        ("ssl.keystore.location", "TLS"),
+        ("sasl.enabled.mechanisms", "not authenticated"),
+        ("authorizer.class.name", "no ACLs"),
+    ],
+)
+def test_what_would_promise_something_is_refused(key, said):
+    with pytest.raises(ConfigError, match=f"{key} is not a setting here: .*{said}"):
+        BrokerConfig.parse({key: "1"})
 
 
 def test_properties_skip_what_says_nothing():
