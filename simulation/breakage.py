@@ -100,8 +100,9 @@ class Breakage:
             for machine in self._stage.machines()
             if machine.is_running and machine.broker and machine.broker.is_stopping
         ]
-        for machine in ending:
-            await machine.wait_ended()
+        # Of each that process: others may start it again while the first ones are waited for.
+        for ended in [machine.ended for machine in ending]:
+            await ended.wait()
         for machine in ending:
             self._stage.start_soon(machine)
 

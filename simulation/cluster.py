@@ -50,6 +50,7 @@ class SimulatedBroker:
         self._ended = trio.Event()
         self._ended.set()
         self._store: Store | None = None
+        self._loses_power = False
         self.failure: BaseException | None = None
         """Of its disk, that ended its process."""
 
@@ -70,6 +71,7 @@ class SimulatedBroker:
         self._process = self._cluster.new_process(self)
         self._process_scope = trio.CancelScope()
         self.failure = None
+        self._loses_power = False
         self._store = None  # that of the process before must run out, whoever is resumed
         self.broker = Broker(
             BrokerConfig.parse(self._properties()),
@@ -95,6 +97,8 @@ class SimulatedBroker:
         except* StorageError as group:
             self.failure = group
         finally:
+            if self._loses_power:
+                self.disk.crash()  # at once: whoever waits for the end may start it again
             self._ended.set()
 
     async def stop(self) -> None:
@@ -102,6 +106,11 @@ class SimulatedBroker:
         assert self.broker is not None, f"{self.host} was never started"
         self.broker.stop()
         await self.wait_ended()
+
+    @property
+    def ended(self) -> trio.Event:
+        """Is set once the process that was started last has ended."""
+        return self._ended
 
     async def wait_ended(self) -> None:
         """Wait until the process that was started last has ended."""
@@ -112,13 +121,14 @@ class SimulatedBroker:
 
         With `power` its machine fails as well, and loses what its disk had not synced.
         """
+        if power and not self.is_running:
+            self.lose_power()
+        self._loses_power |= power
         self._cluster.abandon_session(self._store)
         self._cluster.network.kill(self.host)
         self._process_scope.cancel()
         self._process.go_on()
         await self._ended.wait()
-        if power:
-            self.lose_power()
 
     def pause(self) -> None:
         """Stop the process as SIGSTOP does: none of its tasks takes a step until `resume`.

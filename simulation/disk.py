@@ -140,7 +140,7 @@ class MemoryDisk:
         self._root = Directory()
         self._failing_syncs = 0
         self._failing_reads = 0
-        self._remembered: dict[str, bytes] = {}
+        self._remembered: dict[str, tuple[Directory, bytes]] = {}
 
     def crash(self) -> None:
         """Lose or tear what was not synced; every open file and lock is gone."""
@@ -176,21 +176,25 @@ class MemoryDisk:
         content = directory.durable.get(name)
         if not isinstance(content, Content):
             raise FileMissing(f"cannot remember {path}: a crash could lose it")
-        kept = self._remembered[path] = bytes(content.data[: content.durable_bytes])
+        kept = bytes(content.data[: content.durable_bytes])
+        self._remembered[path] = (directory, kept)
         return kept
 
     def roll_back(self, path: str) -> None:
         """Give a file the bytes last remembered, durably, as a disk does that lost its writes.
 
         It is made anew where it was removed meanwhile; nobody may have it open.
-        Raises: FileMissing where its directory is gone.
+        Raises: FileMissing where its directory is gone, or another one of that name.
         """
         directory, name = self._parent(path)
+        remembered_in, remembered = self._remembered[path]
+        if directory is not remembered_in:
+            raise FileMissing(f"cannot roll back {path}: its directory was made anew")
         content = directory.entries.get(name)
         if not isinstance(content, Content):
             content = Content()
             directory.link(name, content)
-        content.replace(self._remembered[path])
+        content.replace(remembered)
         directory.sync()
 
     def charge(self, size: int, path: str) -> None:
