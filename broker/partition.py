@@ -198,13 +198,12 @@ class Partition:
         """
         if self.offline is not None:
             raise PartitionOffline(f"{self.name} is offline on this broker: {self.offline}")
-        if leader_epoch != ANY_EPOCH:
-            if leader_epoch < self.leader_epoch:
-                raise FencedLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
-            if leader_epoch > self.leader_epoch:
-                raise UnknownLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
+        if leader_epoch > self.leader_epoch:
+            raise UnknownLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
         if self.leadership is None or not self._context.lease_held():
             raise NotLeader(leader_id=self.leader_id, leader_epoch=self.leader_epoch)
+        if ANY_EPOCH < leader_epoch < self.leader_epoch:
+            raise FencedLeaderEpoch(asked=leader_epoch, current=self.leader_epoch)
         return self.leadership
 
     # The leader: producing.

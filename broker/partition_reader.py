@@ -15,6 +15,7 @@ from broker.errors import (
     FencedLeaderEpoch,
     InconsistentTopicId,
     NotLeader,
+    UnknownLeaderEpoch,
     error_code,
 )
 from broker.log.errors import OffsetOutOfRange
@@ -51,6 +52,7 @@ class PartitionReader:
         self._shows_aborted = request.isolation_level == READ_COMMITTED
         self._on_follower_fetch = on_follower_fetch
         self._doubtful: dict[Partition, PartitionData] = {}
+        self._ahead: list[CachedPartition] = []
 
     def begin(self, cached: CachedPartition) -> None:
         """Find the replica and compare the reader's log with it, once in a fetch.
@@ -79,6 +81,11 @@ class PartitionReader:
             self._read(cached, found, bytes_max=bytes_max, at_least_one=at_least_one)
         except OttlaError as error:
             self._refuse(cached, found, error)
+
+    def take_ahead(self) -> list[CachedPartition]:
+        """Give the partitions of which a consumer knows a newer leader epoch, once each."""
+        ahead, self._ahead = self._ahead, []
+        return ahead
 
     @property
     def is_doubtful(self) -> bool:
@@ -196,6 +203,8 @@ class PartitionReader:
                 and not self._reader.is_follower
             ):
                 self._doubtful[cached.partition] = found
+        if isinstance(error, UnknownLeaderEpoch) and not self._reader.is_follower:
+            self._ahead.append(cached)
         self._session.find_again(cached, None)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from broker.catching_up import CatchingUp
 from broker.dispatch import Route
 from broker.handlers import (
     alter_configs,
@@ -69,15 +70,19 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
 
 def _record_routes(broker: Services) -> dict[ApiKey, Route]:
     partitions = broker.partitions
+    catching_up = CatchingUp(broker.view)
     fetching = fetch.FetchHandler(
         partitions,
         broker.fetch_sessions,
         cluster=broker.cluster_for_clients,
         on_follower_fetch=broker.isr_keeper.follower_fetched,
         confirmation=broker.confirmation,
+        catching_up=catching_up,
     )
-    listing = list_offsets.ListOffsetsHandler(partitions)
-    ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(partitions, broker.confirmation)
+    listing = list_offsets.ListOffsetsHandler(partitions, catching_up)
+    ending = offset_for_leader_epoch.OffsetForLeaderEpochHandler(
+        partitions, broker.confirmation, catching_up
+    )
     deleting = delete_records.DeleteRecordsHandler(partitions)
     giving_ids = init_producer_id.InitProducerIdHandler(
         lambda count: allocate_producer_ids(broker.store, count=count)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from typing import Any
 
+    from broker.catching_up import CatchingUp
     from broker.confirmation import Confirmation
     from broker.dispatch import RequestContext
     from broker.fetch_sessions import CachedPartition, FetchSessionCache
@@ -44,8 +45,10 @@ class FetchHandler:
         cluster: Callable[[], ClusterState],
         on_follower_fetch: Callable[[Partition, int], None],
         confirmation: Confirmation,
+        catching_up: CatchingUp,
     ) -> None:
         self._confirmation = confirmation
+        self._catching_up = catching_up
         self._partitions = partitions
         self._sessions = sessions
         self._cluster = cluster
@@ -70,11 +73,13 @@ class FetchHandler:
         )
         fetch = _Fetch(session, reader, request, sessions=self._sessions)
         fetch.begin()
-        if reader.is_doubtful:
-            return self._answer_after(reader.confirm(self._confirmation), fetch, context)
-        if request.max_wait_ms > 0 and not fetch.is_satisfied():
-            fetch.watch()
-            waiting = fetch.wait(at_most_s=request.max_wait_ms / 1000)
+        ahead = reader.take_ahead()
+        waiting = (
+            self._catch_up(ahead, fetch, reader, request)
+            if ahead
+            else self._wait(fetch, reader, request)
+        )
+        if waiting is not None:
             return self._answer_after(waiting, fetch, context)
         response = fetch.answer()
         fetch.close()
@@ -104,6 +109,31 @@ class FetchHandler:
             if session not in self._sessions:  # it has grown too large, this is its last answer
                 session.make_all_due()
         return session
+
+    def _wait(
+        self, fetch: _Fetch, reader: PartitionReader, request: FetchRequest
+    ) -> Coroutine[Any, Any, None] | None:
+        """Give what has to be waited for before the answer; None: nothing."""
+        if reader.is_doubtful:
+            return reader.confirm(self._confirmation)
+        if request.max_wait_ms > 0 and not fetch.is_satisfied():
+            fetch.watch()
+            return fetch.wait(at_most_s=request.max_wait_ms / 1000)
+        return None
+
+    async def _catch_up(
+        self,
+        ahead: list[CachedPartition],
+        fetch: _Fetch,
+        reader: PartitionReader,
+        request: FetchRequest,
+    ) -> None:
+        """Wait to have heard of the leaders that the client knows, then for what it asked for."""
+        known = [(c.topic, c.asked.partition, c.asked.current_leader_epoch) for c in ahead]
+        await self._catching_up.wait(known)
+        fetch.begin_again(ahead)
+        if (waiting := self._wait(fetch, reader, request)) is not None:
+            await waiting
 
     async def _answer_after(
         self, waiting: Coroutine[Any, Any, None], fetch: _Fetch, context: RequestContext
@@ -150,6 +180,13 @@ class _Fetch:
         for cached in due:
             self._reader.begin(cached)
         self._read(due)
+
+    def begin_again(self, partitions: Iterable[CachedPartition]) -> None:
+        """Look once more at partitions that were refused at first."""
+        if not self._is_over:
+            for cached in partitions:
+                self._reader.begin(cached)
+            self._read(partitions)
 
     def _read(self, again: Iterable[CachedPartition]) -> None:
         """Read `again` what is named, within the bytes that are left."""

@@ -16,6 +16,10 @@ from protocol.api.list_offsets import (
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
+    from broker.catching_up import CatchingUp
     from broker.dispatch import RequestContext
     from broker.partition import Partition
     from broker.partitions import Partitions
@@ -34,11 +38,34 @@ NOT_FOUND = (-1, -1, -1)
 class ListOffsetsHandler:
     """Looks offsets up."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: Partitions, catching_up: CatchingUp) -> None:
         self._partitions = partitions
+        self._catching_up = catching_up
 
-    def __call__(self, request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
-        """Answer partition by partition."""
+    def __call__(
+        self, request: ListOffsetsRequest, context: RequestContext
+    ) -> ListOffsetsResponse | Coroutine[Any, Any, ListOffsetsResponse]:
+        """Answer partition by partition, once this broker knows the leaders that a client knows."""
+        if request.replica_id == CONSUMER_ID:
+            known = [
+                (topic.name, asked.partition_index, asked.current_leader_epoch)
+                for topic in request.topics
+                for asked in topic.partitions
+            ]
+            if self._catching_up.is_behind(known):
+                return self._answer_after(self._catching_up.wait(known), request, context)
+        return self._answer(request, context)
+
+    async def _answer_after(
+        self,
+        waiting: Coroutine[Any, Any, None],
+        request: ListOffsetsRequest,
+        context: RequestContext,
+    ) -> ListOffsetsResponse:
+        await waiting
+        return self._answer(request, context)
+
+    def _answer(self, request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
         response = ListOffsetsResponse()
         for topic in request.topics:
             answer = ListOffsetsTopicResponse(name=topic.name)

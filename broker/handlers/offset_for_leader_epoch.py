@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
     from typing import Any
 
+    from broker.catching_up import CatchingUp
     from broker.confirmation import Confirmation
     from broker.dispatch import RequestContext
     from broker.partition import Partition
@@ -29,14 +30,39 @@ if TYPE_CHECKING:
 class OffsetForLeaderEpochHandler:
     """Answers followers that reconcile, and consumers that look for truncation."""
 
-    def __init__(self, partitions: Partitions, confirmation: Confirmation) -> None:
+    def __init__(
+        self, partitions: Partitions, confirmation: Confirmation, catching_up: CatchingUp
+    ) -> None:
         self._partitions = partitions
         self._confirmation = confirmation
+        self._catching_up = catching_up
 
     def __call__(
         self, request: OffsetForLeaderEpochRequest, _context: RequestContext
     ) -> OffsetForLeaderEpochResponse | Coroutine[Any, Any, OffsetForLeaderEpochResponse]:
-        """Answer partition by partition."""
+        """Answer partition by partition, once this broker knows the leaders that a client knows."""
+        if request.replica_id < 0:
+            known = [
+                (topic.topic, asked.partition, asked.current_leader_epoch)
+                for topic in request.topics
+                for asked in topic.partitions
+            ]
+            if self._catching_up.is_behind(known):
+                return self._answer_after(self._catching_up.wait(known), request)
+        response, doubtful = self._answer(request)
+        return self._confirm(response, doubtful) if doubtful else response
+
+    async def _answer_after(
+        self, waiting: Coroutine[Any, Any, None], request: OffsetForLeaderEpochRequest
+    ) -> OffsetForLeaderEpochResponse:
+        await waiting
+        response, doubtful = self._answer(request)
+        return await self._confirm(response, doubtful) if doubtful else response
+
+    def _answer(
+        self, request: OffsetForLeaderEpochRequest
+    ) -> tuple[OffsetForLeaderEpochResponse, dict[Partition, EpochEndOffset]]:
+        """Give the answer, and what of it needs to be confirmed."""
         response = OffsetForLeaderEpochResponse()
         doubtful: dict[Partition, EpochEndOffset] = {}
         for topic in request.topics:
@@ -55,7 +81,7 @@ class OffsetForLeaderEpochHandler:
                         doubtful[partition] = found
                 except OttlaError as error:
                     found.error_code = error_code(error)
-        return self._confirm(response, doubtful) if doubtful else response
+        return response, doubtful
 
     async def _confirm(
         self,

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import trio
 from msgspec.structs import replace
 
+from broker.catching_up import CatchingUp
 from broker.config import ReplicationConfig
 from broker.dispatch import RequestContext
 from broker.fetch_sessions import FetchSessionCache
@@ -23,6 +24,7 @@ from broker.partitions import Partitions
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.fetchers import Fetchers
 from broker.replication.throttle import Throttles
+from broker.view import ClusterView
 from coordinator.cluster import (
     BrokerRegistration,
     ClusterState,
@@ -87,6 +89,7 @@ class LeadingBroker:
             topic_defaults={},
             wall_ms=lambda: 0,
         )
+        self.view = ClusterView()
         self._topics_made = 0
         self.cluster = ClusterState(
             brokers={
@@ -123,6 +126,7 @@ class LeadingBroker:
                 (partition, follower)
             ),
             confirmation=self.confirmation,
+            catching_up=CatchingUp(self.view),
         )
 
     def _new_topic(self, partitions: int) -> TopicState:
@@ -134,6 +138,7 @@ class LeadingBroker:
 
     async def obey(self) -> None:
         await self.partitions.obey(self.cluster, broker_epoch=OUR_EPOCH)
+        self.view.publish(self.cluster)
 
     @property
     def topic(self) -> TopicState:

@@ -180,7 +180,7 @@ async def test_an_error_is_told_until_it_is_over_and_then_what_is_true(broker):
 
     for _ in range(2):
         found = await session.fetch()
-        assert {i: p.error_code for i, p in found.items()} == {3: ErrorCode.FENCED_LEADER_EPOCH}
+        assert {i: p.error_code for i, p in found.items()} == {3: ErrorCode.NOT_LEADER_OR_FOLLOWER}
     assert (found[3].current_leader.leader_id, found[3].current_leader.leader_epoch) == (PEER, 2)
     await broker.elect(3)
     renewed = session.request({3: 0})
@@ -260,7 +260,7 @@ async def test_a_change_of_leader_ends_the_wait(broker, autojump_clock):
         await trio.sleep(0.2)
         await broker.elect(2, OTHER)
 
-    assert found[0][2].error_code == ErrorCode.FENCED_LEADER_EPOCH
+    assert found[0][2].error_code == ErrorCode.NOT_LEADER_OR_FOLLOWER
     assert trio.current_time() - started == pytest.approx(0.2)
 
 

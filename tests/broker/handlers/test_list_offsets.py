@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from broker.catching_up import CatchingUp
 from broker.handlers.list_offsets import CONSUMER_ID, LATEST, ListOffsetsHandler
 from broker.partition import ACKS_ALL
 from protocol.api.list_offsets import (
@@ -34,6 +35,8 @@ async def test_a_leader_that_knows_no_end_says_so_in_words_of_the_version(versio
     asked = ListOffsetsPartition(partition_index=0, timestamp=LATEST)
     request = ListOffsetsRequest(replica_id=CONSUMER_ID, topics=[ListOffsetsTopic(TOPIC, [asked])])
 
-    response = ListOffsetsHandler(broker.partitions)(request, context(version))
+    response = ListOffsetsHandler(broker.partitions, CatchingUp(broker.view))(
+        request, context(version)
+    )
 
     assert response.topics[0].partitions[0].error_code == code

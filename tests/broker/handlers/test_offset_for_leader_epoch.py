@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from broker.catching_up import CatchingUp
 from broker.handlers.offset_for_leader_epoch import OffsetForLeaderEpochHandler
 from protocol.api.offset_for_leader_epoch import (
     EpochEndOffset,
@@ -34,7 +35,9 @@ async def ask(
 ) -> EpochEndOffset:
     asked = OffsetForLeaderPartition(partition=0, current_leader_epoch=current, leader_epoch=epoch)
     request = OffsetForLeaderEpochRequest(topics=[OffsetForLeaderTopic(topic, [asked])])
-    handler = OffsetForLeaderEpochHandler(broker.partitions, broker.confirmation)
+    handler = OffsetForLeaderEpochHandler(
+        broker.partitions, broker.confirmation, CatchingUp(broker.view)
+    )
     response = handler(request, context(4))
     if not isinstance(response, OffsetForLeaderEpochResponse):
         response = await response
