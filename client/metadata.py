@@ -96,6 +96,10 @@ class Metadata:
             self.topics.pop(name, None)
             self.topic_errors[name] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
+    def has_heard_of(self, topic: str) -> bool:
+        """Say whether a broker has told of a topic, if only that there is none."""
+        return topic in self.topics or topic in self.topic_errors
+
     def partition(self, topic: str, partition: int) -> PartitionInfo | None:
         """Return what is known of a partition, None where nothing is."""
         info = self.topics.get(topic)

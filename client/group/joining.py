@@ -196,9 +196,11 @@ class Joiner:
         """Divide the partitions of all topics of the group among its members."""
         subscribers, unreadable = read_subscribers(answer.members)
         self._warn_of(unreadable)
-        before = topics.followed
+        before, metadata = topics.followed, self._cluster.metadata
         topics.lead(topics_of(subscribers))
-        if topics.followed != before:
+        followed = topics.followed or frozenset()
+        # Whoever leads without having heard of a topic would find it changed a moment later.
+        if topics.followed != before or not all(map(metadata.has_heard_of, followed)):
             self._cluster.follow(topics.followed)
             await self._cluster.refresh()
         topics.update(self._cluster.metadata, trio.current_time())

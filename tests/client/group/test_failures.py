@@ -10,6 +10,7 @@ from client.group.assignors import ASSIGNORS
 from protocol.api import ApiKey
 from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol
 from protocol.errors import ErrorCode, RequestError
+from tests.support.fake_cluster import Fault
 from tests.support.group_apps import Reader, committed, fill, place, places, read
 
 # Who is away too long
@@ -408,6 +409,26 @@ async def test_a_static_member_that_comes_back_in_time_costs_no_rebalance(
     await trio.sleep(15)
     assert len(other.consumer.assignment) == 4, "its session has ended"
     await other.stop()
+
+
+async def test_a_static_leader_that_comes_back_before_it_has_heard_of_the_topics_costs_no_rebalance(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster)
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 40)
+    rebalances = group.rebalances
+    cluster.script(ApiKey.METADATA, None, Fault(hang=True))  # answered by another broker, later
+
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        while len(consumer.assignment) != 4:
+            await consumer.poll(timeout_s=0.5)
+        for _ in range(10):
+            await consumer.poll(timeout_s=0.5)
+
+    assert group.rebalances == rebalances
 
 
 async def test_a_static_leader_that_comes_back_still_watches_the_topics(
