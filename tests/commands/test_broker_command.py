@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import socket
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from commands.ports import find_free
-from tests.support.command_line import CommandLine
+from tests.support.command_line import TIMEOUT_S, CommandLine
 
 HOST = "127.0.0.1"
 
@@ -64,6 +65,11 @@ def test_a_broker_with_a_coordinator_is_a_cluster_that_outlives_its_process(alon
         assert process.wait(30) == 0
 
 
+def brokers_of(alone) -> list[int]:
+    found = alone.ottla.json("cluster", "describe", *alone.bootstrap)
+    return [broker["broker"] for broker in found["brokers"]]
+
+
 def test_other_brokers_can_join_it(alone, tmp_path):
     other = find_free(HOST, 1)[0]
     with alone.running():
@@ -75,8 +81,10 @@ def test_other_brokers_can_join_it(alone, tmp_path):
             assert joining.stderr is not None
             while b"event=registered" not in (line := joining.stderr.readline()):
                 assert line
-            found = alone.ottla.json("cluster", "describe", *alone.bootstrap)
-            assert [broker["broker"] for broker in found["brokers"]] == [1, 2]
+            deadline = time.monotonic() + TIMEOUT_S
+            while len(found := brokers_of(alone)) < 2:  # the first one hears of it as well
+                assert time.monotonic() < deadline
+            assert found == [1, 2]
         finally:
             joining.terminate()
             joining.communicate()

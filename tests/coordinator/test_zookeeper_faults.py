@@ -160,7 +160,7 @@ async def test_calls_without_a_connection_wait_for_it_and_leave_the_loop_running
         async with trio.open_nursery() as nursery:
             for _ in range(3 * IN_FLIGHT_MAX):
                 nursery.start_soon(outcome_of, partial(store.get, "/a"), outcomes)
-            with trio.fail_after(1):
+            with trio.fail_after(PATIENCE_S):
                 await trio.testing.wait_all_tasks_blocked(0.05)
             assert outcomes == []
             relay.heal()
@@ -176,7 +176,7 @@ async def test_more_calls_than_kazoo_takes_leave_the_loop_running_when_silence_f
         async with trio.open_nursery() as nursery:
             for _ in range(3 * IN_FLIGHT_MAX):
                 nursery.start_soon(outcome_of, partial(store.get, "/a"), outcomes)
-            with trio.fail_after(1):
+            with trio.fail_after(PATIENCE_S):
                 await trio.testing.wait_all_tasks_blocked(0.05)
             relay.cut()
             relay.heal()
@@ -236,7 +236,7 @@ async def test_silence_longer_than_the_session_timeout_ends_the_session_by_our_o
     relay, root, make_bell
 ):
     bell, outcomes = make_bell(), []
-    async with connect_zookeeper(relay.hosts + root, session_timeout_s=SHORT_S) as store:
+    async with connect_zookeeper(relay.hosts + root, session_timeout_s=IDLE_S) as store:
         await store.exists("/a", watch=bell)
         await store.set("/", b"")
         lease = store.lease_until
@@ -245,7 +245,7 @@ async def test_silence_longer_than_the_session_timeout_ends_the_session_by_our_o
             nursery.start_soon(outcome_of, partial(store.create, "/a"), outcomes)
             with trio.fail_after(PATIENCE_S):
                 await store.wait_lost()
-            assert lease <= store.lease_until <= trio.current_time() < store.lease_until + SHORT_S
+            assert lease <= store.lease_until <= trio.current_time()
             await bell.wait()
 
         with pytest.raises(SessionLost, match="silent"):
@@ -308,11 +308,11 @@ async def test_a_blocked_loop_loses_its_session(port, root):
     observer = KazooClient(hosts)
     await trio.to_thread.run_sync(observer.start)
     try:
-        async with connect_zookeeper(hosts + root, session_timeout_s=SHORT_S) as store:
+        async with connect_zookeeper(hosts + root, session_timeout_s=IDLE_S) as store:
             await store.create("/e", ephemeral=True)
             blocked_at = time.monotonic()
             while observer.exists(root + "/e"):  # blocks the loop
-                assert time.monotonic() - blocked_at < 5 * SHORT_S
+                assert time.monotonic() - blocked_at < PATIENCE_S
                 time.sleep(0.02)  # noqa: ASYNC251  # blocking is the point
 
             with pytest.raises(SessionLost):
@@ -324,7 +324,7 @@ async def test_a_blocked_loop_loses_its_session(port, root):
 
 @pytest.mark.zookeeper
 async def test_a_blocked_loop_does_not_reconnect_its_session(mortal_zookeeper):
-    async with connect_zookeeper(mortal_zookeeper.hosts, session_timeout_s=SHORT_S) as store:
+    async with connect_zookeeper(mortal_zookeeper.hosts, session_timeout_s=IDLE_S) as store:
         await store.create("/e", ephemeral=True)
         mortal_zookeeper.kill()  # the loop is blocked from here
         mortal_zookeeper.start()
@@ -333,7 +333,7 @@ async def test_a_blocked_loop_does_not_reconnect_its_session(mortal_zookeeper):
         try:
             restarted_at = time.monotonic()
             while observer.exists("/e"):
-                assert time.monotonic() - restarted_at < 5 * SHORT_S
+                assert time.monotonic() - restarted_at < PATIENCE_S
                 time.sleep(0.02)  # noqa: ASYNC251  # blocking is the point
         finally:
             observer.stop()

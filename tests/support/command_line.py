@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 OTTLA = [sys.executable, "-P", "-m", "cli"]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 90.0
+"""Longer than `ottla up` waits by itself, which then says what it waited for."""
 
 
 class CommandLine:
@@ -54,8 +55,8 @@ class CommandLine:
 @contextmanager
 def running_cluster(directory: Path, *options: str):
     ottla = CommandLine(directory)
-    ottla.run("up", "--no-registry", "--detach", "--port", "0", *options)
     try:
+        ottla.run("up", "--no-registry", "--detach", "--port", "0", *options)
         yield ottla
     finally:
         subprocess.run(

@@ -20,7 +20,8 @@ NODES_MAX = 7
 GONE_WITHIN_S = 10.0
 """Apache Kafka takes two ports for each."""
 
-UP_TIMEOUT_S = 60
+UP_TIMEOUT_S = 90
+"""Longer than `ottla up` waits by itself, which then says what it waited for."""
 
 
 class CommandFailed(Exception):

@@ -25,7 +25,9 @@ pytestmark = pytest.mark.zookeeper
 JUTE_MAXBUFFER = 0xFFFFF
 EPHEMERAL, SEQUENCE = 1, 2
 DATA, CHILDREN, ANY = 2, 1, 3
-SHORT_S = 0.3
+SHORT_S = 2.0
+"""Of a session that is to run out, and must live until then on a busy machine, too."""
+
 CREATED_EVENT, DELETED_EVENT, CHANGED_EVENT, CHILD_EVENT = 1, 2, 3, 4
 
 

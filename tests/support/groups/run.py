@@ -47,15 +47,17 @@ class GroupRun:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
-            self._ask_all()
-        for load in self._loads:
-            load.abandon()
-        for member in self.members.values():
-            member.close()
-        self._observer.close()
-        if kind is not None:
-            print(self.describe())
+        try:
+            if kind is not None:
+                self._ask_all()
+        finally:
+            for load in self._loads:
+                load.abandon()
+            for member in self.members.values():
+                member.close()
+            self._observer.close()
+            if kind is not None:
+                print(self.describe())
 
     def add_topic(self, name: str, *, partitions: int) -> None:
         """Create a topic, three replicas where there are three brokers, and load it."""
