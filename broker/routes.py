@@ -43,6 +43,7 @@ from broker.handlers import (
     offset_for_leader_epoch,
     old_produce,
     produce,
+    sasl_handshake,
     sync_group,
 )
 from broker.handlers.control import Control
@@ -58,6 +59,9 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
     table: dict[ApiKey, Route] = {}
     table[ApiKey.API_VERSIONS] = Route(
         api_versions.ApiVersionsHandler(table), 0, 4, api_versions.refuse
+    )
+    table[ApiKey.SASL_HANDSHAKE] = Route(
+        sasl_handshake.handle_sasl_handshake, 0, 1, sasl_handshake.refuse
     )
     table.update(_record_routes(broker))
     table.update(_describing_routes(broker))

@@ -179,3 +179,19 @@ def test_topics_are_described_altered_and_deleted_by_librdkafkas_admin(cluster, 
     for deleted in admin.delete_topics([topic]).values():
         deleted.result(timeout=20)
     wait_until(lambda: topic not in admin.list_topics(timeout=20).topics)
+
+
+def test_who_wants_to_authenticate_is_told_that_there_is_no_need(cluster):
+    told: list[str] = []
+    state = "Request not valid in current SASL state"
+    client = AdminClient(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "user",
+            "sasl.password": "secret",
+            "error_cb": lambda error: told.append(error.str()),
+        }
+    )
+    wait_until(lambda: client.poll(0.1) is not None and any(state in text for text in told), 20)
