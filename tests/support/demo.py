@@ -138,16 +138,22 @@ class Demo:
         )
 
     def close(self) -> None:
-        """End all of it: first as a user would, then by the pid of whoever is left."""
+        """End all of it: first as a user would, then by the pid of whoever is left.
+
+        Raises: AssertionError where a user would wait in vain.
+        """
         self._http.close()
+        told = ""
         if self.process is not None and self.process.poll() is None:
             try:
                 self.interrupt()
             except subprocess.TimeoutExpired:
+                told = self.logs()
                 self.process.kill()
                 self.process.wait()
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
+        assert not told, f"Ctrl-C did not end the demo within {ENDED_WITHIN_S} s\n{told}"
 
 
 def _free_port() -> int:
