@@ -17,7 +17,7 @@ import click
 from commands.cluster_directory import HOST, ClusterDirectory
 from commands.end_signals import END_SIGNALS
 from commands.failure import CommandFailed
-from commands.launch import Launcher, stop
+from commands.launch import Launcher, stop, tell_killed
 from commands.options import PORT_MAX, Directory
 from commands.plan import DEFAULT_PORT, Wishes
 from commands.ports import find_free, require_free
@@ -88,7 +88,7 @@ def demo(directory: ClusterDirectory, port: int | None, web_port: int, *, no_bro
     finally:
         click.echo("stopping ...", err=True)
         with directory.changing(wait=True):
-            stop(directory, directory.load().nodes)
+            tell_killed(stop(directory, directory.load().nodes))
 
 
 def find_package() -> str:

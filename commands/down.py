@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.failure import CommandFailed, ExitStatus
-from commands.launch import STOP_TIMEOUT_S, stop
+from commands.launch import stop, tell_killed
 from commands.options import directory_option
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def down(directory: ClusterDirectory) -> None:
             next_step=f"start it with {directory.command('up')}",
             exit_status=ExitStatus.NOT_RUNNING,
         )
-    for node in killed:
-        click.echo(f"{node.title} did not stop in {STOP_TIMEOUT_S:.0f} s and was killed", err=True)
+    tell_killed(killed)
     in_order = sorted(running, key=lambda node: not node.is_broker)  # brokers went first
     click.echo(f"stopped {', '.join(node.title for node in in_order)}")

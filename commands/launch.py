@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+import click
+
 from commands.cluster_directory import (
     COORDINATOR,
     HOST,
@@ -122,6 +124,12 @@ def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
         cluster = cluster.with_node(node.stopped())
     directory.save(cluster)
     return killed
+
+
+def tell_killed(nodes: Iterable[Node]) -> None:
+    """Say of each node that did not stop in time that it was killed."""
+    for node in nodes:
+        click.echo(f"{node.title} did not stop in {STOP_TIMEOUT_S:.0f} s and was killed", err=True)
 
 
 def wait_for_ending(cluster: Cluster) -> None:

@@ -16,7 +16,7 @@ from client.environment import Environment
 from commands.cluster_view import ClusterView, observe
 from commands.columns import mebibytes
 from commands.end_signals import END_SIGNALS
-from commands.launch import stop
+from commands.launch import stop, tell_killed
 from commands.status import role_of, summary
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def watch(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> 
     if trio.run(show, directory, launcher, ends):
         click.echo("stopping ...", err=True)
         with directory.changing(wait=True):
-            stop(directory, directory.load().nodes)
+            tell_killed(stop(directory, directory.load().nodes))
 
 
 async def _show_live(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
