@@ -1,4 +1,7 @@
-"""SaslHandshake (17): the mechanism a client wants to authenticate by. Source: KIP-43, KIP-152."""
+"""SaslHandshake (17): the mechanism a client wants. Must never know: who authenticates.
+
+Source: KIP-43, KIP-152.
+"""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ class Demo:
                 self.process.kill()
                 self.process.wait()
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended since
+                os.kill(pid, signal.SIGKILL)
         slow = [line for line in self.output.read_text().splitlines() if "did not stop" in line]
         assert not slow, f"{slow}\n{self.logs()}"
         assert not told, f"Ctrl-C did not end the demo within {ENDED_WITHIN_S} s\n{told}"
