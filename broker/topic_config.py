@@ -64,11 +64,13 @@ TOPIC_KEYS: Final = frozenset(
 )
 """The settings that every topic has."""
 
+_TAKEN: Final = TOPIC_KEYS | WITHOUT_EFFECT | {REMOTE_STORAGE}
+
 
 def check_topic_config(config: Mapping[str, str]) -> None:
     """Refuse keys that no topic has, and values that are not valid. Raises: InvalidConfig."""
     for key in config:
-        if key not in TOPIC_KEYS | WITHOUT_EFFECT | {REMOTE_STORAGE}:
+        if key not in _TAKEN:
             near = difflib.get_close_matches(key, TOPIC_KEYS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InvalidConfig(f"{key} is not a setting of topics{hint}")

@@ -6,11 +6,8 @@ from itertools import product
 
 import pytest
 
-from broker.handlers.produce import ProduceHandler
 from broker.log.config import COMPRESSION_TYPES, PRODUCER, LogConfig
 from broker.recompression import KINDS, recompress
-from broker.schema_guard import SchemaGuard
-from client.environment import Environment
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.batch import read_header, split_batches
 from protocol.compression import Compression
@@ -44,10 +41,7 @@ async def broker():
 
 @pytest.fixture
 def produce(broker):
-    schemas = SchemaGuard(lambda: "", Environment.real())
-    handler = ProduceHandler(
-        broker.partitions, broker.confirmation, schemas, cluster=lambda: broker.cluster
-    )
+    handler = broker.new_produce_handler()
 
     def produce(records: bytes) -> ErrorCode:
         data = TopicProduceData(TOPIC, [PartitionProduceData(0, memoryview(records))])

@@ -16,6 +16,7 @@ from broker.config import ReplicationConfig
 from broker.dispatch import RequestContext
 from broker.fetch_sessions import FetchSessionCache
 from broker.handlers.fetch import FetchHandler
+from broker.handlers.produce import ProduceHandler
 from broker.log.directory import DataDirectory
 from broker.log.flush import Flusher
 from broker.partition import Partition
@@ -24,7 +25,9 @@ from broker.partitions import Partitions
 from broker.replication.fetcher import LeaderFetcher
 from broker.replication.fetchers import Fetchers
 from broker.replication.throttle import Throttles
+from broker.schema_guard import SchemaGuard
 from broker.view import ClusterView
+from client.environment import Environment
 from coordinator.cluster import (
     BrokerRegistration,
     ClusterState,
@@ -127,6 +130,12 @@ class LeadingBroker:
             ),
             confirmation=self.confirmation,
             catching_up=CatchingUp(self.view),
+        )
+
+    def new_produce_handler(self) -> ProduceHandler:
+        schemas = SchemaGuard(lambda: "", Environment.real())
+        return ProduceHandler(
+            self.partitions, self.confirmation, schemas, cluster=lambda: self.cluster
         )
 
     def _new_topic(self, partitions: int) -> TopicState:

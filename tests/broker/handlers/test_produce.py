@@ -8,10 +8,7 @@ from msgspec.structs import replace
 
 from broker.delayed import Delayed
 from broker.handlers.expected_batches import BEHIND_MAX, REMEMBERED_MAX, ExpectedBatches
-from broker.handlers.produce import ProduceHandler
 from broker.log.producers import ProducerStates
-from broker.schema_guard import SchemaGuard
-from client.environment import Environment
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
@@ -41,10 +38,7 @@ class Producing:
 
     def __init__(self, broker: LeadingBroker) -> None:
         self.broker = broker
-        schemas = SchemaGuard(lambda: "", Environment.real())
-        self.handler = ProduceHandler(
-            broker.partitions, broker.confirmation, schemas, cluster=lambda: broker.cluster
-        )
+        self.handler = broker.new_produce_handler()
 
     async def __call__(self, sequence: int, **batch_of) -> ErrorCode:
         return await self.send(asking(batch(sequence, **batch_of), timeout_ms=1000))
