@@ -136,10 +136,10 @@ def draw_growth(
         "ack_p99_ms": "p99 until acknowledged, ms",
     }
     figure, axes = _figure(list(titles.values()))
-    cases = [each for each in found if each.bench == bench]
+    alike = [each for each in found if each.bench == bench and each.case.get("replicas") != 1]
     for axis, value in zip(axes, titles, strict=True):
         for system in (OURS, THEIRS):
-            _line(axis, cases, system, (key, value))
+            _line(axis, alike, system, (key, value))
         if log:
             axis.set_xscale("symlog" if key == "connections" else "log")
         axis.set_yscale("log")

@@ -59,9 +59,11 @@ class System:
         return sum(map(self.cluster.memory_bytes, names)) / self.brokers / 1e6
 
     @contextmanager
-    def topic(self, name: str, *, partitions: int) -> Iterator[Leaders]:
+    def topic(
+        self, name: str, *, partitions: int, replicas: int | None = None
+    ) -> Iterator[Leaders]:
         """Make a topic and give the leaders of its partitions; it is deleted afterwards."""
-        trio.run(self._make_topic, name, partitions)
+        trio.run(self._make_topic, name, partitions, replicas or self.replicas)
         try:
             yield leaders_of(self.bootstrap, name, partitions=partitions)
         finally:
@@ -69,32 +71,33 @@ class System:
 
     def wait_in_sync(self, topic: str, *, partitions: int) -> None:
         """Wait until every partition is led and has all its replicas in sync."""
-        trio.run(self._in_sync, topic, partitions)
+        trio.run(self._in_sync, topic, partitions, self.replicas)
 
-    async def _make_topic(self, name: str, partitions: int) -> None:
+    async def _make_topic(self, name: str, partitions: int, replicas: int) -> None:
         async with Admin(self.bootstrap) as admin:
-            new = NewTopic(name, partitions=partitions, replication_factor=self.replicas)
+            new = NewTopic(name, partitions=partitions, replication_factor=replicas)
             await admin.create_topic(new)
-        await self._in_sync(name, partitions)
+        await self._in_sync(name, partitions, replicas)
 
-    async def _in_sync(self, name: str, partitions: int) -> None:
+    async def _in_sync(self, name: str, partitions: int, replicas: int) -> None:
         async with Admin(self.bootstrap) as admin:
             with trio.fail_after(IN_SYNC_WITHIN_S):
-                while not await self._is_in_sync(admin, name, partitions):  # noqa: ASYNC110
+                while not await _is_in_sync(admin, name, partitions, replicas):  # noqa: ASYNC110
                     await trio.sleep(0.05)
-
-    async def _is_in_sync(self, admin: Admin, name: str, partitions: int) -> bool:
-        try:
-            described = (await admin.describe_topics([name]))[name].partitions
-        except UnknownTopic:
-            return False  # The broker that was asked has not heard of it yet.
-        return len(described) == partitions and all(
-            each.leader_id >= 0 and len(each.isr) == self.replicas for each in described.values()
-        )
 
     async def _delete_topic(self, name: str) -> None:
         async with Admin(self.bootstrap) as admin:
             await admin.delete_topics([name])
+
+
+async def _is_in_sync(admin: Admin, name: str, partitions: int, replicas: int) -> bool:
+    try:
+        described = (await admin.describe_topics([name]))[name].partitions
+    except UnknownTopic:
+        return False  # The broker that was asked has not heard of it yet.
+    return len(described) == partitions and all(
+        each.leader_id >= 0 and len(each.isr) == replicas for each in described.values()
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from client.descriptions import ALL_BROKERS, ConfigSource, ResourceType
 from commands.columns import columns
 from commands.options import Pair, cluster_options, json_option
 from commands.refusals import run_explaining
-from commands.settings import ALL_OF_A_BROKER, next_steps, require_known
+from commands.settings import ALL_OF_A_BROKER, next_steps, require_alterable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +104,7 @@ def describe(kind: str, name: str | None, *, bootstrap: str, show_all: bool, as_
     help="Put a setting back to what it would be; can be repeated.",
 )
 @click.option("--validate-only", is_flag=True, help="Check, and change nothing.")
+@json_option
 @cluster_options
 def alter(
     kind: str,
@@ -111,8 +112,8 @@ def alter(
     changes: tuple[tuple[str, str], ...],
     *,
     bootstrap: str,
-    unset: tuple[str, ...],
-    validate_only: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Change settings; all of those given, or none where one is refused.
 
@@ -123,6 +124,7 @@ def alter(
       $ ottla config alter brokers --set min.insync.replicas=2
     """
     whose = choose_resource(kind, name)
+    unset, validate_only = options["unset"], options["validate_only"]
     wanted: dict[str, str | None] = {**dict(changes), **dict.fromkeys(unset)}
     if not wanted:
         raise click.UsageError("give --set or --unset")
@@ -131,13 +133,15 @@ def alter(
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:
-            await require_known(admin, *whose, unset)
+            await require_alterable(admin, *whose, unset)
             await admin.alter_configs(*whose, wanted, validate_only=validate_only)
 
     run_explaining(main, next_steps(whose[0]))
-    click.echo(
-        f"{'would alter' if validate_only else 'altered'} {' '.join(filter(None, (kind, name)))}"
-    )
+    if as_json:
+        click.echo(json.dumps({"kind": kind, "name": name, "altered": not validate_only}))
+    else:
+        outcome = "would alter" if validate_only else "altered"
+        click.echo(f"{outcome} {' '.join(filter(None, (kind, name)))}")
 
 
 def choose_resource(kind: str, name: str | None) -> tuple[ResourceType, str]:

@@ -5,21 +5,23 @@ Must never know: how a process is stopped (commands/launch.py).
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
 
 from commands.failure import CommandFailed, ExitStatus
 from commands.launch import stop, tell_killed
-from commands.options import directory_option
+from commands.options import directory_option, json_option
 
 if TYPE_CHECKING:
     from commands.cluster_directory import ClusterDirectory
 
 
 @click.command()
+@json_option
 @directory_option
-def down(directory: ClusterDirectory) -> None:
+def down(directory: ClusterDirectory, *, as_json: bool) -> None:
     """Stop a cluster cleanly: the brokers first, then the coordinator.
 
     The data stays, and 'ottla up' carries on with it. Where nothing runs the exit status is 3.
@@ -40,4 +42,8 @@ def down(directory: ClusterDirectory) -> None:
         )
     tell_killed(killed)
     in_order = sorted(running, key=lambda node: not node.is_broker)  # brokers went first
-    click.echo(f"stopped {', '.join(node.title for node in in_order)}")
+    if as_json:
+        nodes = {"stopped": in_order, "killed": killed}
+        click.echo(json.dumps({how: [each.name for each in nodes[how]] for how in nodes}))
+    else:
+        click.echo(f"stopped {', '.join(node.title for node in in_order)}")

@@ -1,6 +1,7 @@
-"""Which settings there are: refusing names that are none before they are unset.
+"""Which settings there are: refusing names that are none, or fixed, before they are unset.
 
-A cluster that is told to unset what it does not know has nothing to do, and says that it is done.
+A cluster that is told to unset what it does not know, or what nobody can have set there, has
+nothing to do, and says that it is done.
 Must never know: particular settings, where they are kept.
 """
 
@@ -32,8 +33,10 @@ def next_steps(kind: ResourceType) -> dict[ErrorCode, str]:
     }
 
 
-async def require_known(admin: Admin, kind: ResourceType, name: str, keys: Iterable[str]) -> None:
-    """Refuse names that are not settings of a topic, a broker or ALL_BROKERS.
+async def require_alterable(
+    admin: Admin, kind: ResourceType, name: str, keys: Iterable[str]
+) -> None:
+    """Refuse names that are not settings of a topic, a broker or ALL_BROKERS, or fixed ones.
 
     Raises: CommandFailed, RequestError, ConnectionBroken, NoBrokerReachable.
     """
@@ -44,7 +47,7 @@ async def require_known(admin: Admin, kind: ResourceType, name: str, keys: Itera
     if kind is ResourceType.BROKER and name == ALL_BROKERS:  # of those only what is set is listed
         anyone = (await admin.describe_cluster()).brokers[0]
         entries += await admin.describe_configs(kind, str(anyone.broker_id))
-    known = {entry.name for entry in entries}
+    known = {entry.name: entry for entry in entries}
     for key in asked:
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=1)
@@ -53,4 +56,9 @@ async def require_known(admin: Admin, kind: ResourceType, name: str, keys: Itera
             raise CommandFailed(
                 f"{key} is not a setting of {whose}{hint}",
                 next_step=next_steps(kind)[ErrorCode.INVALID_CONFIG],
+            )
+        if known[key].read_only:
+            raise CommandFailed(
+                f"{key} does not change while a broker runs",
+                next_step="set it in the broker's file or with --set, and start it again",
             )

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
@@ -314,23 +315,40 @@ def _last(lines: list[str], count: int) -> Iterable[str]:
 
 
 def _minimised(verdict: Verdict) -> Verdict:
-    """Run smaller and smaller plans, as long as they fail in the same way."""
+    """Run smaller and smaller plans, as long as they fail in the same way; Ctrl-C ends it early."""
     from simulation.minimise import minimise
     from simulation.run import simulate as run
 
     names = {anomaly.name for anomaly in verdict.anomalies}
-    smallest = verdict
+    smallest, tried, before = verdict, 0, len(verdict.plan.faults)
 
     def fails(plan: Plan) -> bool:
-        nonlocal smallest
-        found = run(plan)
-        if names.isdisjoint(anomaly.name for anomaly in found.anomalies):
-            return False
-        smallest = found
-        return True
+        nonlocal smallest, tried
+        found, tried = run(plan), tried + 1
+        smaller = not names.isdisjoint(anomaly.name for anomaly in found.anomalies)
+        if smaller:
+            smallest = found
+        tell(f"{len(smallest.plan.faults)} of {before} faults left, {count_of(tried, 'run')}")
+        return smaller
 
-    before = len(verdict.plan.faults)
-    minimise(verdict.plan, fails)
+    outcome = "needed"
+    with _told_as_it_goes() as tell:
+        try:
+            minimise(verdict.plan, fails)
+        except* KeyboardInterrupt:
+            outcome = "left when interrupted"
     after = len(smallest.plan.faults)
-    click.echo(f"{count_of(before, 'fault')} in the plan, needed: {after}", err=True)
+    click.echo(f"{count_of(before, 'fault')} in the plan, {outcome}: {after}", err=True)
     return smallest
+
+
+@contextmanager
+def _told_as_it_goes() -> Iterator[Callable[[str], None]]:
+    """Show how far something has come, on stderr: in one line where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield partial(click.echo, err=True)
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("") as status:
+        yield status.update

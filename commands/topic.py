@@ -16,7 +16,7 @@ from commands.columns import columns, count_of
 from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
-from commands.settings import ALL_OF_A_TOPIC, require_known
+from commands.settings import ALL_OF_A_TOPIC, require_alterable
 from commands.topic_elect import elect
 from commands.topic_reassign import reassign
 from commands.topic_view import describe_created, describe_topics, show, summarize, tell_created
@@ -185,6 +185,7 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
     metavar="KEY",
     help="Put a setting back to its default; can be repeated.",
 )
+@json_option
 @cluster_options
 def alter(
     name: str,
@@ -193,6 +194,7 @@ def alter(
     bootstrap: str,
     partitions: int | None,
     deleted: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Change settings of a topic, or give it more partitions.
 
@@ -208,14 +210,14 @@ def alter(
 
     async def main() -> None:
         async with Admin(bootstrap) as admin:
-            await require_known(admin, ResourceType.TOPIC, name, deleted)
+            await require_alterable(admin, ResourceType.TOPIC, name, deleted)
             if changes:
                 await admin.alter_configs(ResourceType.TOPIC, name, changes)
             if partitions is not None:
                 await admin.create_partitions(name, partitions)
 
     run_explaining(main, NEXT_STEPS)
-    click.echo(f"altered {name}")
+    click.echo(json.dumps({"altered": [name]}) if as_json else f"altered {name}")
 
 
 @topic.command()

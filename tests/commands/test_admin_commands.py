@@ -139,6 +139,25 @@ def test_what_is_no_setting_cannot_be_unset_and_the_one_meant_is_named(ottla, co
     assert " --all'" in error
 
 
+@pytest.mark.parametrize("whose", [("brokers",), ("broker", "1")], ids=" ".join)
+def test_what_does_not_change_while_a_broker_runs_cannot_be_unset(ottla, whose):
+    error = ottla.run("config", "alter", *whose, "--unset", "node.id", status=1).stderr.decode()
+
+    assert "node.id does not change while a broker runs; set it in the broker's file" in error
+
+
+def test_what_was_altered_is_told_to_scripts(ottla):
+    ottla.run("topic", "create", "scripted")
+    alter = ("config", "alter", "topic", "scripted", "--set", "retention.ms=5000")
+
+    told = ottla.json(*alter, "--validate-only")
+    assert told == {"kind": "topic", "name": "scripted", "altered": False}
+    assert ottla.json(*alter)["altered"]
+    assert ottla.json("topic", "alter", "scripted", "--partitions", "4") == {
+        "altered": ["scripted"]
+    }
+
+
 def test_a_topic_is_described_with_the_settings_of_its_own(ottla):
     ottla.run("topic", "create", "own", "--config", "retention.ms=5000")
     ottla.run("config", "alter", "broker", "2", "--set", "log.segment.bytes=1000000")

@@ -247,11 +247,12 @@ def test_a_cluster_carries_on_with_its_data(tmp_path):
     with running_cluster(tmp_path, "--brokers", "1", "--set", "num.partitions=4") as ottla:
         ottla.run("produce", "kept", stdin=b"before\n")
         before = ottla.json("status")
-        ottla.run("down")
+        stopped = ottla.json("down")["stopped"]
         ottla.run("down", status=3)
         ottla.run("up", "--detach")
         after = ottla.json("status")
 
+        assert stopped == ["1", "coordinator"]
         assert after["cluster_id"] == before["cluster_id"]
         assert after["bootstrap"] == before["bootstrap"]
         assert after["partitions"] == 4

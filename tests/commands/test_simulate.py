@@ -95,6 +95,30 @@ def test_minimise_leaves_what_is_needed(failing):
     assert "kill" in needed
 
 
+def test_minimise_tells_how_far_it_has_come_and_an_interruption_keeps_what_it_found(
+    monkeypatch, failing
+):
+    judge, runs = simulation.run.simulate, iter(range(5))
+
+    def judge_a_few(plan):
+        if next(runs, None) is None:
+            raise BaseExceptionGroup("of trio", [KeyboardInterrupt()])
+        return judge(plan)
+
+    monkeypatch.setattr("simulation.run.simulate", judge_a_few)
+    done = run("--seed", str(failing), "--minimise", status=1)
+
+    told = [line for line in done.stderr.splitlines() if " faults left, " in line]
+    assert [line.rpartition(", ")[2] for line in told] == [
+        "1 run",
+        *(f"{n} runs" for n in (2, 3, 4)),
+    ]
+    left = told[-1].split()[0]
+    assert f"in the plan, left when interrupted: {left}" in done.stderr
+    assert int(left) < len(draw_plan(failing).faults)
+    assert len([line for line in done.stderr.splitlines() if " s  " in line]) == int(left)
+
+
 def test_kinds_of_faults_and_themes_are_listed_and_other_kinds_refused():
     kinds, themes = run("--list-faults").stdout.split("\n\n")
 

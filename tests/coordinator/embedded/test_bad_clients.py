@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from coordinator.embedded.jute import frame, pack_buffer, pack_string, pack_strings
 from coordinator.embedded.messages import OpCode, Xid
@@ -150,16 +151,28 @@ async def test_a_client_that_does_not_read_its_events_is_disconnected(world):
         assert await writer.exists("/")
 
 
-async def test_a_client_that_does_not_read_its_replies_is_not_read_from(world):
+@pytest.mark.parametrize(
+    "bound", [{"requests_in_flight_max": 10}, {"outgoing_bytes_max": 1 << 20}], ids=str
+)
+async def test_a_client_that_does_not_read_its_replies_is_not_read_from(world, bound):
     await world.crash()
-    await world.start(requests_in_flight_max=10, outgoing_bytes_max=1 << 20)
+    await world.start(**bound)
     async with world.client() as client:
         await client.create("/a", bytes(500_000))
-        with trio.move_on_after(0.3) as patience:
-            while True:
-                await client.ask(OpCode.GET_DATA, get("/a"))
+        before = len(world.service.tree.nodes)
 
-        assert patience.cancelled_caught
+        async def ask_on_and_on():
+            for number in range(100):
+                await client.ask(OpCode.GET_DATA, get("/a"))
+                await client.ask(OpCode.CREATE, create(f"/{number}"))
+
+        async with trio.open_nursery() as asking:
+            asking.start_soon(ask_on_and_on)
+            await wait_all_tasks_blocked(0.05)
+            asking.cancel_scope.cancel()
+
+        written = len(world.service.tree.nodes) - before
+        assert written < 10, "who does not read replies of 500 kB is read from on and on"
 
 
 async def test_connections_beyond_the_limit_are_closed(world):
