@@ -4,12 +4,14 @@
 |---|---|
 | `inconsistent-offsets` | one offset was seen with two values |
 | `duplicate` | one value was seen at two offsets |
-| `lost-write` | acknowledged, below the highest offset that was read, and read by nobody |
+| `lost-write` | acknowledged, and unread where a later one was read, or gone for the last reader |
 | `unseen` | acknowledged, and not read even after everything was healed and read to its end |
 | `aborted-read` | the cluster refused it for good, and somebody read it |
 | `given-up` | a producer that may send again for long enough has given a record up |
 | `unsent` | somebody read what nobody has sent |
 | `poll-skip` | a consumer went past a record |
+| `odd-start` | a member of a group began beyond a record that nobody had committed |
+| `stale-start` | a member of a group began below what had been committed before |
 | `nonmonotonic-poll` | a consumer went back, or was handed a record twice |
 | `nonmonotonic-send` | a producer's records got offsets in another order than it sent them |
 | `commit-went-back` | a group was told less than had been acknowledged or told before |
@@ -29,11 +31,12 @@ Must never know: how a history came about.
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from itertools import combinations
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
+from chaos.anomaly import Anomaly, bounded
 from chaos.compaction import Compaction
 from chaos.history import (
     Committed,
@@ -47,38 +50,23 @@ from chaos.history import (
     Told,
     Watermark,
 )
+from chaos.reading import NOWHERE, Needed, Starts, order_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from chaos.history import Operation
 
-SHOWN_OF_A_KIND: Final = 20
-"""Anomalies of one kind and partition that are described; the others are counted."""
-
-NOWHERE: Final = 2**63
-"""An offset that no record has."""
-
-
-class Anomaly(Struct, frozen=True):
-    """Something that must not happen: where, and the operations, offsets and epochs involved."""
-
-    name: str
-    place: str
-    facts: str
-
-    def __str__(self) -> str:
-        return f"{self.name} in {self.place}: {self.facts}"
-
 
 class Promises(Struct, frozen=True):
     """What the clients of a run were promised beyond what always holds.
 
     `idempotent`: no duplicates, and a producer's order is kept. `drained`: after the last record
-    was sent everything was healed, and somebody read every partition from its start to its end.
+    was sent everything was healed, and somebody read every partition from its start to its end: all
+    that is acknowledged is found again by the `last_reader`, where the history has one.
     `delivered`: producers send again until long after everything is healed, so nothing is given up.
-    `compacted`: records have keys, and only the newest of each key need be kept; when `last_reader`
-    began, the one that read to the end, all was compacted that could be.
+    `compacted`: records have keys, and only the newest of each key need be kept; when the
+    `last_reader` began, all was compacted that could be.
     """
 
     idempotent: bool = True
@@ -97,6 +85,7 @@ class _Seen(Struct):
     watermarks: list[Watermark] = field(default_factory=list)
     leaders: list[Led] = field(default_factory=list)
     compaction: Compaction = field(default_factory=lambda: Compaction((), ()))
+    starts: dict[str, Starts] = field(default_factory=dict)
 
     def records_read(self) -> Iterator[tuple[str, int, bytes]]:
         """Give who read what, and where."""
@@ -117,6 +106,9 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
             groups[operation.group, operation.partition].append(operation)
         else:
             _file(operation, partitions[operation.partition])
+    for (group, partition), offsets in groups.items():
+        commits = (one for one in offsets if isinstance(one, Committed))
+        partitions[partition].starts[group] = Starts(commits)
     found: list[Anomaly] = []
     for partition, seen in sorted(partitions.items()):
         if promises.compacted:
@@ -124,7 +116,7 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         for law in (_records, _polls, _leaders, _watermarks, _replicas, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
-        found += _bounded(_commits(f"{partition} of group {group}", offsets))
+        found += bounded(_commits(f"{partition} of group {group}", offsets))
     return found
 
 
@@ -142,28 +134,14 @@ def _file(operation: Operation, seen: _Seen) -> None:
             seen.leaders.append(operation)
 
 
-def _bounded(found: Iterable[Anomaly]) -> Iterator[Anomaly]:
-    """Describe the first of a kind, and count the others."""
-    counts: dict[str, int] = defaultdict(int)
-    place = ""
-    for anomaly in found:
-        place = anomaly.place
-        counts[anomaly.name] += 1
-        if counts[anomaly.name] <= SHOWN_OF_A_KIND:
-            yield anomaly
-    for name, count in counts.items():
-        if count > SHOWN_OF_A_KIND:
-            yield Anomaly(name, place, f"and {count - SHOWN_OF_A_KIND} more")
-
-
 # What was written and read.
 
 
 def _records(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
-    yield from _bounded(_identities(str(partition), seen, promises))
-    yield from _bounded(_fates(str(partition), seen, promises))
+    yield from bounded(_identities(str(partition), seen, promises))
+    yield from bounded(_fates(str(partition), seen, promises))
     if promises.idempotent:
-        yield from _bounded(_order_sent(str(partition), seen.sent))
+        yield from bounded(_order_sent(str(partition), seen.sent))
 
 
 def _sightings(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
@@ -195,6 +173,7 @@ def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly
 
 
 def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    left = _left_at_the_end(seen, promises)
     highest, read = -1, {}
     for who, offset, value in seen.records_read():
         read[value] = who
@@ -208,6 +187,11 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
                 yield Anomaly("lost-write", place, facts)
             elif promises.drained:
                 yield Anomaly("unseen", place, f"{what}; nobody read it, {highest} is the last")
+        elif sent.outcome is Outcome.OK and left is not None and sent.value not in left:
+            if not seen.compaction.may_be_gone(sent.value, sent.offset):
+                who = f"{read[sent.value]} read it, {promises.last_reader} did not any more"
+                facts = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}; {who}"
+                yield Anomaly("lost-write", place, facts)
         elif sent.outcome is Outcome.FAILED and sent.value in read:
             facts = f"{sent.value!r} of {sent.process} was refused; {read[sent.value]} read it"
             yield Anomaly("aborted-read", place, facts)
@@ -217,6 +201,13 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
         read.pop(sent.value, None)
     for value, who in read.items():
         yield Anomaly("unsent", place, f"{who} read {value!r}, which nobody has sent")
+
+
+def _left_at_the_end(seen: _Seen, promises: Promises) -> set[bytes] | None:
+    """Give all that the last reader found; None where there was none, or it proves nothing."""
+    if not promises.drained or promises.last_reader not in seen.read:
+        return None
+    return set(_last_read(seen.read[promises.last_reader]).values())
 
 
 def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
@@ -235,42 +226,12 @@ def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
 
 
 def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
-    follows = _needed_after({offset: value for _, offset, value in _sightings(seen)}, seen)
+    places = {offset: value for _, offset, value in _sightings(seen)}
+    gone = seen.compaction.may_be_gone
+    needed = Needed(places, (o for o, value in places.items() if not gone(value, o)))
     for process, operations in seen.read.items():
-        yield from _bounded(_order_read(str(partition), process, operations, follows))
-
-
-def _needed_after(places: Mapping[int, bytes], seen: _Seen) -> dict[int, int]:
-    """Give for each offset the next one that nobody may go past."""
-    follows, following = {}, NOWHERE
-    for offset in sorted(places, reverse=True):
-        follows[offset] = following
-        if not seen.compaction.may_be_gone(places[offset], offset):
-            following = offset
-    return follows
-
-
-def _order_read(
-    place: str, process: str, operations: Iterable[Polled | Positioned], follows: dict[int, int]
-) -> Iterator[Anomaly]:
-    last: int | None = None
-    floor: int | None = None
-    for operation in operations:
-        if isinstance(operation, Positioned):
-            last, floor = None, operation.offset
-            continue
-        for offset, _ in operation.records:
-            if last is None:
-                if floor is not None and offset < floor:
-                    facts = f"{process} was to go on at {floor} and was handed {offset}"
-                    yield Anomaly("nonmonotonic-poll", place, facts)
-            elif offset <= last:
-                facts = f"{process} was handed {offset} after {last}"
-                yield Anomaly("nonmonotonic-poll", place, facts)
-            elif follows[last] < offset:
-                facts = f"{process} was handed {offset} after {last}: {follows[last]} is between"
-                yield Anomaly("poll-skip", place, facts)
-            last = offset
+        found = order_read(str(partition), process, operations, needed=needed, starts=seen.starts)
+        yield from bounded(found)
 
 
 # Groups.
@@ -334,7 +295,7 @@ def _watermarks(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anom
 
 
 def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
-    for one, other in pairwise(seen.replicas):
+    for one, other in combinations(seen.replicas, 2):
         end = min(one.high_watermark, other.high_watermark)
         start = max(one.log_start, other.log_start)
         ours, theirs = (_between(replica, start, end) for replica in (one, other))
@@ -383,7 +344,7 @@ def _keys(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Ano
         logs.append((promises.last_reader, read, NOWHERE))
     for who, records, end in logs:
         found = seen.compaction.resurrected(records.items(), end=end)
-        yield from _bounded(Anomaly("resurrected", place, f"{who} has {facts}") for facts in found)
+        yield from bounded(Anomaly("resurrected", place, f"{who} has {facts}") for facts in found)
 
 
 def _last_read(operations: Iterable[Polled | Positioned]) -> dict[int, bytes]:

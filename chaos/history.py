@@ -61,12 +61,17 @@ class Polled(NamedTuple):
 
 
 class Positioned(NamedTuple):
-    """A consumer goes on elsewhere in a partition: assigned, sought; None: nobody says where."""
+    """A consumer goes on elsewhere in a partition: assigned, sought; None: nobody says where.
+
+    A member of a `group` goes on where its group has committed, or at the start: its commits, and
+    those of all others of the group, are in the history then.
+    """
 
     process: str
     partition: Partition
     offset: int | None
     at: float
+    group: str = ""
 
 
 class Committed(NamedTuple):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Final
 import trio
 from msgspec import Struct
 
+from chaos.anomaly import Anomaly
 from chaos.breakage import Breakage
-from chaos.checker import Anomaly, check
+from chaos.checker import check
 from chaos.history import Partition
 from chaos.replicas import read_replicas
 from chaos.running import ClusterTrouble

@@ -7,6 +7,7 @@ is handed in. Must never know: faults, what is judged, whether the cluster is re
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -235,7 +236,7 @@ class Workload:
         config = ConsumerConfig(auto_offset_reset="earliest")
         environment = self._environment(name)
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
-            self._position(name, self.partitions)
+            self._position(name, self.partitions, at=0)
             await consumer.assign(dict.fromkeys(self.partitions, 0))
             while True:
                 began_at = trio.current_time()
@@ -247,19 +248,21 @@ class Workload:
         environment = self._environment(name)
         config = ConsumerConfig(auto_offset_reset="earliest")
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
+            self._position(name, self.partitions, at=0)
             places = [place for place in self.partitions if ends.get(place.partition, 0)]
             if not places:
                 return
-            self._position(name, places)
             await consumer.assign(dict.fromkeys(places, 0))
             while any((consumer.position(p) or 0) < ends[p.partition] for p in places):
                 began_at = trio.current_time()
                 self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
 
-    def _position(self, name: str, places: Iterable[TopicPartition]) -> None:
+    def _position(
+        self, name: str, places: Iterable[TopicPartition], *, at: int | None = None, group: str = ""
+    ) -> None:
         now = trio.current_time()
         for place in places:
-            self.note(Positioned(name, Partition(*place), None, now))
+            self.note(Positioned(name, Partition(*place), at, now, group))
 
     def _hand_out(self, name: str, records: Iterable[ConsumerRecord], began_at: float) -> None:
         by_place: dict[Partition, list[tuple[int, bytes]]] = {}
@@ -297,7 +300,8 @@ class Workload:
         environment = self._environment(name)
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
             topics = [self._load.topic]
-            consumer.subscribe(topics, on_assigned=lambda places: self._position(name, places))
+            noted = partial(self._position, name, group=group)
+            consumer.subscribe(topics, on_assigned=noted)
             stays = rng.randint(3, rng.choice(STAYS_MAX))
             for _ in range(stays):
                 began_at = trio.current_time()

@@ -139,7 +139,7 @@ class Passing:
         environment = self._cluster.environment(name)
         here = TopicPartition(PASSING, 0)
         async with Consumer(self._cluster.bootstrap, config, environment=environment) as consumer:
-            self._work.note(Positioned(name, place, None, trio.current_time()))
+            self._work.note(Positioned(name, place, 0, trio.current_time()))
             await consumer.assign({here: 0})
             while (consumer.position(here) or 0) < RECORDS:
                 began_at = trio.current_time()

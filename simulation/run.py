@@ -18,7 +18,8 @@ import trio
 from msgspec import Struct, field
 
 from broker.housekeeper import CHECKPOINT_INTERVAL_S
-from chaos.checker import Anomaly, Promises, check
+from chaos.anomaly import Anomaly
+from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
 from chaos.workload import Load, Workload
 from client import Admin, NewTopic

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.checker import SHOWN_OF_A_KIND, Promises, check
+from chaos.anomaly import SHOWN_OF_A_KIND
+from chaos.checker import Promises, check
 from chaos.history import Led, Operation, Outcome, Watermark
 from tests.support.histories import (
     OTHER,
@@ -19,12 +20,15 @@ from tests.support.histories import (
     acknowledged,
     at,
     committed,
+    joined,
     polled,
     read,
     replica,
     sent,
     told,
 )
+
+OLD = read(A, by="d")
 
 PAIRS = [
     Pair(
@@ -59,6 +63,22 @@ PAIRS = [
         Promises(drained=False),
     ),
     Pair(
+        "lost-write",
+        [*acknowledged(A, B), read(A, B), at(0, by="last"), read(A, by="last")],
+        [*acknowledged(A, B), read(A, B), at(0, by="last"), read(A, B, by="last")],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A, B), read(A, B), at(0, by="last")],
+        [*acknowledged(A, B), read(A, B)],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A, B), read(A, B, by="z"), at(0, by="z"), read(A, by="z")],
+        [*acknowledged(A, B), read(A, B, by="z"), at(0, by="z"), read(A, B, by="z")],
+        Promises(last_reader="z"),
+    ),
+    Pair(
         "unseen",
         [*acknowledged(A, B), read(A)],
         [*acknowledged(A, B), read(A), read(B, first=1, by="d"), at(0, by="d")],
@@ -89,6 +109,41 @@ PAIRS = [
         "poll-skip",
         [*acknowledged(A, B), sent(C, 5), polled((0, A), (5, C)), read(B, first=1, by="d")],
         [*acknowledged(A, B), sent(C, 5), polled((0, A), (1, B), (5, C))],
+    ),
+    Pair(
+        "poll-skip",
+        [*acknowledged(A, B, C), at(0), polled((1, B), (2, C)), read(A, by="d")],
+        [*acknowledged(A, B, C), at(1), polled((1, B), (2, C)), read(A, by="d")],
+    ),
+    Pair(
+        "poll-skip",
+        [*acknowledged(A, B), sent(C, 5), at(1), polled((5, C)), read(A, B, by="d")],
+        [*acknowledged(A, B), sent(C, 5), at(2), polled((5, C)), read(A, B, by="d")],
+    ),
+    Pair(
+        "odd-start",
+        [*acknowledged(A, B, C), joined(), polled((2, C)), committed(1, 0, 1), read(A, B, by="d")],
+        [*acknowledged(A, B, C), joined(), polled((2, C)), committed(2, 0, 1), read(A, B, by="d")],
+    ),
+    Pair(
+        "odd-start",
+        [*acknowledged(A, B), joined(), polled((1, B)), read(A, by="d")],
+        [*acknowledged(A, B), joined(), polled((0, A), (1, B))],
+    ),
+    Pair(
+        "odd-start",
+        [*acknowledged(A, B), committed(1, 0, 1, Outcome.FAILED), joined(), polled((1, B)), OLD],
+        [*acknowledged(A, B), committed(1, 0, 1, Outcome.UNKNOWN), joined(), polled((1, B)), OLD],
+    ),
+    Pair(
+        "stale-start",
+        [*acknowledged(A, B), read(A, by="d"), committed(1, 0, 1), joined(), read(A, B)],
+        [*acknowledged(A, B), read(A, by="d"), committed(1, 1, 2), joined(), read(A, B)],
+    ),
+    Pair(
+        "stale-start",
+        [*acknowledged(A, B), committed(1, 0, 1), joined(), read(A, B)],
+        [*acknowledged(A, B), committed(1, 0, 1), joined(group="h"), read(A, B)],
     ),
     Pair(
         "nonmonotonic-poll",
@@ -144,6 +199,11 @@ PAIRS = [
         "replicas-differ",
         [replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=3)],
         [replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=2)],
+    ),
+    Pair(
+        "replicas-differ",
+        [replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, D)],
+        [replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, C)],
     ),
 ]
 

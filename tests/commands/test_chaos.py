@@ -10,8 +10,8 @@ import trio
 from click.testing import CliRunner
 from rich.console import Console
 
+from chaos.anomaly import Anomaly
 from chaos.breakage import Breakage, Met
-from chaos.checker import Anomaly
 from chaos.run import ChaosRun, Order, TopicExists
 from chaos.schedule import KINDS, Fault
 from commands.chaos import run_chaos

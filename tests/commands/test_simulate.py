@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import simulation.run
-from chaos.checker import Anomaly
+from chaos.anomaly import Anomaly
 from commands.simulate import simulate
 from simulation.kinds import KINDS
 from simulation.plan import THEMES, draw_plan

@@ -57,6 +57,10 @@ def at(offset, *, by="c"):
     return Positioned(by, P, offset, 1.5)
 
 
+def joined(*, by="c", group="g"):
+    return Positioned(by, P, None, 1.5, group)
+
+
 def committed(offset, began_at, ended_at, outcome=Outcome.OK):
     return Committed("m", "g", P, offset, began_at, ended_at, outcome)
 
