@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.log.config import UNCOMPRESSED
-from protocol.batch import check_batch_crc, make_batch, split_batches
+from protocol.batch import check_batch_crc, make_batch, read_header
 from protocol.compression import Compression, compress
 from protocol.records import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from protocol.batch import BatchHeader
 
 KINDS: Final[Mapping[str, Compression]] = {
     UNCOMPRESSED: Compression.NONE,
@@ -26,22 +24,14 @@ KINDS: Final[Mapping[str, Compression]] = {
 """What the values of `compression.type` stand for, but for the one that leaves batches alone."""
 
 
-def recompress(batches: memoryview, compression_type: str) -> memoryview:
-    """Give a request's batches for one partition, each compressed as `KINDS` says.
+def recompress(batch: memoryview, compression_type: str) -> memoryview:
+    """Give a batch compressed as `KINDS` says: what was handed in where it is so already.
 
-    They are what was handed in where all are so already. Raises: CorruptBatch, UnsupportedMagic.
+    Raises: CorruptBatch, UnsupportedMagic.
     """
-    kind = KINDS[compression_type]
-    found = split_batches(batches)
-    if all(header.compression is kind for header, _ in found):
-        return batches
-    parts = (
-        batch if header.compression is kind else _recompressed(header, batch, kind)
-        for header, batch in found
-    )
-    return memoryview(b"".join(parts))
-
-
-def _recompressed(header: BatchHeader, batch: memoryview, kind: Compression) -> bytes:
+    kind, header = KINDS[compression_type], read_header(batch)
+    if header.compression is kind:
+        return batch
     check_batch_crc(batch, header.crc)
-    return make_batch(header.compressed_as(kind), compress(kind, data_of(header, batch)))
+    records = compress(kind, data_of(header, batch))
+    return memoryview(make_batch(header.compressed_as(kind), records))

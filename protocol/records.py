@@ -32,7 +32,7 @@ _VARINTS: Final = tuple(encode_varint(value) for value in range(1024))
 _TABLE_SIZE: Final = len(_VARINTS)
 _NULL: Final = encode_varint(-1)
 _NO_HEADERS: Final = _VARINTS[0]
-_RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, count of headers
+RECORD_BYTES_MIN: Final = 7  # length, attributes, two deltas, key, value, count of headers
 _TRANSACTIONAL: Final = 0x10
 
 
@@ -214,7 +214,7 @@ def data_of(
         return b""
     body = memoryview(batch)[HEADER_BYTES:]
     data = decompress(header.compression, body, bytes_max=bytes_max)
-    if header.record_count > len(data) // _RECORD_BYTES_MIN:
+    if header.record_count > len(data) // RECORD_BYTES_MIN:
         raise CorruptBatch(f"{header.record_count} records announced in {len(data)} bytes")
     return data
 

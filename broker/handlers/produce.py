@@ -138,9 +138,8 @@ class ProduceHandler:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
         self._demand_order(partition, data.records)
-        self._check_records(partition, data.records)
         try:
-            appended = partition.append(_as_stored(partition, data.records), acks=request.acks)
+            appended = partition.append(self._opened(partition, data.records), acks=request.acks)
         except OutOfOrderSequence as error:
             self._excuse_gap(partition, error)
             raise
@@ -150,7 +149,8 @@ class ProduceHandler:
         return Appended(partition, appended.last_offset + 1, partition.leader_epoch, reply)
 
     def _demand_order(self, partition: Partition, batches: memoryview) -> None:
-        """Refuse what is sent behind a batch that may still come. Raises: as `_check_records`."""
+        """Refuse what is sent behind a batch that may still come. Raises: SentBehind, what
+        `require_leader` raises."""
         if self._expected:
             partition.require_leader()  # whoever does not lead cannot know what is missing
             self._expected.demand_none_before(
@@ -168,28 +168,25 @@ class ProduceHandler:
         ):
             self._expected.overtaken(partition.topic, partition.index, gap, known)
 
-    def _check_records(self, partition: Partition, batches: memoryview) -> None:
-        """Look into the records where their topic's settings ask for it.
+    def _opened(self, partition: Partition, batch: memoryview) -> memoryview:
+        """Look into the records where their topic's settings ask for it, and compress them so.
 
-        Raises: RefusedRecords, SchemasNotRead, CorruptBatch, what `require_leader` raises.
+        Raises: RefusedRecords, SchemasNotRead, CorruptBatch, what `require_leader` and
+        `Log.demand_openable` raise.
         """
         config = partition.log.config
-        if not config.compacts and config.schema_validation == VALIDATE_NONE:
-            return
+        validates = config.schema_validation != VALIDATE_NONE
+        if not (config.compacts or validates or config.compression_type != PRODUCER):
+            return batch
         partition.require_leader()  # whoever does not lead has nothing to say of records
+        partition.log.demand_openable(batch)
         if config.compacts:
-            require_keys(batches)
-        if config.schema_validation != VALIDATE_NONE:
-            self._schemas.check(partition.topic, batches, config.schema_validation)
-
-
-def _as_stored(partition: Partition, batches: memoryview) -> memoryview:
-    """Give batches compressed as their topic asks. Raises: CorruptBatch, as `require_leader`."""
-    compression_type = partition.log.config.compression_type
-    if compression_type == PRODUCER:
-        return batches
-    partition.require_leader()  # nobody else needs the work done
-    return recompress(batches, compression_type)
+            require_keys(batch)
+        if validates:
+            self._schemas.check(partition.topic, batch, config.schema_validation)
+        if config.compression_type == PRODUCER:
+            return batch
+        return recompress(batch, config.compression_type)
 
 
 def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:

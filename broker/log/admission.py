@@ -16,15 +16,30 @@ from broker.log.errors import (
     NotContinuous,
     TransactionsUnsupported,
 )
-from protocol.batch import NO_PRODUCER_ID, NO_TIMESTAMP
+from protocol.batch import HEADER_BYTES, NO_PRODUCER_ID, NO_TIMESTAMP
+from protocol.compression import DECOMPRESSED_BYTES_MAX, Compression
+from protocol.records import RECORD_BYTES_MIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from broker.log.config import LogConfig
     from protocol.batch import BatchHeader
 
 _GAP_MAX: Final = 2**31 - 1
+OPENED_RECORDS_MAX: Final = 1_000_000
+"""Of a batch whose records are looked into: that takes a second, and nothing else happens then."""
+
+
+def the_only_batch(
+    batches: Sequence[tuple[BatchHeader, memoryview]],
+) -> tuple[BatchHeader, memoryview]:
+    """Demand what a producer may send for a partition since Produce 3. Raises: InvalidRecord."""
+    if not batches:
+        raise InvalidRecord("there is no record batch to append")
+    if len(batches) > 1:
+        raise InvalidRecord(f"there are {len(batches)} record batches for one partition: send one")
+    return batches[0]
 
 
 def check_admission(header: BatchHeader, config: LogConfig, *, now_ms: int) -> None:
@@ -39,6 +54,14 @@ def check_admission(header: BatchHeader, config: LogConfig, *, now_ms: int) -> N
             f"a batch counts {header.record_count} records but"
             f" {header.last_offset_delta + 1} offsets"
         )
+    # What is compressed is not opened: it may unfold to so much.
+    body_bytes = (
+        header.size_bytes - HEADER_BYTES
+        if header.compression is Compression.NONE
+        else DECOMPRESSED_BYTES_MAX
+    )
+    if header.record_count * RECORD_BYTES_MIN > body_bytes:
+        raise InvalidRecord(f"{header.record_count} records do not fit in {body_bytes} bytes")
     if header.is_control:
         raise InvalidRecord("only brokers write control batches")
     if header.delete_horizon_ms is not None:
@@ -49,6 +72,15 @@ def check_admission(header: BatchHeader, config: LogConfig, *, now_ms: int) -> N
         raise InvalidRecord(f"producer {header.producer_id} sent a batch without a sequence number")
     if config.message_timestamp_type == CREATE_TIME:
         _check_timestamps(header, config, now_ms)
+
+
+def check_opening(header: BatchHeader) -> None:
+    """Refuse a batch that is too large to have its records looked into. Raises: InvalidRecord."""
+    if header.record_count > OPENED_RECORDS_MAX:
+        raise InvalidRecord(
+            f"a batch of {header.record_count} records, and this topic's are looked into:"
+            f" send {OPENED_RECORDS_MAX} at most"
+        )
 
 
 def _check_timestamps(header: BatchHeader, config: LogConfig, now_ms: int) -> None:
@@ -73,16 +105,18 @@ def check_continuity(headers: Iterable[BatchHeader], *, next_offset: int, epoch:
     """Refuse a leader's batches that do not continue a log which ends before `next_offset`.
 
     `epoch` is the leader epoch of the log's last record. Offsets may be left out, as compaction
-    does; neither they nor epochs may go back. Raises: NotContinuous.
+    does; neither they nor epochs may go back, and all fit into a segment that begins where the log
+    ends. Raises: NotContinuous.
     """
+    end_offset = next_offset
     for header in headers:
         if header.base_offset < next_offset or header.partition_leader_epoch < epoch:
             raise NotContinuous(
                 f"a batch at offset {header.base_offset} of epoch {header.partition_leader_epoch}"
                 f" cannot follow offset {next_offset - 1} of epoch {epoch}"
             )
-        if header.last_offset - next_offset > _GAP_MAX:
+        if header.last_offset - end_offset > _GAP_MAX:
             raise NotContinuous(
-                f"offset {header.last_offset} is too far from {next_offset - 1} for one segment"
+                f"offset {header.last_offset} is too far from {end_offset - 1} for one segment"
             )
         next_offset, epoch = header.next_offset, header.partition_leader_epoch

@@ -1,4 +1,4 @@
-"""Appending to a log: a producer's batches by the leader, the leader's batches by a follower.
+"""Appending to a log: a producer's batch by the leader, the leader's batches by a follower.
 
 All of a call's batches or none: they are checked first, then given their place, then written at
 once. Must never know: who asks, when the batches become durable.
@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from broker.log.admission import check_admission, check_continuity
+from broker.log.admission import (
+    check_admission,
+    check_continuity,
+    check_opening,
+    the_only_batch,
+)
 from broker.log.config import LOG_APPEND_TIME
-from broker.log.errors import DiskFull, InvalidRecord, RecordListTooLarge
-from broker.log.placement import Placed, place, place_batches
+from broker.log.errors import DiskFull, RecordListTooLarge
+from broker.log.placement import Placed, place, place_batch
 from broker.log.snapshots import produced
 from protocol.batch import NO_PRODUCER_ID, split_batches
 from protocol.errors import StorageError
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Appended(NamedTuple):
-    """What became of a producer's batches: their offsets, or those of the first time they came.
+    """What became of a producer's batch: its offsets, or those of the first time it came.
 
     `log_append_time_ms` is -1 where the producer's own timestamps are kept.
     """
@@ -41,49 +46,54 @@ class Appended(NamedTuple):
 
 
 def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> Appended:
-    """Append a producer's batches, all or none, at offsets and under the epoch given here.
+    """Append a producer's one batch at the offsets and under the epoch given here.
 
     Raises: CorruptBatch and the refusals of `broker.log.errors`; StorageError.
     """
     state.demand_usable()
     now_ms = state.storage.wall_ms()
-    batches = split_batches(records, check_crc=True)
-    first = _admit(state, batches, now_ms=now_ms, size_bytes=len(records))
+    header, batch = the_only_batch(split_batches(records, check_crc=True))
+    first = _admit(state, header, now_ms=now_ms)
     if first is not None:
         return first
     stamps = state.storage.config.message_timestamp_type == LOG_APPEND_TIME
     stamp_ms = now_ms if stamps else None
     base_offset = state.end_offset
-    chunks, placed = place_batches(
-        batches, base_offset=base_offset, leader_epoch=leader_epoch, stamp_ms=stamp_ms
+    chunks, placed = place_batch(
+        header, batch, base_offset=base_offset, leader_epoch=leader_epoch, stamp_ms=stamp_ms
     )
     state.start_epoch(leader_epoch, base_offset)
-    _write(state, chunks, placed, size_bytes=len(records))
-    for (header, _), one in zip(batches, placed, strict=True):
-        if header.producer_id != NO_PRODUCER_ID:
-            as_placed = replace(header, base_offset=one.base_offset)
-            state.producers.appended(produced(as_placed), now_ms=now_ms)
+    _write(state, chunks, [placed], size_bytes=header.size_bytes)
+    if header.producer_id != NO_PRODUCER_ID:
+        as_placed = replace(header, base_offset=base_offset)
+        state.producers.appended(produced(as_placed), now_ms=now_ms)
     time_ms = -1 if stamp_ms is None else stamp_ms
-    return Appended(base_offset, placed[-1].last_offset, time_ms, state.start_offset, False)
+    return Appended(base_offset, placed.last_offset, time_ms, state.start_offset, False)
 
 
-def _admit(
-    state: LogState,
-    batches: Sequence[tuple[BatchHeader, memoryview]],
-    *,
-    now_ms: int,
-    size_bytes: int,
-) -> Appended | None:
-    """Refuse what must not be appended, or return what became of it when it came first."""
+def demand_openable(state: LogState, records: Buffer) -> None:
+    """Refuse by its header what an append would refuse, before anyone unfolds it.
+
+    Raises: as `append_as_leader`, but for the producer's order; InvalidRecord: too many records.
+    """
+    header, _ = the_only_batch(split_batches(records))
+    _check(state, header, now_ms=state.storage.wall_ms())
+    check_opening(header)
+
+
+def _check(state: LogState, header: BatchHeader, *, now_ms: int) -> None:
     config = state.storage.config
-    for header, _ in batches:
-        check_admission(header, config, now_ms=now_ms)
-    if not batches:
-        raise InvalidRecord("there is no record batch to append")
-    if size_bytes > config.segment_bytes:
-        raise RecordListTooLarge(size_bytes=size_bytes, segment_bytes=config.segment_bytes)
-    sent = [produced(header) for header, _ in batches if header.producer_id != NO_PRODUCER_ID]
-    first = state.producers.check(sent) if sent else None
+    check_admission(header, config, now_ms=now_ms)
+    if header.size_bytes > config.segment_bytes:
+        raise RecordListTooLarge(size_bytes=header.size_bytes, segment_bytes=config.segment_bytes)
+
+
+def _admit(state: LogState, header: BatchHeader, *, now_ms: int) -> Appended | None:
+    """Refuse what must not be appended, or return what became of it when it came first."""
+    _check(state, header, now_ms=now_ms)
+    if header.producer_id == NO_PRODUCER_ID:
+        return None
+    first = state.producers.check(produced(header))
     if first is None:
         return None
     return Appended(first.base_offset, first.last_offset, -1, state.start_offset, True)

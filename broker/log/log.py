@@ -202,12 +202,19 @@ class Log:
     # Appending.
 
     def append_as_leader(self, records: Buffer, *, leader_epoch: int) -> Appended:
-        """Append a producer's batches, all or none, at offsets and under the epoch given here.
+        """Append a producer's one batch at the offsets and under the epoch given here.
 
         Raises: CorruptBatch and the refusals of `broker.log.errors`; DiskFull, after which the log
         is as before and can be used; any other StorageError, after which it cannot.
         """
         return appends.append_as_leader(self._state, records, leader_epoch=leader_epoch)
+
+    def demand_openable(self, records: Buffer) -> None:
+        """Refuse a producer's batch that is not to be looked into: by its header, or too large.
+
+        Raises: CorruptBatch, and the refusals of `broker.log.errors`.
+        """
+        appends.demand_openable(self._state, records)
 
     def append_as_follower(self, records: Buffer) -> int:
         """Append a leader's batches with their offsets and epochs. Returns: the new log end.

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from protocol.batch import assigned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from protocol.batch import BatchHeader
 
 
@@ -29,28 +27,21 @@ def place(header: BatchHeader) -> Placed:
     return Placed(header.base_offset, header.last_offset, header.size_bytes, header.max_timestamp)
 
 
-def place_batches(
-    batches: Sequence[tuple[BatchHeader, memoryview]],
+def place_batch(
+    header: BatchHeader,
+    batch: memoryview,
     *,
     base_offset: int,
     leader_epoch: int,
     stamp_ms: int | None,
-) -> tuple[list[bytearray | memoryview], list[Placed]]:
-    """Give a producer's batches their offsets from `base_offset` on, their epoch, perhaps a time.
+) -> tuple[list[bytearray | memoryview], Placed]:
+    """Give a producer's batch its offsets from `base_offset` on, its epoch, perhaps a time.
 
-    Returns: chunks to write, in which records are not copied; and where each batch lies.
+    Returns: chunks to write, in which records are not copied; and where the batch lies.
     """
-    chunks: list[bytearray | memoryview] = []
-    placed = []
-    for header, batch in batches:
-        chunks += assigned(
-            batch,
-            base_offset=base_offset,
-            leader_epoch=leader_epoch,
-            log_append_time_ms=stamp_ms,
-        )
-        last_offset = base_offset + header.last_offset_delta
-        timestamp_ms = header.max_timestamp if stamp_ms is None else stamp_ms
-        placed.append(Placed(base_offset, last_offset, header.size_bytes, timestamp_ms))
-        base_offset = last_offset + 1
-    return chunks, placed
+    chunks = assigned(
+        batch, base_offset=base_offset, leader_epoch=leader_epoch, log_append_time_ms=stamp_ms
+    )
+    last_offset = base_offset + header.last_offset_delta
+    timestamp_ms = header.max_timestamp if stamp_ms is None else stamp_ms
+    return chunks, Placed(base_offset, last_offset, header.size_bytes, timestamp_ms)

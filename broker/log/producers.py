@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgpack
 
-from broker.log.errors import InvalidProducerEpoch, InvalidRecord, OutOfOrderSequence
+from broker.log.errors import InvalidProducerEpoch, OutOfOrderSequence
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    pass
 
 NO_PRODUCER_ID: Final = -1
 BATCHES_KEPT: Final = 5
@@ -70,40 +70,24 @@ class ProducerStates:
         """What is known of a producer."""
         return self._entries.get(producer_id)
 
-    def check(self, batches: Iterable[ProducedBatch]) -> ProducedBatch | None:
-        """Decide whether a request's batches may be appended, without changing anything.
+    def check(self, batch: ProducedBatch) -> ProducedBatch | None:
+        """Decide whether a batch may be appended, without changing anything.
 
-        Returns: None to append them; or the batch as it was appended when it came first.
-        Raises: OutOfOrderSequence, InvalidProducerEpoch; InvalidRecord where only some came before.
+        Returns: None to append it; or the batch as it was appended when it came first.
+        Raises: OutOfOrderSequence, InvalidProducerEpoch.
         """
-        ahead: dict[int, ProducedBatch] = {}
-        known: list[ProducedBatch] = []
-        for batch in batches:
-            duplicate = self._check_one(batch, ahead.get(batch.producer_id))
-            if duplicate is not None:
-                known.append(duplicate)
-            else:
-                ahead[batch.producer_id] = batch
-        if known and ahead:
-            raise InvalidRecord("batches that were appended before come with new ones: send each")
-        return known[0]._replace(last_offset=known[-1].last_offset) if known else None
-
-    def _check_one(self, batch: ProducedBatch, ahead: ProducedBatch | None) -> ProducedBatch | None:
         entry = self._entries.get(batch.producer_id)
-        if ahead is None:
-            if entry is None:
-                return None  # nothing is known of it (new, or expired): any sequence may begin
-            for known in entry.batches:
-                if known[:4] == batch[:4]:
-                    return known
-            epoch, last = entry.epoch, entry.batches[-1].last_sequence
-        else:
-            epoch, last = ahead.epoch, ahead.last_sequence
-        if batch.epoch < epoch:
+        if entry is None:
+            return None  # nothing is known of it (new, or expired): any sequence may begin
+        for known in entry.batches:
+            if known[:4] == batch[:4]:
+                return known
+        if batch.epoch < entry.epoch:
             raise InvalidProducerEpoch(
-                producer_id=batch.producer_id, epoch=batch.epoch, newest=epoch
+                producer_id=batch.producer_id, epoch=batch.epoch, newest=entry.epoch
             )
-        expected = 0 if batch.epoch > epoch else next_sequence(last)
+        last = entry.batches[-1].last_sequence
+        expected = 0 if batch.epoch > entry.epoch else next_sequence(last)
         if batch.first_sequence != expected:
             raise OutOfOrderSequence(
                 producer_id=batch.producer_id, expected=expected, sequence=batch.first_sequence

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from broker.log.segment import NO_TIMESTAMP
 from protocol.batch import TimestampType
-from protocol.records import decode_batch
+from protocol.raw_records import scan_records
+from protocol.records import data_of
 
 if TYPE_CHECKING:
     from broker.log.segment import Segment
@@ -60,10 +61,15 @@ def _search(
 ) -> TimestampedOffset | None:
     epoch = header.partition_leader_epoch
     is_whole = header.record_count == header.last_offset_delta + 1
-    if is_whole and header.timestamp_type is TimestampType.LOG_APPEND_TIME:
+    is_stamped = header.timestamp_type is TimestampType.LOG_APPEND_TIME
+    if is_whole and is_stamped:
         offset = max(header.base_offset, start_offset)
         return TimestampedOffset(offset, header.max_timestamp, epoch)
-    for record in decode_batch(segment.read_batch(position, header.size_bytes)):
-        if record.offset >= start_offset and record.timestamp_ms >= timestamp_ms:
-            return TimestampedOffset(record.offset, record.timestamp_ms, epoch)
+    data = data_of(header, segment.read_batch(position, header.size_bytes))
+    for record in scan_records(header, data):  # it may unfold to millions
+        offset = header.base_offset + record.offset_delta
+        time_ms = header.base_timestamp + record.timestamp_delta
+        time_ms = header.max_timestamp if is_stamped else time_ms
+        if offset >= start_offset and time_ms >= timestamp_ms:
+            return TimestampedOffset(offset, time_ms, epoch)
     return None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
+from broker.log.admission import OPENED_RECORDS_MAX
 from broker.log.config import COMPRESSION_TYPES, PRODUCER, LogConfig
 from broker.recompression import KINDS, recompress
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
-from protocol.batch import read_header, split_batches
+from protocol.batch import make_batch, read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, ErrorCode
 from protocol.records import Record, decode_batch, encode_batch
@@ -72,17 +74,8 @@ def test_records_and_all_that_the_header_says_stay(wanted, sent):
 
 
 def test_what_is_compressed_so_already_is_not_touched():
-    sent = memoryview(batch(Compression.LZ4) * 2)
+    sent = memoryview(batch(Compression.LZ4))
     assert recompress(sent, "lz4") is sent
-
-
-def test_of_several_batches_only_the_others_are_opened():
-    same, other = batch(Compression.ZSTD), batch(Compression.GZIP)
-    got = split_batches(recompress(memoryview(same + other + same), "zstd"), check_crc=True)
-
-    assert [header.compression for header, _ in got] == [Compression.ZSTD] * 3
-    assert [bytes(each) for _, each in got[::2]] == [same, same]
-    assert decode_batch(got[1][1]) == RECORDS
 
 
 @pytest.mark.parametrize("position", [30, 70])
@@ -102,7 +95,7 @@ async def test_a_produced_batch_is_stored_as_the_topic_asks(broker, produce):
     assert stored(broker) == [Compression.GZIP, Compression.LZ4]
 
 
-async def test_the_size_that_counts_is_that_on_disk(broker, produce):
+async def test_the_size_that_counts_is_that_on_disk_as_well(broker, produce):
     sent = batch(Compression.GZIP)
     config = {"compression.type": "uncompressed", "max.message.bytes": str(len(sent))}
     broker.partition(0).log.reconfigure(LogConfig.of(config))
@@ -118,3 +111,32 @@ async def test_whoever_does_not_lead_has_nothing_to_say_of_records(broker, produ
     damaged[-1] ^= 1
 
     assert produce(bytes(damaged)) is ErrorCode.NOT_LEADER_OR_FOLLOWER
+
+
+@pytest.mark.parametrize(
+    ("config", "refusal"),
+    [
+        ({"max.message.bytes": "100"}, ErrorCode.MESSAGE_TOO_LARGE),
+        ({"segment.bytes": "100"}, ErrorCode.RECORD_LIST_TOO_LARGE),
+        ({}, ErrorCode.INVALID_RECORD),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "opens", [{"compression.type": "uncompressed"}, {"cleanup.policy": "compact"}], ids=str
+)
+async def test_what_its_header_refuses_is_not_unfolded(broker, produce, config, opens, refusal):
+    broker.partition(0).log.reconfigure(LogConfig.of({**opens, **config}))
+    header = replace(
+        read_header(batch(Compression.GZIP)),
+        record_count=OPENED_RECORDS_MAX + 1,
+        last_offset_delta=OPENED_RECORDS_MAX,
+    )
+
+    assert produce(make_batch(header, b"nothing that unfolds" * 10)) is refusal
+
+
+async def test_several_batches_are_refused_before_they_are_unfolded(broker, produce):
+    broker.partition(0).log.reconfigure(LogConfig.of({"compression.type": "zstd"}))
+
+    assert produce(batch(Compression.GZIP) * 2) is ErrorCode.INVALID_RECORD

@@ -36,11 +36,11 @@ def test_a_leader_gives_offsets_and_its_epoch(log, batch_of):
     assert log.latest_epoch == 5
 
 
-def test_batches_of_one_request_are_appended_together(log, batch_of):
-    appended = log.append_as_leader(batch_of(3) + batch_of(1) + batch_of(2), leader_epoch=0)
+def test_a_producer_sends_one_batch_at_a_time(log, batch_of):
+    with pytest.raises(InvalidRecord, match="there are 2 record batches for one partition"):
+        log.append_as_leader(batch_of(3) + batch_of(1), leader_epoch=0)
 
-    assert appended == Appended(0, 5, -1, 0, False)
-    assert [h.base_offset for h in headers_of(log)] == [0, 3, 4]
+    assert log.log_end_offset == 0
 
 
 def test_the_records_are_what_the_producer_sent(log, batch_of):
@@ -68,6 +68,17 @@ def changed(batch, **fields):
         (lambda batch: batch[:-1], CorruptBatch),
         (lambda batch: b"", InvalidRecord),
         (lambda batch: changed(batch, record_count=1), InvalidRecord),
+        (
+            lambda batch: changed(batch, record_count=2**31 - 1, last_offset_delta=2**31 - 2),
+            InvalidRecord,
+        ),
+        (lambda batch: changed(batch, record_count=20, last_offset_delta=19), InvalidRecord),
+        (
+            lambda batch: changed(
+                batch, record_count=20_000_000, last_offset_delta=19_999_999, attributes=4
+            ),
+            InvalidRecord,
+        ),
         (lambda batch: changed(batch, attributes=0x10), TransactionsUnsupported),
         (lambda batch: changed(batch, attributes=0x20), InvalidRecord),
         (lambda batch: changed(batch, attributes=0x40), InvalidRecord),
@@ -78,12 +89,11 @@ def changed(batch, **fields):
         ),
     ],
 )
-def test_a_bad_batch_is_refused_with_the_good_one_before_it(log, batch_of, spoil, error):
+def test_a_bad_batch_is_refused_and_nothing_is_changed_by_it(log, batch_of, spoil, error):
     log.append_as_leader(batch_of(1), leader_epoch=1)
-    good, bad = batch_of(2), spoil(batch_of(2))
 
     with pytest.raises(error):
-        log.append_as_leader(good + bad if bad else bad, leader_epoch=1)
+        log.append_as_leader(spoil(batch_of(2)), leader_epoch=1)
 
     assert log.log_end_offset == 1
     assert log.failed is None
@@ -112,7 +122,8 @@ def test_log_append_time_stamps_every_batch(open_log, batch_of, wall_ms):
     log = open_log(LogConfig(message_timestamp_type="LogAppendTime"))
     wall_ms.now_ms += 123_456
 
-    appended = log.append_as_leader(batch_of(2) + batch_of(1), leader_epoch=0)
+    appended = log.append_as_leader(batch_of(2), leader_epoch=0)
+    log.append_as_leader(batch_of(1), leader_epoch=0)
 
     assert appended.log_append_time_ms == wall_ms.now_ms
     assert [h.max_timestamp for h in headers_of(log)] == [wall_ms.now_ms] * 2
@@ -206,6 +217,17 @@ def test_a_follower_refuses_what_goes_back(log, batch_of, base_offset, epoch):
         )
 
     assert log.log_end_offset == 3
+
+
+def test_a_follower_refuses_batches_that_no_segment_holds_together(log, batch_of):
+    far = [batch_of(1, base_offset=base, leader_epoch=3) for base in (2**30, 2**31 - 1, 2**31)]
+
+    with pytest.raises(NotContinuous, match="offset 2147483648 is too far from -1"):
+        log.append_as_follower(b"".join(far))
+    log.append_as_follower(b"".join(far[:2]))
+    log.append_as_follower(far[2])
+
+    assert [h.base_offset for h in headers_of(log)] == [2**30, 2**31 - 1, 2**31]
 
 
 def test_a_follower_refuses_damaged_batches(log, batch_of):
