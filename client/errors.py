@@ -64,6 +64,22 @@ class UnknownTopic(RequestError):
         self.partition = partition
 
 
+class PartitionGone(RequestError):
+    """Records waited for a partition of a topic that was deleted, and made anew with fewer."""
+
+    code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+    def __init__(self, topic: str, partition: int, *, partition_count: int) -> None:
+        super().__init__(
+            f"topic {topic!r} was deleted and made anew with fewer partitions ({partition_count}), "
+            f"and {topic}-{partition} is no more: send the record again, for another partition, "
+            f"or add partitions to the topic first"
+        )
+        self.topic = topic
+        self.partition = partition
+        self.partition_count = partition_count
+
+
 class ClientClosed(OttlaError):
     """The producer, consumer or admin was closed, or never entered with `async with`."""
 

@@ -30,7 +30,10 @@ class SequenceLost(OttlaError):
 
 
 class PartitionQueue:
-    """One partition's batches. `settled` is told of each batch whose fate is known."""
+    """One partition's batches. `settled` is told of each batch whose fate is known.
+
+    `gone` says why its partition is no more, as far as is known, since `gone_at` (trio's clock).
+    """
 
     def __init__(
         self,
@@ -44,6 +47,8 @@ class PartitionQueue:
         self.open: Batch | None = None
         self.broker_id = -1
         self.retry_at = 0.0
+        self.gone: OttlaError | None = None
+        self.gone_at = 0.0
         self.identity: ProducerIdentity | None = None
         self.spent_identity: ProducerIdentity | None = None
         self._in_flight_max = in_flight_max
@@ -211,9 +216,8 @@ class PartitionQueue:
                 continue
             if batch.in_doubt:
                 self._ready.remove(batch)
-                batch.fail(
-                    SequenceLost("a record before it failed, and sending it again could double it")
-                )
+                lost = "a record before it failed, and sending it again could double it"
+                batch.fail(self.gone or SequenceLost(lost))
                 self._settled(batch)
             else:
                 batch.identity = None

@@ -1,7 +1,8 @@
 """Which partition a record goes to: by its key as the Java client does, or sticky without a key.
 
 Must never know: batches, brokers.
-Source: KIP-480 (sticky partitioning); murmur2 as Kafka's clients use it, seed 0x9747b28c.
+Source: KIP-480 and KIP-794 (sticky partitioning), KAFKA-14156 (not in the middle of a batch);
+murmur2 as Kafka's clients use it, seed 0x9747b28c.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF
 _POSITIVE: Final = 0x7FFFFFFF
+
+NOWHERE: Final = -1
 
 
 def murmur2(data: bytes) -> int:
@@ -43,22 +46,40 @@ def partition_of(key: bytes, partition_count: int) -> int:
 
 
 class StickyPartitioner:
-    """Sends records without a key to one partition until a batch of it is full, then to another.
+    """Sends records without a key to one partition until it has `batch_bytes` of them, then on.
 
-    Larger batches in fewer partitions at a time: fewer requests for the same records.
+    Larger batches in fewer partitions at a time: fewer requests for the same records. What counts
+    are bytes and not batches, which are smaller where a broker is fast. `chosen` is NOWHERE while
+    the next record is to choose.
     """
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, batch_bytes: int) -> None:
+        self.chosen = NOWHERE
         self._random = random
-        self._chosen: int | None = None
+        self._batch_bytes = batch_bytes
+        self._put_bytes = 0
 
-    def choose(self, available: Sequence[int]) -> int:
-        """Return the partition to stick to; `available` are those that have a leader."""
-        if self._chosen is None:
-            self._chosen = self._random.choice(available)
-        return self._chosen
+    def has_had_enough(self, size: int, *, batch_fills: bool) -> bool:
+        """Say whether a record of `size` bytes is for another partition than the chosen one.
 
-    def move_on(self, full: int) -> None:
-        """Choose anew next time, if it was the chosen partition whose batch is full."""
-        if self._chosen == full:
-            self._chosen = None
+        `batch_fills` says that the chosen partition has an open batch which could take it. That one
+        is filled up first: left as it is, it would be sent smaller than it could be. Only where
+        records with a key keep a batch open all the time, two batches' bytes are enough.
+        """
+        if batch_fills:
+            return self._put_bytes >= 2 * self._batch_bytes
+        return self._put_bytes + size > self._batch_bytes
+
+    def move_on(self, available: Sequence[int]) -> int:
+        """Choose anew; `available` are the partitions that have a leader."""
+        self._put_bytes = 0
+        self.chosen = self._random.choice(available)
+        return self.chosen
+
+    def note_put(self, size_bytes: int) -> None:
+        """Take note of a record without a key that the chosen partition got."""
+        self._put_bytes += size_bytes
+
+    def leave(self) -> None:
+        """Have the next record choose anew: the chosen partition cannot take it."""
+        self.chosen = NOWHERE

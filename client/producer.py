@@ -13,12 +13,11 @@ from msgspec import Struct
 
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
-from client.delivery import Batch, Delivery
-from client.errors import ClientClosed, RecordsLost, RecordTooLarge, UnknownTopic
+from client.delivery import Delivery
+from client.errors import ClientClosed, RecordsLost, RecordTooLarge
 from client.identity import ProducerIdentity, new_identity
 from client.lifetime import Client
-from client.partitioner import StickyPartitioner, partition_of
-from client.records import RecordMetadata, TopicPartition
+from client.routes import Route
 from client.sender import Sender, SenderOptions
 from protocol.compression import Compression
 
@@ -26,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from client.cluster import Cluster
-    from client.environment import Environment, Random
+    from client.delivery import Batch
+    from client.environment import Environment
     from client.errors import DeliveryFailed
-    from client.partition_queue import PartitionQueue
+    from client.records import RecordMetadata
     from protocol.record_decoder import Header
 
 _ACKS: Final = {"all": -1, -1: -1, 0: 0, 1: 1}
@@ -110,7 +110,7 @@ class Producer(Client):
         self.config = config or ProducerConfig()
         self._cluster: Cluster | None = None
         self._sender: Sender | None = None
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, Route] = {}
         self._buffered_bytes = 0
         self._room = trio.lowlevel.ParkingLot()
         self._must_yield = False
@@ -174,16 +174,23 @@ class Producer(Client):
         while self._buffered_bytes > self.config.buffer_bytes_max:
             await self._room.park()
         route = self._routes.get(topic) or await self._open_route(topic)
-        batch = self._batch_for(route.queue_for(key, partition), route, size)
+        self._running_sender()
+        batch = route.batch_for(key, partition, size)
         index = len(batch)
+        if not index:
+            # Others get a turn once per batch; a checkpoint per record would cost more than it.
+            self._must_yield = True
         grown = batch.builder.append(
             self._environment.wall_ms() if timestamp_ms is None else timestamp_ms,
             key,
             value,
             headers,
         )
-        self._buffered_bytes += grown - batch.reserved_bytes
+        added = grown - batch.reserved_bytes
+        self._buffered_bytes += added
         batch.reserved_bytes = grown
+        if key is None and partition is None:
+            route.sticky.note_put(added)
         return Delivery(batch, index)
 
     async def new_identity(self) -> ProducerIdentity:
@@ -237,14 +244,16 @@ class Producer(Client):
             finally:
                 sender.fail_all(ClientClosed("the producer was closed before it was acknowledged"))
 
-    async def _open_route(self, topic: str) -> _Route:
+    async def _open_route(self, topic: str) -> Route:
         """Find out about a topic that nothing was written to yet."""
         sender = self._running_sender()
         assert self._cluster is not None, "a sender runs only with a cluster"
         await self._cluster.topic(topic, timeout_s=self.config.metadata_timeout_s)
         route = self._routes.get(topic)
         if route is None:
-            route = self._routes[topic] = _Route(topic, sender, self._environment.random)
+            route = self._routes[topic] = Route(
+                topic, sender, self._environment.random, batch_bytes=self.config.batch_bytes
+            )
             self._update_routes()
         return route
 
@@ -253,28 +262,7 @@ class Producer(Client):
         for topic, route in self._routes.items():
             info = self._cluster.metadata.topics.get(topic)
             if info is not None:
-                live = self._cluster.metadata.brokers
-                route.update(
-                    list(info.partitions),
-                    [p.partition for p in info.partitions.values() if p.leader_id in live],
-                )
-
-    def _batch_for(self, queue: PartitionQueue, route: _Route, size: int) -> Batch:
-        """Return the open batch that takes a record of `size`, a new one where it must be."""
-        sender = self._sender
-        if sender is None or sender.failure is not None:
-            raise self._closed()
-        batch = queue.open
-        if batch is not None and batch.reserved_bytes + size <= self.config.batch_bytes:
-            return batch
-        if batch is not None:
-            queue.close_open()
-            route.sticky.move_on(queue.place.partition)
-        # Others get a turn once per batch; a checkpoint per record would cost more than the record.
-        self._must_yield = True
-        batch = queue.open = Batch(queue.place, opened_at=trio.current_time())
-        sender.note(queue)
-        return batch
+                route.update(info, self._cluster.metadata.brokers)
 
     def _running_sender(self) -> Sender:
         if self._sender is None or self._sender.failure is not None:
@@ -295,34 +283,3 @@ class Producer(Client):
         if failure is not None and not batch.watched:
             self._lost += len(batch)
             self._first_lost = self._first_lost or failure
-
-
-class _Route:
-    """Where the records of one topic go."""
-
-    def __init__(self, topic: str, sender: Sender, random: Random) -> None:
-        self.sticky = StickyPartitioner(random)
-        self._topic = topic
-        self._sender = sender
-        self._queues: dict[int, PartitionQueue] = {}
-        self._available: list[int] = []
-
-    def update(self, partitions: Sequence[int], available: Sequence[int]) -> None:
-        """Learn which partitions there are, and which of them have a leader."""
-        for partition in partitions:
-            if partition not in self._queues:
-                place = TopicPartition(self._topic, partition)
-                self._queues[partition] = self._sender.new_queue(place)
-        self._available = list(available or partitions)
-
-    def queue_for(self, key: bytes | None, partition: int | None) -> PartitionQueue:
-        """Choose the partition of a record. Raises: UnknownTopic where it does not exist."""
-        if partition is None:
-            if key is None:
-                partition = self.sticky.choose(self._available)
-            else:
-                partition = partition_of(key, len(self._queues))
-        queue = self._queues.get(partition)
-        if queue is None:
-            raise UnknownTopic(self._topic, partition)
-        return queue

@@ -6,12 +6,14 @@ Must never know: partitioners, records.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from msgspec import Struct
 
 from client.answer import STALL_CHECK_S, await_answer
+from client.cluster import UNKNOWN_TOPIC_GRACE_S
 from client.errors import (
     ConnectionBroken,
     UnsupportedApi,
@@ -121,6 +123,20 @@ class Sender:
         self._active[queue] = None
         self.wake()
 
+    def abandon(self, queue: PartitionQueue, cause: OttlaError) -> None:
+        """Fail what a queue holds, because its partition is no more.
+
+        Not at once: a broker that has not heard yet of a new topic tells of the one before. Until
+        that is ruled out, `take_back` undoes it.
+        """
+        queue.gone, queue.gone_at = cause, trio.current_time()
+        self.wake()
+
+    def take_back(self, queue: PartitionQueue) -> None:
+        """Send what a queue holds and gets: its partition is there after all, or again."""
+        queue.gone = None
+        self.wake()
+
     def wake(self) -> None:
         """Look again for something to send."""
         self._wakeup.unpark_all()
@@ -165,6 +181,8 @@ class Sender:
     ) -> float:
         """Put the queue with its leader's if it can be sent now; returns when to look again."""
         wake_at = self._expire(queue, now)
+        if queue.gone is not None:
+            wake_at = min(wake_at, self._fail_gone(queue, queue.gone, now))
         if queue.is_idle:
             del self._active[queue]
             return wake_at
@@ -201,6 +219,16 @@ class Sender:
             last = batch.last_error or self._cluster.last_error
             queue.fail(batch, WaitTimedOut(what, timeout_s, last_cause=last))
         return now + STALL_CHECK_S
+
+    def _fail_gone(self, queue: PartitionQueue, cause: OttlaError, now: float) -> float:
+        """Fail what no broker has once it is sure that its partition is no more; returns when."""
+        believed_at = queue.gone_at + UNKNOWN_TOPIC_GRACE_S
+        if believed_at > now:
+            self._cluster.refresh_soon()
+            return believed_at
+        for batch in queue.expired(now):
+            queue.fail(batch, cause)
+        return math.inf
 
     def _identify(self, queue: PartitionQueue) -> bool:
         """See to it that the queue has a producer id; False while there is none."""

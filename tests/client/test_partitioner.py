@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from client.partitioner import StickyPartitioner, murmur2, partition_of
+from client.partitioner import NOWHERE, StickyPartitioner, murmur2, partition_of
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,41 @@ def test_a_key_always_goes_to_the_same_partition_and_keys_spread():
     assert set(chosen) == set(range(8))
 
 
-def test_without_a_key_a_partition_is_kept_until_its_batch_is_full():
-    partitioner = StickyPartitioner(random.Random(1))
-    first = partitioner.choose(range(100))
+def test_a_partition_has_had_enough_before_it_has_more_than_a_batch():
+    partitioner = StickyPartitioner(random.Random(1), batch_bytes=100)
+    partitioner.move_on(range(100))
+    partitioner.note_put(90)
 
-    assert {partitioner.choose(range(100)) for _ in range(50)} == {first}
-    partitioner.move_on(first + 1)
-    assert partitioner.choose(range(100)) == first
-    partitioner.move_on(first)
-    assert {partitioner.choose(range(100)) for _ in range(50)} != {first}
+    assert not partitioner.has_had_enough(10, batch_fills=False)
+    assert partitioner.has_had_enough(11, batch_fills=False)
+    partitioner.move_on(range(100))
+    assert not partitioner.has_had_enough(11, batch_fills=False)
+
+
+def test_a_batch_that_fills_is_not_left_before_there_are_two_batches_worth():
+    partitioner = StickyPartitioner(random.Random(1), batch_bytes=100)
+    partitioner.move_on(range(100))
+
+    partitioner.note_put(199)
+    assert not partitioner.has_had_enough(50, batch_fills=True)
+    partitioner.note_put(1)
+    assert partitioner.has_had_enough(50, batch_fills=True)
+
+
+def test_the_random_generator_alone_chooses_among_those_available():
+    chosen = []
+    for _ in range(2):
+        partitioner = StickyPartitioner(random.Random(1), batch_bytes=100)
+        chosen.append([partitioner.move_on([2, 5, 7]) for _ in range(50)])
+
+    assert chosen[0] == chosen[1]
+    assert set(chosen[0]) == {2, 5, 7}
+
+
+def test_a_partition_that_is_left_is_chosen_no_more():
+    partitioner = StickyPartitioner(random.Random(1), batch_bytes=100)
+    partitioner.move_on(range(100))
+
+    partitioner.leave()
+
+    assert partitioner.chosen == NOWHERE
