@@ -15,7 +15,8 @@ from broker.detours import parse_detours
 from broker.errors import ConfigError
 from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
-from broker.kafka_settings import WITHOUT_EFFECT, what_instead
+from broker.kafka_settings import FLUSHES, NEVER_FLUSHED, WITHOUT_EFFECT, what_instead
+from broker.log.config import FLUSH, FLUSH_COMMIT
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS, TopicDefaults
 from coordinator.cluster import Endpoint
@@ -229,6 +230,7 @@ class BrokerConfig:
         if unknown:
             raise ConfigError(why_unknown(unknown[0]))
         of_use = {key: text for key, text in given.items() if key in KEYS}
+        _require_flushes_met(given)
         return cls(without_effect=frozenset(given.keys() - of_use.keys())).overlaid(of_use)
 
     def overlaid(self, texts: Mapping[str, str]) -> BrokerConfig:
@@ -309,6 +311,18 @@ def _with_aliases_resolved(properties: Mapping[str, str]) -> dict[str, str]:
         is_scaled = factor != 1 and text.isdecimal()
         given[key] = str(int(text) * factor) if is_scaled else text
     return given
+
+
+def _require_flushes_met(given: Mapping[str, str]) -> None:
+    """Refuse flushes asked for where they are left to the system. Raises: ConfigError."""
+    if given.get(FLUSH, FLUSH_COMMIT) == FLUSH_COMMIT:
+        return
+    for key in FLUSHES:
+        if given.get(key, NEVER_FLUSHED) != NEVER_FLUSHED:
+            raise ConfigError(
+                f"{key}={given[key]} is not met with {FLUSH}={given[FLUSH]}:"
+                f" leave one out; {FLUSH}={FLUSH_COMMIT} flushes all before it is acknowledged"
+            )
 
 
 def why_unknown(key: str) -> str:

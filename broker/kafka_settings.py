@@ -32,7 +32,7 @@ WITHOUT_EFFECT: Final = frozenset(
         "socket.listen.backlog.size",
         "socket.receive.buffer.bytes",
         "socket.send.buffer.bytes",
-        # Flushing: what is acknowledged is flushed already.
+        # Flushing: what is acknowledged is flushed already, or these are refused (FLUSHES).
         "log.flush.interval.messages",
         "log.flush.interval.ms",
         "log.flush.offset.checkpoint.interval.ms",
@@ -61,6 +61,12 @@ WITHOUT_EFFECT: Final = frozenset(
     }
 )
 """Taken without any effect, and said so when a broker starts."""
+
+FLUSHES: Final = ("log.flush.interval.messages", "log.flush.interval.ms")
+"""Those that ask for more than the operating system does by itself."""
+
+NEVER_FLUSHED: Final = str(2**63 - 1)
+"""Their default in Kafka, and what they say then."""
 
 _INSTEAD: Final = {
     "process.roles": "brokers find each other by zookeeper.connect, there is no KRaft",

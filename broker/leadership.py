@@ -36,7 +36,8 @@ class Leadership:
     def __init__(self, state: PartitionState, *, log: Log, high_watermark: Watermark) -> None:
         self.pending_isr: Mapping[int, int] | None = None
         """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
-        self._appends_from = 0.0
+        self.appends_from = 0.0
+        """From when on something is appended again, on trio's clock; inf: not by this leader."""
         self._state = state
         self._log = log
         self._high_watermark = high_watermark
@@ -65,16 +66,16 @@ class Leadership:
     @property
     def is_handing_over(self) -> bool:
         """Whether another leader is about to be elected, at the end that the log has now."""
-        return trio.current_time() < self._appends_from
+        return trio.current_time() < self.appends_from
 
     def hand_over(self) -> None:
         """Append nothing more: this broker is about to stop."""
-        self._appends_from = inf
+        self.appends_from = inf
 
     def _note_successor(self) -> None:
-        if self._appends_from != inf:
+        if self.appends_from != inf:
             named = self._state.successor_id != NO_LEADER
-            self._appends_from = trio.current_time() + SUCCESSION_S if named else 0.0
+            self.appends_from = trio.current_time() + SUCCESSION_S if named else 0.0
 
     def resigns_to(self, follower_id: int) -> bool:
         """Resign if this follower is the successor and has all that is here. Returns: whether."""
@@ -91,7 +92,7 @@ class Leadership:
             return False
         us = self._state.leader_id
         self.pending_isr = {r: self._broker_epoch(r) for r in self._state.isr if r != us}
-        self._appends_from = max(self._appends_from, trio.current_time() + RESIGNATION_S)
+        self.appends_from = max(self.appends_from, trio.current_time() + RESIGNATION_S)
         return True
 
     # The high watermark.

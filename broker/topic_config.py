@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from broker.dynamic_config import Origin, Source
-from broker.log.config import LogConfig
+from broker.log.config import FLUSH, FLUSH_COMMIT, LogConfig
 from broker.replication.throttle import FOLLOWER_REPLICAS, LEADER_REPLICAS, is_replica_list
 from broker.settings import ValueType, format_value, type_of
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS
@@ -45,6 +45,8 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Kafka's settings that tune what is done otherwise here: kept and shown, so that tools that set
 them can create their topics."""
+
+_FLUSHES: Final = frozenset({"flush.messages", "flush.ms"})
 
 REMOTE_STORAGE: Final = "remote.storage.enable"
 """There is none: taken where it says so, for those who set everything that a topic has in Kafka."""
@@ -90,6 +92,11 @@ def check_topic_config(config: Mapping[str, str]) -> None:
         raise InvalidConfig(
             f"min.compaction.lag.ms={read.min_compaction_lag_ms} is above max.compaction.lag.ms="
             f"{read.max_compaction_lag_ms}: what has to be compacted by then could not be yet"
+        )
+    if read.flush != FLUSH_COMMIT and (asked := _FLUSHES & config.keys()):
+        raise InvalidConfig(
+            f"{min(asked)} is not met with {FLUSH}={read.flush}: leave one out;"
+            f" {FLUSH}={FLUSH_COMMIT} flushes all before it is acknowledged"
         )
     check_config(config)
 

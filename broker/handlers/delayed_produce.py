@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 NEVER: Final = 2**63 - 1
 """The end of what was refused as its leader hands over: the answer waits for the next leader, whom
-it then names. A client that were told at once would find the old one in all metadata yet."""
+it then names, or until this one appends again. A client that were told at once would find the old
+one in all metadata yet."""
 
 
 class Appended(Struct, frozen=True):
@@ -70,7 +71,7 @@ class DelayedProduce(Delayed):
         while self._waiting:
             oldest = self._waiting[0]
             try:
-                if self._is_acknowledged(oldest):
+                if self._is_settled(oldest):
                     self._waiting.popleft()
                 elif trio.current_time() >= self._deadline:
                     self._give_oldest_up()
@@ -84,7 +85,7 @@ class DelayedProduce(Delayed):
         """Return once all is acknowledged or refused."""
         while not self.is_done():
             oldest = self._waiting[0]
-            with trio.move_on_at(self._deadline):
+            with trio.move_on_at(self._until(oldest)):
                 try:
                     await self._acknowledged(oldest)
                 except NotLeader as error:
@@ -105,10 +106,19 @@ class DelayedProduce(Delayed):
         else:
             self._refuse_oldest(_too_late(oldest.partition))
 
-    def _is_acknowledged(self, appended: Appended) -> bool:
+    def _until(self, appended: Appended) -> float:
+        """Give until when one is waited for; then it is looked at again."""
+        if appended.end_offset != NEVER:
+            return self._deadline
+        leadership = appended.partition.require_epoch(appended.leader_epoch)
+        return min(self._deadline, leadership.appends_from)
+
+    def _is_settled(self, appended: Appended) -> bool:
         """Raises: NotLeader where the epoch is over; the records' fate is then unknown."""
         partition = appended.partition
-        partition.require_epoch(appended.leader_epoch)
+        leadership = partition.require_epoch(appended.leader_epoch)
+        if appended.end_offset == NEVER:
+            return not leadership.is_handing_over
         reached = partition.high_watermark if self._acks == ACKS_ALL else partition.durable
         return reached.value >= appended.end_offset
 

@@ -182,11 +182,11 @@ class _Fetch:
         self._read(due)
 
     def begin_again(self, partitions: Iterable[CachedPartition]) -> None:
-        """Look once more at partitions that were refused at first."""
+        """Look once more at partitions that were refused at first, and for what has come since."""
         if not self._is_over:
             for cached in partitions:
                 self._reader.begin(cached)
-            self._read(partitions)
+            self._read(self._session.due)
 
     def _read(self, again: Iterable[CachedPartition]) -> None:
         """Read `again` what is named, within the bytes that are left."""

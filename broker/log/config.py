@@ -21,6 +21,7 @@ _DAY_MS: Final = 24 * 60 * 60 * 1000
 
 COMPACT: Final = "compact"
 DELETE: Final = "delete"
+FLUSH: Final = "ottla.flush"
 FLUSH_COMMIT: Final = "commit"
 FLUSH_OS: Final = "os"
 CREATE_TIME: Final = "CreateTime"
@@ -113,7 +114,7 @@ class LogConfig:
     min_compaction_lag_ms: int = _setting("min.compaction.lag.ms", 0, _Integer(0))
     max_compaction_lag_ms: int = _setting("max.compaction.lag.ms", _INT64_MAX, _Integer(1))
     compression_type: str = _setting("compression.type", PRODUCER, _Choice(COMPRESSION_TYPES))
-    flush: str = _setting("ottla.flush", FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
+    flush: str = _setting(FLUSH, FLUSH_COMMIT, _Choice((FLUSH_COMMIT, FLUSH_OS)))
     message_timestamp_type: str = _setting(
         "message.timestamp.type", CREATE_TIME, _Choice((CREATE_TIME, LOG_APPEND_TIME))
     )

@@ -133,6 +133,26 @@ async def test_what_has_been_waited_for_may_still_be_empty_and_is_waited_for(
     assert answers == [True, False]
 
 
+async def test_what_comes_for_another_partition_meanwhile_is_answered_with(broker, autojump_clock):
+    request = fetch_request(broker, max_wait_ms=10_000)
+    request.topics[0].partitions[0].fetch_offset = 1
+    began_at = trio.current_time()
+    answers: list[object] = []
+
+    async def wait() -> None:
+        response = await broker.fetch(request)
+        answers.extend(len(p.records or b"") > 0 for p in response.responses[0].partitions)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.sleep(HEARD_AFTER_S)
+        await broker.write(1)
+        await broker.elect(0)
+
+    assert answers == [False, True]
+    assert trio.current_time() - began_at == pytest.approx(HEARD_AFTER_S)
+
+
 async def test_a_session_that_goes_on_meanwhile_has_the_next_request_answered(
     broker, autojump_clock
 ):

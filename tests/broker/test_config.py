@@ -108,6 +108,15 @@ def test_what_would_promise_something_is_refused(key, said):
         BrokerConfig.parse({key: "1"})
 
 
+def test_flushes_that_are_asked_for_are_not_left_to_the_system():
+    key = "log.flush.interval.messages"
+    BrokerConfig.parse({key: "1"})
+    BrokerConfig.parse({key: str(2**63 - 1), "ottla.flush": "os"})
+
+    with pytest.raises(ConfigError, match=f"{key}=1 is not met with ottla.flush=os"):
+        BrokerConfig.parse({key: "1", "ottla.flush": "os"})
+
+
 def test_properties_skip_what_says_nothing():
     text = "# a comment\n\n! another\nnode.id = 4\nlog.dirs=a=b\n"
 

@@ -71,6 +71,7 @@ def test_valid_configs_pass(config):
         ({"min.insync.replicas": "0"}, "min.insync.replicas"),
         ({"compression.type": "none"}, "one of uncompressed, zstd, lz4, snappy, gzip, producer"),
         ({"remote.storage.enable": "true"}, "retention.bytes"),
+        ({"flush.messages": "1", "ottla.flush": "os"}, "flush.messages is not met"),
     ],
 )
 def test_a_refusal_says_what_is_wrong(config, said):

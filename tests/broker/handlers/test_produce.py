@@ -8,7 +8,9 @@ from msgspec.structs import replace
 
 from broker.delayed import Delayed
 from broker.handlers.expected_batches import BEHIND_MAX, REMEMBERED_MAX, ExpectedBatches
+from broker.leadership import SUCCESSION_S
 from broker.log.producers import ProducerStates
+from coordinator.cluster import NO_LEADER
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
@@ -283,6 +285,24 @@ async def test_it_does_not_wait_longer_than_it_may(broker, produce, autojump_clo
 
     assert trio.current_time() == pytest.approx(1.0)
     assert produce._code(outcome.response()) == NOT_LEADER
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+async def test_a_leader_that_appends_again_has_nobody_waiting(
+    broker, produce, autojump_clock, taken_back
+):
+    await broker.change(0, successor_id=PEER)
+    outcome = produce.handler(asking(batch(0), timeout_ms=30_000), context())
+    assert not outcome.is_done()
+    if taken_back:
+        await broker.change(0, successor_id=NO_LEADER)
+        assert outcome.is_done()
+
+    await outcome.wait()
+
+    assert trio.current_time() == pytest.approx(0 if taken_back else SUCCESSION_S)
+    assert produce._code(outcome.response()) == NOT_LEADER
+    assert await produce(0) is NONE
 
 
 async def test_what_is_sent_behind_it_is_refused_alike(broker, produce):
