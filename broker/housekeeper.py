@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import structlog
 import trio
 
 from broker.cleaner import Cleaner
+from broker.log.errors import DiskFull
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
     from broker.config import BrokerConfig
     from broker.partitions import Partitions
+
+log_events = structlog.get_logger()
 
 CHECKPOINT_INTERVAL_S: Final = 5.0
 
@@ -51,9 +55,16 @@ class Housekeeper:
                 with trio.move_on_after(CHECKPOINT_INTERVAL_S):
                     await self._partitions.wait_checkpoint_due()
                 try:
-                    await self._partitions.write_checkpoints()
+                    await self._write_checkpoints()
                     if trio.current_time() >= next_retention:
                         next_retention = trio.current_time() + self._retention_s
                         self._partitions.apply_retention()
                 except StorageError as error:
                     self._storage_failed(error)
+
+    async def _write_checkpoints(self) -> None:
+        """Write them, or try again the next time where the disk is full: retention goes on."""
+        try:
+            await self._partitions.write_checkpoints()
+        except DiskFull as error:
+            log_events.warning("checkpoints_not_written", error=str(error))

@@ -197,7 +197,7 @@ class Log:
         """Note that a leader begins its epoch at the log's end. Raises: StorageError."""
         with self._state.guarded():
             self._state.start_epoch(epoch, self.log_end_offset)
-            self._state.write_epochs()
+            self._state.write_epochs()  # who has no room is not to lead
 
     # Appending.
 

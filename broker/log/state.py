@@ -5,11 +5,11 @@ Must never know: who appends, reads or cuts, what a flush waits for.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from broker.log.compaction import swap
-from broker.log.errors import LogOffline
+from broker.log.errors import DiskFull, LogOffline
 from broker.log.lifetime import read_topic_id
 from broker.log.recovery import EPOCHS_FILE, load, truncation_point
 from broker.log.snapshots import write_snapshot
@@ -119,6 +119,15 @@ class LogState:
         if self.epochs_unwritten:
             self.storage.write_soon_durable(EPOCHS_FILE, self.epochs.encode())
             self.epochs_unwritten = False
+
+    def write_epochs_if_room(self) -> None:
+        """Write the epochs, or leave that to the next append where the disk is full.
+
+        What the file says meanwhile is as good: an opened log finds in its batches what is missing,
+        and cuts what lies before its start. Raises: StorageError but DiskFull.
+        """
+        with suppress(DiskFull):
+            self.write_epochs()
 
     def interrupt_compaction(self) -> None:
         """End a pass that is under way, as what it goes over will change. Raises: StorageError.

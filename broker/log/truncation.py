@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from broker.log.epochs import EpochCache
+from broker.log.errors import DiskFull
 from broker.log.producers import ProducerStates
 from broker.log.recovery import note_truncation
 from broker.log.retention import count_expired
@@ -70,7 +71,7 @@ def advance_start(state: LogState, offset: int) -> None:
     if offset > state.start_offset:
         state.start_offset = offset
         state.epochs_unwritten |= state.epochs.cut_start(offset)
-        state.write_epochs()
+        state.write_epochs_if_room()
 
 
 def remove_expired(state: LogState, *, high_watermark: int) -> int:
@@ -87,13 +88,21 @@ def remove_expired(state: LogState, *, high_watermark: int) -> int:
         high_watermark=high_watermark,
         now_ms=now_ms,
     )
-    if count == len(state.segments):
-        if state.segments.active.size_bytes:
-            state.roll()
-        else:
-            count -= 1
+    if count == len(state.segments) and not _begins_anew(state):
+        count -= 1
     if count:
         state.interrupt_compaction()
         advance_start(state, state.segments.as_tuple()[count].base_offset)
         state.segments.remove_oldest(count)
     return count
+
+
+def _begins_anew(state: LogState) -> bool:
+    """Begin a segment in place of the newest. Returns: whether; there may be nothing or no room."""
+    if not state.segments.active.size_bytes:
+        return False
+    try:
+        state.roll()
+    except DiskFull:
+        return False
+    return True

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from simulation.faults.stage import Act, Stage
     from simulation.kinds import Fault
 
-FREE_ON_A_FULL_DISK_BYTES: Final = 2_000
+FREE_ON_A_FULL_DISK_BYTES: Final = (0, 2_000)
+"""By the broker: not even a checkpoint fits, or all but much that is appended."""
+
 STARTED_AGAIN_AFTER_S: Final = 1.0
 IN_SYNC_WITHIN_S: Final = 5.0
 IN_SYNC_SEEN_WITHIN_S: Final = 0.01
@@ -95,7 +97,8 @@ class DiskFaults:
             return False
         self._stage.begin(fault)
         disk.capacity_bytes = 1 << 40
-        disk.capacity_bytes -= disk.free_bytes("") - FREE_ON_A_FULL_DISK_BYTES
+        free_bytes = FREE_ON_A_FULL_DISK_BYTES[fault.broker % 2]
+        disk.capacity_bytes -= disk.free_bytes("") - free_bytes
         await trio.sleep(fault.lasts_s)
         disk.capacity_bytes = None
         return True

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from broker.log.directory import DataDirectory
 from broker.partition import Partition
 from client import Admin, NewTopic
@@ -116,6 +117,24 @@ async def test_a_broker_with_a_full_disk_leaves_leadership_to_others(autojump_cl
         await victim.start()
         await produce(cluster, [b"after"])
         assert await consume(cluster, 4) == [*numbered(3), b"after"]
+
+
+async def test_a_leader_with_a_full_disk_goes_on_serving_reads(autojump_clock):
+    async with cluster_of(1) as cluster:
+        await create(cluster)
+        await produce(cluster, numbered(3))
+        (machine,) = cluster.brokers.values()
+        machine.disk.capacity_bytes = 0
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(produce, cluster, [b"once there is room"])
+            await trio.sleep(4 * CHECKPOINT_INTERVAL_S)
+            assert machine.is_running
+            assert await consume(cluster, 3) == numbered(3)
+            machine.disk.capacity_bytes = None
+
+        assert machine.failure is None
+        assert await consume(cluster, 4) == [*numbered(3), b"once there is room"]
 
 
 async def test_a_replica_that_has_lost_committed_records_does_not_lead_those_who_have_them(

@@ -8,10 +8,11 @@ import pytest
 
 from broker.log.config import LogConfig
 from broker.log.directory import Checkpoint
+from broker.log.epochs import EpochCache
 from broker.log.errors import DiskFull, LogOffline
 from broker.log.flush import Flusher
 from broker.log.log import Log
-from broker.log.recovery import write_again
+from broker.log.recovery import EPOCHS_FILE, write_again
 from broker.log.storage import Storage
 from protocol.batch import split_batches
 from protocol.errors import StorageError
@@ -30,6 +31,17 @@ def log(disk, wall_ms):
     return Log.create(disk, "/d/t-0", LogConfig(), topic_id=bytes(16), wall_ms=wall_ms)
 
 
+def fill(disk):
+    """Leave not a byte free."""
+    disk.capacity_bytes = 1 << 40
+    disk.capacity_bytes -= disk.free_bytes("")
+
+
+def kept_epochs(disk):
+    """Give (epoch, start offset) as the file has them."""
+    return [tuple(e) for e in EpochCache.parse(disk.read_file(f"/d/t-0/{EPOCHS_FILE}")).entries]
+
+
 def test_a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was(disk, log, batch_of):
     told = []
     log.on_failure(told.append)
@@ -46,6 +58,44 @@ def test_a_full_disk_refuses_an_append_and_leaves_the_log_as_it_was(disk, log, b
     log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
     found = log.read(0, bytes_max=1 << 20, end_offset=2).read_bytes()
     assert [header.base_offset for header, _ in split_batches(found, check_crc=True)] == [0, 1]
+
+
+def test_a_full_disk_is_freed_by_retention(disk, log, batch_of):
+    log.reconfigure(LogConfig(segment_bytes=600, retention_bytes=600))
+    for epoch in range(4):
+        log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=epoch)
+    fill(disk)
+
+    assert log.apply_retention(high_watermark=4) == 2
+
+    assert log.failed is None
+    assert (log.log_start_offset, log.log_end_offset) == (2, 4)
+    disk.capacity_bytes = None
+    log.append_as_leader(batch_of(1), leader_epoch=3)
+    assert [start for _, start in kept_epochs(disk)] == [2, 3]
+
+
+def test_a_full_disk_hides_what_is_to_be_deleted(disk, log, batch_of):
+    log.append_as_leader(batch_of(3), leader_epoch=0)
+    fill(disk)
+
+    log.advance_log_start(2)
+
+    assert log.failed is None
+    assert log.log_start_offset == 2
+
+
+def test_a_full_disk_keeps_the_last_segment_where_all_is_old(disk, log, batch_of, wall_ms):
+    log.reconfigure(LogConfig(segment_bytes=600, retention_ms=1000))
+    for _ in range(2):
+        log.append_as_leader(batch_of(1, value=bytes(500)), leader_epoch=0)
+    wall_ms.now_ms += 10_000
+    fill(disk)
+
+    assert log.apply_retention(high_watermark=2) == 1
+    assert log.apply_retention(high_watermark=2) == 1, "the first one's room is enough"
+
+    assert (log.failed, log.log_start_offset, log.log_end_offset) == (None, 2, 2)
 
 
 def test_a_log_whose_disk_failed_is_used_no_more(disk, log, batch_of):
