@@ -10,27 +10,25 @@ from __future__ import annotations
 from typing import Final
 
 from broker.errors import RefusedRecords
-from protocol.batch import split_batches
+from protocol.batch import check_batch_crc, read_header
 from protocol.raw_records import scan_records
 from protocol.records import data_of
 
 NAMED_MAX: Final = 1_000
-"""How many of a request's records without a key are named; a batch may unfold to millions."""
+"""How many of a batch's records without a key are named; it may hold a million."""
 
 _REASON: Final = "it has no key, and this topic is compacted: only the newest of each key stays"
 
 
-def require_keys(batches: memoryview) -> None:
-    """Refuse a request's batches for one partition if any of their records has no key.
+def require_keys(batch: memoryview) -> None:
+    """Refuse a producer's batch if any of its records has no key.
 
     Raises: RefusedRecords, CorruptBatch.
     """
-    keyless: list[int] = []
-    first = 0
-    for header, batch in split_batches(batches, check_crc=True):
-        for index, record in enumerate(scan_records(header, data_of(header, batch)), first):
-            if record.key is None and len(keyless) < NAMED_MAX:
-                keyless.append(index)
-        first += header.record_count
+    header = read_header(batch)
+    check_batch_crc(batch, header.crc)
+    records = enumerate(scan_records(header, data_of(header, batch)))
+    keyless = [index for index, record in records if record.key is None]
     if keyless:
-        raise RefusedRecords(f"record {keyless[0]}: {_REASON}", dict.fromkeys(keyless, _REASON))
+        named = dict.fromkeys(keyless[:NAMED_MAX], _REASON)
+        raise RefusedRecords(f"record {keyless[0]}: {_REASON}", named)

@@ -17,13 +17,13 @@ from broker.errors import RefusedRecords
 from broker.log.config import VALIDATE_PAYLOAD
 from client.background import background_tasks
 from client.errors import UnknownTopic
-from protocol.batch import split_batches
+from protocol.batch import check_crc
 from protocol.errors import ErrorCode, OttlaError, RequestError
 from protocol.records import decode_batch
 from schemas.schema import WIRE_HEADER, WIRE_MAGIC, InvalidPayload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from client import Environment
     from protocol.records import Record
@@ -38,7 +38,7 @@ MISSED_MAX: Final = 1_000
 
 
 class InvalidRecord(RefusedRecords):
-    """A record is not what its topic's schemas allow. `index` counts records of the request."""
+    """A record is not what its topic's schemas allow. `index` counts the batch's records."""
 
     def __init__(self, index: int, why: str) -> None:
         super().__init__(f"record {index}: {why}", {index: why})
@@ -80,8 +80,8 @@ class SchemaGuard:
                 self._log = None
             await trio.sleep(RETRY_PAUSE_S)
 
-    def check(self, topic: str, batches: memoryview, mode: str) -> None:
-        """Hold every record of a topic's batches against its schemas; `mode` is "id" or "payload".
+    def check(self, topic: str, batch: memoryview, mode: str) -> None:
+        """Hold every record of a topic's batch against its schemas; `mode` is "id" or "payload".
 
         Schemas themselves are not held against any. Raises: InvalidRecord, SchemasNotRead,
         CorruptBatch.
@@ -94,7 +94,7 @@ class SchemaGuard:
                 "the schemas that records of this topic are held against are being read: try again"
             )
         has_keys = self._has_schemas(f"{topic}-key")
-        for index, record in enumerate(_records(batches)):
+        for index, record in enumerate(_records(batch)):
             self._check(f"{topic}-value", record.value, index, mode)
             if has_keys:
                 self._check(f"{topic}-key", record.key, index, mode)
@@ -194,9 +194,9 @@ class SchemaGuard:
             self._asked = trio.Event()
 
 
-def _records(batches: memoryview) -> Iterator[Record]:
-    for _, batch in split_batches(batches, check_crc=True):
-        yield from decode_batch(batch)
+def _records(batch: memoryview) -> list[Record]:
+    check_crc(batch)
+    return decode_batch(batch)
 
 
 def _part(subject: str) -> str:
