@@ -5,16 +5,17 @@ Pure. Each goal names the cases that it is judged by; the worst of them counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.cases.limit import PRODUCED, SYNCED
 from bench.cases.throughput import LARGE_BATCH_BYTES, SMALL_BATCH_BYTES
 from bench.figure import MACHINE, OURS, Case, Comparison
 
 
 @dataclass(frozen=True)
 class Goal:
-    """One ratio and its bound: at most so much, or at least. `of_limit`: a share of the limit."""
+    """One ratio and its bound: at most so much, or at least; or a share of the `limit` named so."""
 
     title: str
     bench: str
@@ -23,7 +24,7 @@ class Goal:
     bound: float
     cases: tuple[Case, ...]
     at_least: bool = False
-    of_limit: bool = False
+    limit: str = ""
 
     @property
     def wanted(self) -> str:
@@ -48,16 +49,21 @@ class Goal:
         return ratio >= self.bound if self.at_least else ratio <= self.bound
 
     def _ratio(self, comparison: Comparison, found: Sequence[Comparison]) -> float | None:
-        if not self.of_limit:
+        if not self.limit:
             return comparison.ratio(self.value)
-        limits = (each for each in found if (each.bench, each.what) == ("limit", self.what))
+        limits = (each for each in found if (each.bench, each.what) == ("limit", self.limit))
         limit = next((each.spread(MACHINE, self.value) for each in limits), None)
         ours = comparison.spread(OURS, self.value)
         return ours.median / limit.median if ours and limit else None
 
 
 def _throughput(
-    title: str, what: str, value: str, bound: float, *cases: Case, of_limit: bool = False
+    title: str,
+    what: str,
+    value: str,
+    bound: float,
+    *cases: Case,
+    limits: Mapping[int, str] | None = None,
 ) -> Iterator[Goal]:
     """Judge by acks=all without compression, for either size of batches by itself."""
     for batch_bytes, name in BATCHES.items():
@@ -70,7 +76,7 @@ def _throughput(
             bound,
             tuple({**wanted, **case} for case in cases),
             at_least=value == "mb_per_s",
-            of_limit=of_limit,
+            limit=(limits or {}).get(batch_bytes, ""),
         )
 
 
@@ -79,11 +85,14 @@ _ONE: Case = {"brokers": 1}
 _ONE_LARGE: tuple[Case, ...] = tuple({**_ONE, "record_bytes": size} for size in (1_000, 10_000))
 _ONE_1_KB: Case = {**_ONE, "record_bytes": 1_000}
 _THREE_1_KB: Case = {"brokers": 3, "record_bytes": 1_000}
-_ACK: tuple[Case, ...] = ({"brokers": 3, "per_s": 500, "in_flight": "many"},)
+_THREE_LARGE: tuple[Case, ...] = tuple({"brokers": 3, "record_bytes": n} for n in (1_000, 10_000))
+_ACK: tuple[Case, ...] = ({"brokers": 3, "per_s": 500},)
 
 GOALS: tuple[Goal, ...] = (
     *_throughput("CPU/GB produced, 1 and 10 KB, RF=1", "produce", "cpu_s_per_gb", 0.5, *_ONE_LARGE),
-    *_throughput("CPU/GB produced, 1 KB, RF=3", "produce", "cpu_s_per_gb", 0.35, _THREE_1_KB),
+    *_throughput(
+        "CPU/GB produced, 1 and 10 KB, RF=3", "produce", "cpu_s_per_gb", 0.35, *_THREE_LARGE
+    ),
     *_throughput("CPU/GB produced, 100 B", "produce", "cpu_s_per_gb", 0.5, {"record_bytes": 100}),
     *_throughput("CPU/GB consumed", "consume", "cpu_s_per_gb", 0.6, {}),
     *_throughput("produce throughput, 1 KB, RF=1", "produce", "mb_per_s", 1.0, _ONE_1_KB),
@@ -103,7 +112,20 @@ GOALS: tuple[Goal, ...] = (
     Goal("start to first ack, 1 and 3 brokers", "start", "start", "first_ack_s", 0.15, ({},)),
     Goal("longest gap, kill -9 of the leader", "failover", "leader killed", "gap_s", 0.1, ({},)),
     *_throughput(
-        "share of the limit, produce RF=1", "produce", "mb_per_s", 0.5, *_ONE_LARGE, of_limit=True
+        "share of the limit, produce RF=1",
+        "produce",
+        "mb_per_s",
+        0.5,
+        *_ONE_LARGE,
+        limits=dict.fromkeys(BATCHES, PRODUCED),
+    ),
+    *_throughput(
+        "share of the limit that syncs as we do, produce RF=1",
+        "produce",
+        "mb_per_s",
+        0.5,
+        *_ONE_LARGE,
+        limits=SYNCED,
     ),
 )
 """All with acks=all and without compression."""

@@ -39,9 +39,12 @@ def _save(figure: Any, path: Path) -> None:
 
 
 def draw_cost(found: Sequence[Comparison], path: Path) -> None:
-    """CPU seconds of the servers for each GB, by size of records and of cluster."""
-    figure, axes = _figure(["CPU s per GB produced (acks=all)", "CPU s per GB consumed"])
-    for axis, what in zip(axes, ("produce", "consume"), strict=True):
+    """CPU of the servers for each GB, and MB/s, by size of records and of cluster."""
+    titles = {"cpu_s_per_gb": "CPU s per GB", "mb_per_s": "MB/s"}
+    shown = [(value, what) for value in titles for what in ("produce", "consume")]
+    names = [f"{titles[value]}, {what} (acks=all)" for value, what in shown]
+    figure, axes = _figure(names, height=4.4)
+    for axis, (value, what) in zip(axes, shown, strict=True):
         cases = [
             each
             for each in found
@@ -49,17 +52,18 @@ def draw_cost(found: Sequence[Comparison], path: Path) -> None:
             and {"acks": "all", "compression": "none"}.items() <= each.case.items()
         ]
         labels = [
-            f"{each.case['record_bytes']} B\nin {int(each.case['batch_bytes']) // 1000} KB"
-            f"\nRF={min(3, int(each.case['brokers']))}"
+            f"{each.case['record_bytes']} B in {int(each.case['batch_bytes']) // 1000} KB,"
+            f" RF={min(3, int(each.case['brokers']))}"
             for each in cases
         ]
-        _bars(axis, labels, cases, "cpu_s_per_gb")
+        _bars(axis, labels, cases, value)
         for limit in (e for e in found if (e.bench, e.what) == ("limit", what)):
-            spread = limit.spread(MACHINE, "cpu_s_per_gb")
+            spread = limit.spread(MACHINE, value)
             if spread is not None:
                 axis.axhline(
                     spread.median, color=COLOURS[MACHINE], linestyle="--", label="the limit"
                 )
+        axis.tick_params("x", rotation=90)
         axis.legend(fontsize=8)
     _save(figure, path)
 

@@ -19,9 +19,9 @@ PLOT_DIRECTORY = Path("docs/performance")
 
 TABLES: Mapping[str, tuple[str, ...]] = {
     "limit": ("mb_per_s", "cpu_s_per_gb", "p50_ms", "p99_ms"),
-    "throughput": ("mb_per_s", "cpu_s_per_gb"),
+    "throughput": ("mb_per_s", "cpu_s_per_gb", "other_cpu_s_per_gb"),
     "batch-sizes": ("mb_per_s", "cpu_s_per_gb"),
-    "latency": ("ack_p50_ms", "ack_p99_ms", "ack_p999_ms", "e2e_p50_ms", "e2e_p99_ms"),
+    "latency": tuple(f"{wait}_{p}_ms" for wait in ("ack", "e2e") for p in ("p50", "p99", "p999")),
     "start": ("serves_s", "first_ack_s"),
     "idle": ("memory_mb_per_broker", "cpu_share"),
     "after-load": ("memory_mb_per_broker", "cpu_share"),
@@ -66,6 +66,5 @@ def _part(name: str, found: Sequence[Comparison], results: Results) -> list[str]
     of_bench = [each for each in found if each.bench == name]
     if not of_bench:
         return ["Not measured yet."]
-    command, day, machine = results.origin(name)
     plot = [f"![{name}]({PLOT_DIRECTORY.name}/{name}.png)", ""] if name in PLOTS else []
-    return [*plot, *bench_table(of_bench, TABLES[name]), "", f"`{command}`, {day}, {machine}."]
+    return [*plot, *bench_table(of_bench, TABLES[name]), "", results.origin(name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ class Results:
                 "command": command,
                 "day": datetime.now(UTC).date().isoformat(),
                 "machine": machine(),
+                "version": version(),
                 "figures": rows,
             }
 
@@ -50,10 +52,18 @@ class Results:
             for row in run["figures"]
         ]
 
-    def origin(self, bench: str) -> tuple[str, str, str]:
-        """Give the command, the day and the machine of a bench's figures."""
+    def origin(self, bench: str) -> str:
+        """Say where a bench's figures come from: command, day, machine, and what was measured."""
         run = self._benches[bench]
-        return run["command"], run["day"], run["machine"]
+        version = f", commit {run['version']}" if run.get("version") else ""
+        return f"`{run['command']}`, {run['day']}, {run['machine']}{version}."
+
+
+def version() -> str:
+    """Name the commit that is measured, `+` where it is changed; nothing outside of a checkout."""
+    git = ("git", "describe", "--always", "--dirty=+", "--exclude=*")
+    done = subprocess.run(git, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def machine() -> str:

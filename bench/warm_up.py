@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from itertools import cycle
 
 from bench.pace import Lanes, at_a_rate
 from bench.replay import ALL, Batch, consume, end_offsets, make_batch, produce
@@ -17,12 +18,16 @@ FETCH_BYTES = 1 << 20
 
 
 def warm_up(system: System, *, seconds: float) -> None:
-    """Keep one system busy for so long, with both kinds of load in turn."""
+    """Keep one system busy for so long, with single records and with each kind of batch in turn."""
     until = time.monotonic() + seconds
-    large = make_batch(record_bytes=1_000, batch_bytes=65_536, compression=Compression.NONE)
+    large = cycle(
+        make_batch(record_bytes=record_bytes, batch_bytes=65_536, compression=compression)
+        for compression in (Compression.NONE, Compression.LZ4)
+        for record_bytes in (1_000, 100, 10_000)
+    )
     single = make_batch(record_bytes=1_000, batch_bytes=0, compression=Compression.NONE)
     while time.monotonic() < until:
-        _in_bulk(system, large)
+        _in_bulk(system, next(large))
         _one_by_one(system, single)
 
 

@@ -23,6 +23,10 @@ PER_S = 500
 SECONDS = 10.0
 RECORD_BYTES = 1_000
 TOPIC_PARTITIONS_MAX = 2_000
+CALM_CORES = 0.3
+CALM_LOOK_S = 1.0
+CALM_WITHIN_S = 30.0
+"""Some take a third of a core and more with thousands of partitions, whatever they do."""
 
 
 def measure(system: System, case: Case) -> Measured:
@@ -42,18 +46,29 @@ def measure(system: System, case: Case) -> Measured:
         for number in range(int(case.get("connections", 0))):
             stack.enter_context(Wire(addresses[number % len(addresses)]))
         lanes = Lanes(topics, batch, acks=ALL, stack=stack)
-        meter = Meter(system.pids())
+        settle(system)
+        meter, began_at = Meter(system.pids()), time.perf_counter()
         waits = at_a_rate(lanes, rate=PER_S, seconds=SECONDS, due=[])
-        cpu = meter.read()
+        cpu, lasted_s = meter.read(), time.perf_counter() - began_at
         yield (
             "steady load",
             {
-                "cpu_share": cpu.servers_s / SECONDS,
+                "cpu_share": cpu.servers_s / lasted_s,
                 "memory_mb_per_broker": system.memory_mb_per_broker(),
                 "created_s": created_s,
                 **waits.values(),
             },
         )
+
+
+def settle(system: System) -> None:
+    """Wait until its servers have done what new topics and connections have them do, for a time."""
+    until = time.monotonic() + CALM_WITHIN_S
+    while time.monotonic() < until:
+        meter = Meter(system.pids())
+        time.sleep(CALM_LOOK_S)
+        if meter.read().servers_s < CALM_CORES * CALM_LOOK_S:
+            return
 
 
 def _topics(partitions: int) -> list[tuple[str, int]]:

@@ -50,5 +50,6 @@ LATENCY = Bench(
         {"per_s": 2_000, "in_flight": "many"},
         {"per_s": 100, "in_flight": "one"},
         {"per_s": 500, "in_flight": "one"},
+        {"per_s": 2_000, "in_flight": "one"},
     ),
 )

@@ -33,16 +33,22 @@ SYNC_BYTES = 4_096
 SENDFILE_BYTES = 1 << 20
 GB = 1e9
 
+PRODUCED = "produce"
+SYNCED = {
+    SMALL_BATCH_BYTES: "produce, 64 KiB synced before each answer",
+    LARGE_BATCH_BYTES: "produce, 900 KB synced before each answer",
+}
+"""By the size of batches."""
+
 
 def measure(_system: System, _case: Case) -> Measured:
     """Take bytes in, give them out, and sync."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "limit"
-        yield "produce", timed(socket_to_file, path)
+        yield PRODUCED, timed(socket_to_file, path)
         yield "consume", timed(file_to_socket, path)
-        for name, piece_bytes in (("64 KiB", SMALL_BATCH_BYTES), ("900 KB", LARGE_BATCH_BYTES)):
-            act = partial(socket_to_disk, piece_bytes=piece_bytes)
-            yield f"produce, {name} synced before each answer", timed(act, path)
+        for piece_bytes, what in SYNCED.items():
+            yield what, timed(partial(socket_to_disk, piece_bytes=piece_bytes), path)
         waits_ms = sync_latencies(path)
         shares = (("p50_ms", 0.5), ("p99_ms", 0.99), ("p999_ms", 0.999))
         yield "sync", {name: percentile(waits_ms, share) for name, share in shares}

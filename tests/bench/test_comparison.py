@@ -62,7 +62,7 @@ def test_a_goal_is_met_at_its_bound_and_not_beyond():
 
 def test_a_share_of_the_limit_is_ours_alone():
     limit = figure(MACHINE, 500.0, {}, bench="limit")
-    goal = throughput(0.5, at_least=True, of_limit=True)
+    goal = throughput(0.5, at_least=True, limit="produce")
 
     assert goal.worst(comparisons([*ROUNDS, limit])) == (0.1, THREE)
     assert goal.worst(comparisons(ROUNDS)) is None

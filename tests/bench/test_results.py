@@ -20,7 +20,7 @@ def test_results_are_read_as_they_were_written(tmp_path):
     again = Results(path)
 
     assert again.figures() == [figure("throughput", 1.0), figure("limit", 2.0)]
-    assert again.origin("limit")[0] == "make bench"
+    assert again.origin("limit").startswith("`make bench`, 2")
 
 
 def test_a_bench_that_is_run_again_replaces_its_own_figures_alone(tmp_path):
@@ -30,7 +30,8 @@ def test_a_bench_that_is_run_again_replaces_its_own_figures_alone(tmp_path):
     results.replace([figure("limit", 3.0)], command="limit")
 
     assert results.figures() == [figure("throughput", 1.0), figure("limit", 3.0)]
-    assert (results.origin("throughput")[0], results.origin("limit")[0]) == ("all", "limit")
+    assert results.origin("throughput").startswith("`all`")
+    assert results.origin("limit").startswith("`limit`")
 
 
 def test_what_is_written_by_hand_stays():
