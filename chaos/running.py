@@ -73,6 +73,9 @@ class RunningCluster:
         self._zookeeper = zookeeper
         self._settings = {"ottla.fault.injection": "true", **(settings or {})}
         self._planted: dict[int, str | None] = {}
+        self._ended: set[str] = set()
+        """Of its nodes: those that were killed or stopped here, and not started since."""
+        self._died: list[str] = []
         self._proxies: ProxyThread | None = None
         self.bootstrap = ""
 
@@ -126,15 +129,18 @@ class RunningCluster:
 
     def kill(self, node: int | str) -> None:
         """End its process with SIGKILL. Raises: ClusterTrouble, as all of these."""
+        self._ended.add(str(node))
         self._node("kill", node)
 
     def stop(self, node: int | str) -> None:
         """Have it hand over and end."""
+        self._ended.add(str(node))
         self._node("stop", node)
 
     def start_again(self, node: int | str) -> None:
         """Start a process that has ended."""
         self._node("start", node)
+        self._ended.discard(str(node))
 
     def pause(self, node: int | str) -> None:
         """SIGSTOP its process."""
@@ -233,6 +239,8 @@ class RunningCluster:
         for name in self._nodes("paused"):
             self.resume(name)
         for name in self._nodes("dead", "stopped"):
+            if name not in self._ended:
+                self._died.append(name)
             self.start_again(name)
         deadline = time.monotonic() + HEALED_WITHIN_S
         while not self.status().get("well"):
@@ -242,7 +250,9 @@ class RunningCluster:
         self.plant("")
 
     def check(self, history: Iterable[Operation] = (), *, promises: Promises | None = None) -> None:
-        """Heal, and demand that the cluster is at full strength and no broker met a bug.
+        """Heal, and demand that the cluster is at full strength and no process met a bug.
+
+        None may have ended but by `kill` and `stop`, nor have told of an error in its code.
 
         A `history` of what clients did and were told is judged as well (chaos/checker.py).
         Raises: ClusterTrouble, AssertionError naming the anomalies.
@@ -250,6 +260,9 @@ class RunningCluster:
         self.heal()
         for bug in self.bugs_met():
             raise ClusterTrouble(bug)
+        if self._died:
+            logs = self.directory / "logs"
+            raise ClusterTrouble(f"{', '.join(self._died)} ended by itself: see {logs}")
         anomalies = check(history, promises)
         assert not anomalies, "\n".join(map(str, anomalies))
 
@@ -270,6 +283,15 @@ class RunningCluster:
         done = _command("status", "--json", "--data", str(self.directory))
         told: dict[str, Any] = json.loads(done.stdout) if done.stdout else {}
         return told
+
+    def leader(self, topic: str, partition: int = 0) -> int:
+        """Give the id of a partition's leader. Raises: ClusterTrouble where there is none now."""
+        told = _run("topic", "describe", topic, "--json", "--bootstrap", self.bootstrap)
+        (described,) = json.loads(told)["topics"]
+        for one in described["partitions"]:
+            if one["partition"] == partition and one["leader"] is not None:
+                return int(one["leader"])
+        raise ClusterTrouble(f"{topic}-{partition} has no leader now")
 
     def _nodes(self, *states: str) -> list[str]:
         nodes = self.status().get("nodes", [])

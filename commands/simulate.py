@@ -7,41 +7,39 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
-from collections import Counter
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct, field
+from msgspec import Struct
 
-from commands.columns import columns, count_of
+from commands.columns import count_of
 from commands.failure import ExitStatus
 from commands.options import INT64_MAX, json_option
+from commands.simulation_view import Tally, facts, show_failure, summary, write_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from simulation.plan import Plan
     from simulation.run import Verdict
 
-TIMELINE_LINES: Final = 60
-"""How much of a failed run is shown up to its end; --trace writes all of it."""
-
-ANOMALIES_SHOWN: Final = 10
-
 
 class Wanted(Struct, frozen=True):
-    """Which plans are asked for: with faults of some kinds only, or about a theme."""
+    """Which plans are asked for: with faults of some kinds, about a theme, or one of a file."""
 
     kinds: frozenset[str] | None = None
     about: str | None = None
+    given: Plan | None = None
 
     def plan(self, seed: int) -> Plan:
-        """Draw the plan of a seed."""
+        """Draw the plan of a seed, unless one is given."""
+        if self.given is not None:
+            return self.given
         from simulation.plan import draw_plan
 
         return draw_plan(seed, kinds=self.kinds, about=self.about)
@@ -51,29 +49,6 @@ class Wanted(Struct, frozen=True):
         if self.kinds is not None:
             said += f" --faults {','.join(sorted(self.kinds)) or 'none'}"
         return said
-
-
-class Tally(Struct):
-    """What many runs have shown."""
-
-    runs: int = 0
-    operations: int = 0
-    acknowledged: int = 0
-    steps: int = 0
-    virtual_s: float = 0.0
-    injected: Counter[str] = field(default_factory=Counter)
-    failed: list[int] = field(default_factory=list)
-
-    def add(self, verdict: Verdict) -> None:
-        """Count one run."""
-        self.runs += 1
-        self.operations += verdict.operations
-        self.acknowledged += verdict.acknowledged
-        self.steps += verdict.steps
-        self.virtual_s += verdict.virtual_s
-        self.injected += verdict.injected
-        if verdict.anomalies:
-            self.failed.append(verdict.plan.seed)
 
 
 @click.command()
@@ -100,6 +75,14 @@ class Tally(Struct):
     type=click.IntRange(1, 256),
     help="How many runs at a time.  [default: one for each processor]",
 )
+@click.option(
+    "--plan", "plan_file", type=click.File(), help="Run the plan of a file instead of a seed's."
+)
+@click.option(
+    "--keep",
+    type=click.File("w", lazy=True),
+    help="Write the first failing run's plan, as small as it was made.",
+)
 @click.option("--trace", type=click.File("w"), help="Write down all that happened in a single run.")
 @json_option
 def simulate(*, as_json: bool, **options: Any) -> int:
@@ -112,7 +95,8 @@ def simulate(*, as_json: bool, **options: Any) -> int:
     \b
     Examples:
       $ ottla simulate --runs 200
-      $ ottla simulate --seed 4711 --minimise
+      $ ottla simulate --seed 4711 --minimise --keep found.toml
+      $ ottla simulate --plan found.toml
       $ ottla simulate --seed 4711 --trace run.txt
       $ ottla simulate --faults kill,separate --runs 50
       $ ottla simulate --about disks --runs 50
@@ -120,8 +104,8 @@ def simulate(*, as_json: bool, **options: Any) -> int:
     if options["list_faults"]:
         click.echo("\n".join([*_kinds_known(), "", *_themes_known()]))
         return ExitStatus.OK
-    seeds = _seeds(options["seed"], options["runs"])
-    wanted = Wanted(_kinds(options["faults"]), _theme(options["about"]))
+    wanted = Wanted(_kinds(options["faults"]), _theme(options["about"]), _given(options))
+    seeds = _seeds(wanted.given.seed if wanted.given else options["seed"], options["runs"])
     if wanted.kinds is not None and wanted.about is not None:
         raise click.UsageError("a theme decides the kinds of faults: give --about or --faults")
     if options["trace"] is not None and len(seeds) != 1:
@@ -136,14 +120,18 @@ def simulate(*, as_json: bool, **options: Any) -> int:
                 if len(seeds) > 1:
                     click.echo(f"seed {verdict.plan.seed}: {verdict.anomalies[0]}", err=True)
             if options["trace"] is not None:
-                _write_trace(options["trace"], verdict)
+                write_trace(options["trace"], verdict)
             advance(1)
     if as_json:
-        click.echo(json.dumps(_facts(tally, first)))
+        click.echo(json.dumps(facts(tally, first)))
     else:
-        click.echo(_summary(tally, seeds))
+        click.echo(summary(tally, seeds))
     if first is not None:
-        _show_failure(first, wanted, shrink=options["shrink"])
+        if options["shrink"]:
+            first = _minimised(first)
+        if options["keep"] is not None:
+            _keep(options["keep"], first)
+        show_failure(first, _again(first, wanted, options["keep"] or options["plan_file"]))
     return ExitStatus.FAILURE if tally.failed else ExitStatus.OK
 
 
@@ -245,73 +233,33 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.update(task, advance=count)
 
 
-def _summary(tally: Tally, seeds: range) -> str:
-    faults = sorted(tally.injected.items(), key=lambda one: (-one[1], one[0]))
-    which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-    lines = [
-        f"{count_of(tally.runs, 'run')} ({which}), {tally.virtual_s / 60:.1f} virtual minutes,"
-        f" {count_of(tally.operations, 'operation')},"
-        f" {count_of(tally.acknowledged, 'acknowledged record')};"
-        f" looked at everything after each of {tally.steps:,} steps",
-    ]
-    if faults:
-        lines.append(columns(("FAULT", "TIMES"), [(kind, f"{n:,}") for kind, n in faults]))
-    if tally.failed:
-        listed = ", ".join(map(str, sorted(tally.failed)[:20]))
-        lines.append(f"{count_of(len(tally.failed), 'run')} failed: {listed}")
-    else:
-        lines.append("no anomaly")
-    return "\n".join(lines)
+def _given(options: Mapping[str, Any]) -> Plan | None:
+    """Read --plan. Raises: click.UsageError."""
+    from simulation.plan_file import PlanUnreadable, decode_plan
+
+    file = options["plan_file"]
+    if file is None:
+        return None
+    for other in ("seed", "runs", "faults", "about"):
+        if options[other] is not None:
+            raise click.UsageError(f"--plan says all that --{other} would: leave one out")
+    try:
+        return decode_plan(file.read())
+    except (PlanUnreadable, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file.name} is no plan as --keep writes it: {error}") from None
 
 
-def _facts(tally: Tally, first: Verdict | None) -> dict[str, Any]:
-    return {
-        "runs": tally.runs,
-        "virtual_seconds": round(tally.virtual_s, 3),
-        "operations": tally.operations,
-        "acknowledged": tally.acknowledged,
-        "steps": tally.steps,
-        "faults": dict(sorted(tally.injected.items())),
-        "failed": sorted(tally.failed),
-        "anomalies": [] if first is None else list(map(str, first.anomalies)),
-    }
+def _keep(target: Any, verdict: Verdict) -> None:
+    from simulation.plan_file import encode_plan
+
+    target.write(encode_plan(verdict.plan, found=str(verdict.anomalies[0])))
 
 
-def _write_trace(target: Any, verdict: Verdict) -> None:
-    lines = [str(verdict.plan), *verdict.trace.lines, *map(str, verdict.anomalies)]
-    target.write("\n".join(lines) + "\n")
-
-
-def _show_failure(verdict: Verdict, wanted: Wanted, *, shrink: bool) -> None:
-    """Say on stderr what was found, in which run, and what led to it."""
-    if shrink:
-        verdict = _minimised(verdict)
-    again = f"ottla simulate --seed {verdict.plan.seed}{wanted}"
-    shown = [
-        "",
-        str(verdict.plan),
-        "",
-        *_last(_folded(verdict.trace.lines), TIMELINE_LINES),
-        "",
-        *map(str, verdict.anomalies[:ANOMALIES_SHOWN]),
-        f"again: {again}",
-    ]
-    click.echo("\n".join(shown), err=True)
-
-
-def _folded(lines: list[str]) -> list[str]:
-    """Say once what is said again and again, with the first of the times."""
-    shown = []
-    for _, again in groupby(lines, key=lambda line: line.lstrip().partition(" ")[2]):
-        line, *others = again
-        shown.append(f"{line} (and {count_of(len(others), 'time')} more)" if others else line)
-    return shown
-
-
-def _last(lines: list[str], count: int) -> Iterable[str]:
-    if len(lines) > count:
-        return [f"... {count_of(len(lines) - count, 'line')} before", *lines[-count:]]
-    return lines
+def _again(verdict: Verdict, wanted: Wanted, file: Any) -> str:
+    """Say how to have this run again."""
+    if file is not None:
+        return f"ottla simulate --plan {shlex.quote(file.name)}"
+    return f"ottla simulate --seed {verdict.plan.seed}{wanted}"
 
 
 def _minimised(verdict: Verdict) -> Verdict:

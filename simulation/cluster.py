@@ -95,6 +95,8 @@ class SimulatedBroker:
             with self._process_scope:
                 await broker.run(task_status=task_status)
         except* StorageError as group:
+            if not self.disk.was_faulty:
+                raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
             if self._loses_power:

@@ -121,7 +121,8 @@ class MemoryDisk:
     """A `Disk` in memory. `crash()` is a power failure; faults are planned by its attributes.
 
     `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
-    be appended in all; None is no limit.
+    be appended in all; None is no limit. `was_faulty` says whether anything went wrong yet that a
+    log may fail by.
     """
 
     def __init__(
@@ -132,6 +133,7 @@ class MemoryDisk:
         capacity_bytes: int | None = None,
     ) -> None:
         self.crashes = 0
+        self.was_faulty = False
         self.syncs = 0
         self.locks: set[str] = set()
         self.sync_latency_s = sync_latency_s
@@ -160,10 +162,12 @@ class MemoryDisk:
 
     def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
         """Damage one bit of a file, durably."""
+        self.was_faulty = True
         self._content(path).data[position] ^= 1 << bit
 
     def truncate_file(self, path: str, size: int) -> None:
         """Lose what a file holds after `size` bytes, durably; nobody may have it open."""
+        self.was_faulty = True
         self._content(path).truncate(size)
 
     def durable_files(self) -> list[str]:
@@ -186,6 +190,7 @@ class MemoryDisk:
         It is made anew where it was removed meanwhile; nobody may have it open.
         Raises: FileMissing where its directory is gone, or another one of that name.
         """
+        self.was_faulty = True
         directory, name = self._parent(path)
         remembered_in, remembered = self._remembered[path]
         if directory is not remembered_in:
@@ -202,12 +207,14 @@ class MemoryDisk:
         if self.capacity_bytes is None:
             return
         if size > self.free_bytes(path):
+            self.was_faulty = True
             raise DiskFull(f"cannot append to {path}: disk full; free some space, then restart")
 
     def refuse_planned_read(self, path: str) -> None:
         """Fail a read if that was planned. Raises: StorageError."""
         if self._failing_reads:
             self._failing_reads -= 1
+            self.was_faulty = True
             raise StorageError(f"cannot read {path}: a planned fault")
 
     def refuse_planned_sync(self, path: str) -> None:
@@ -215,6 +222,7 @@ class MemoryDisk:
         self.syncs += 1
         if self._failing_syncs:
             self._failing_syncs -= 1
+            self.was_faulty = True
             raise StorageError(f"cannot sync {path}: a planned fault")
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:

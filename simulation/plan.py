@@ -99,7 +99,7 @@ class Plan(Struct, frozen=True):
 
 def read_plan(row: Mapping[str, Any]) -> Plan:
     """Make a plan of what a file holds: its fields under `plan`, and a list of `faults`."""
-    return Plan(**row["plan"], faults=tuple(Fault(**fault) for fault in row["faults"]))
+    return Plan(**row["plan"], faults=tuple(Fault(**fault) for fault in row.get("faults", ())))
 
 
 class Theme(NamedTuple):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 import trio
 
@@ -76,7 +79,7 @@ def test_a_fault_that_cannot_be_read_is_refused(ottla_cluster):
 
 def test_a_leader_cut_off_gives_way_and_what_it_was_sent_is_not_lost(ottla_cluster):
     write(ottla_cluster.bootstrap, b"tea")
-    leader = leader_of(ottla_cluster)
+    leader = ottla_cluster.leader(TOPIC)
     ottla_cluster.partition(leader)
 
     assert write(ottla_cluster.bootstrap, b"cake") == [1]
@@ -101,6 +104,15 @@ def leader_of(cluster: RunningCluster, *, other_than: int | None = None) -> int:
             return (await admin.describe_topics([TOPIC]))[TOPIC].partitions[0].leader_id
 
     return trio.run(main)
+
+
+@pytest.mark.ottla(brokers=1)
+def test_a_process_that_ends_by_itself_is_told(ottla_cluster):
+    (node,) = [n for n in ottla_cluster.status()["nodes"] if n["name"] == "1"]
+    os.kill(node["pid"], signal.SIGKILL)
+
+    with pytest.raises(ClusterTrouble, match="1 ended by itself: see .*logs"):
+        ottla_cluster.check()
 
 
 @pytest.mark.ottla(brokers=1)

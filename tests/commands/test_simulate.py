@@ -119,6 +119,51 @@ def test_minimise_tells_how_far_it_has_come_and_an_interruption_keeps_what_it_fo
     assert len([line for line in done.stderr.splitlines() if " s  " in line]) == int(left)
 
 
+def test_what_was_found_is_kept_and_run_again(failing, tmp_path):
+    kept = tmp_path / "found.toml"
+    done = run("--seed", str(failing), "--minimise", "--keep", str(kept), status=1)
+    assert f"again: ottla simulate --plan {kept}" in done.stderr
+    again = run("--plan", str(kept), status=1)
+
+    assert kept.read_text().startswith('found = "lost-write in orders-0: gone"\n')
+    assert [line for line in again.stderr.splitlines() if " s  " in line] == [
+        line for line in done.stderr.splitlines() if " s  " in line
+    ]
+    assert f"again: ottla simulate --plan {kept}" in again.stderr
+
+
+def test_nothing_is_kept_where_nothing_is_found(tmp_path):
+    kept = tmp_path / "found.toml"
+    run("--seed", "34", "--faults", "none", "--keep", str(kept))
+
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("not [toml", "line 1"),
+        ("[[faults]]\n", "there is no \\[plan\\] in it"),
+        ("[plan]\nseed = 1\n", "missing|required"),
+        ("[plan]\ncolour = 1\n", "colour"),
+    ],
+)
+def test_a_file_that_is_no_plan_is_refused(tmp_path, text, said):
+    file = tmp_path / "x.toml"
+    file.write_text(text)
+
+    with pytest.raises(click.UsageError, match=f"x.toml is no plan as .*({said})"):
+        run("--plan", str(file))
+
+
+def test_a_plan_leaves_nothing_else_to_be_said(tmp_path):
+    file = tmp_path / "x.toml"
+    file.write_text("")
+
+    with pytest.raises(click.UsageError, match="--plan says all that --faults would"):
+        run("--plan", str(file), "--faults", "kill")
+
+
 def test_kinds_of_faults_and_themes_are_listed_and_other_kinds_refused():
     kinds, themes = run("--list-faults").stdout.split("\n\n")
 

@@ -13,6 +13,7 @@ from simulation.compaction import COMPACTED_THEMES
 from simulation.kinds import COMPACTED_ONLY, KINDS, Fault
 from simulation.minimise import minimise
 from simulation.plan import ACKS_ALL, FAULTS_S, THEMES, Plan, draw_plan
+from simulation.plan_file import decode_plan, encode_plan
 
 SEEDS = st.integers(0, 10_000)
 
@@ -141,3 +142,10 @@ def test_the_order_of_faults_is_kept():
 
     assert [fault.at_s for fault in smallest.faults] == sorted(f.at_s for f in smallest.faults)
     assert len(smallest.faults) == 3
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_plan_is_read_as_it_was_written(seed):
+    plan = draw_plan(seed)
+
+    assert decode_plan(encode_plan(plan, found="x")) == plan
