@@ -1,7 +1,8 @@
 """Run seeds from 0 on over the packages in a directory until an anomaly is found, and print it.
 
 A program of its own, so that the packages are not those of who asks:
-`hunt.py <directory> <runs> [--about THEME] [--kept FILE]`. The plan in the file is run last.
+`hunt.py <directory> <runs> [--about THEME] [--kept FILE] [--only RUN]`. The plan in the file is run
+last; `--only` is the number of one run, from 1 on, and the others are not made.
 """
 
 import argparse
@@ -16,6 +17,7 @@ parser.add_argument("directory", type=Path)
 parser.add_argument("runs", type=int)
 parser.add_argument("--about")
 parser.add_argument("--kept", type=Path)
+parser.add_argument("--only", type=int)
 options = parser.parse_args()
 directory = options.directory
 sys.path.insert(0, str(directory))
@@ -30,6 +32,8 @@ plans = (draw_plan(seed, about=options.about) for seed in range(options.runs))
 if options.kept:
     plans = chain(plans, [read_plan(tomllib.loads(options.kept.read_text()))])
 for run, plan in enumerate(plans, 1):
+    if options.only not in (None, run):
+        continue
     print(json.dumps({"runs": run}), flush=True)
     verdict = simulation.run.simulate(plan)
     if verdict.anomalies:

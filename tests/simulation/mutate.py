@@ -64,15 +64,31 @@ class Hunt(NamedTuple):
 
 
 def hunt(mutation: Mutation, *, runs: int) -> Hunt:
-    """Look for one bug. Raises: DoesNotApply, CalledProcessError."""
+    """Look for one bug; what the code does without it as well is no find.
+
+    Raises: DoesNotApply, CalledProcessError.
+    """
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory).resolve()
         plant(mutation, root)
-        command = [sys.executable, str(HUNT), str(root), str(runs)]
-        command += ["--about", mutation.about] if mutation.about else []
-        command += ["--kept", str(KEPT / f"{mutation.kept}.toml")] if mutation.kept else []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            told = [json.loads(line) for line in _lines(process)]
+        found = _look(mutation, root, runs)
+    if found.anomaly is None:
+        return found
+    without = _look(mutation, ROOT, runs, only=found.runs)
+    if without.anomaly is None:
+        return found
+    facts = f"without the bug as well: {without.anomaly}: {without.facts}"
+    return Hunt(mutation, found.runs, None, facts)
+
+
+def _look(mutation: Mutation, root: Path, runs: int, *, only: int | None = None) -> Hunt:
+    """Run the packages in `root`: until an anomaly is found, or the one run alone."""
+    command = [sys.executable, str(HUNT), str(root), str(runs)]
+    command += ["--about", mutation.about] if mutation.about else []
+    command += ["--kept", str(KEPT / f"{mutation.kept}.toml")] if mutation.kept else []
+    command += [] if only is None else ["--only", str(only)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        told = [json.loads(line) for line in _lines(process)]
     last = told[-1]
     if process.returncode == -signal.SIGKILL:
         return Hunt(mutation, last["runs"], "no-end", f"{RUN_BOUND_S:g} s were not enough")
@@ -106,7 +122,9 @@ def table(hunts: Iterable[Hunt], *, runs: int) -> str:
         " one rule;",
         "seeds are run from 0 on until an anomaly is reported, with plans of all sorts or about one"
         " theme",
-        "(`ottla simulate --about`). The patches are in `tests/simulation/mutations/`.",
+        "(`ottla simulate --about`), of which the same run without the patch shows none. The patches"
+        " are in",
+        "`tests/simulation/mutations/`.",
         "",
         f"{found} of {len(hunts)} were found within {runs} runs each, or by a plan that once found"
         " such a bug",

@@ -6,8 +6,8 @@ import ast
 
 import pytest
 
-from tests.simulation.mutate import hunt
-from tests.simulation.planted import PACKAGES, load_mutations
+from tests.simulation.mutate import Hunt, hunt
+from tests.simulation.planted import PACKAGES, ROOT, load_mutations
 
 MUTATIONS = {mutation.name: mutation for mutation in load_mutations()}
 FOUND_SOON = (
@@ -45,6 +45,22 @@ def test_a_deliberate_bug_still_applies(name):
     assert {file.split("/")[0] for file in files} <= {*PACKAGES} - {"simulation"}
     for text in files.values():
         ast.parse(text)
+
+
+def test_what_is_found_without_the_bug_as_well_is_no_find(monkeypatch):
+    mutation = MUTATIONS["unflushed-leader-counted"]
+    runs = []
+
+    def look(mutation, root, _, *, only=None):
+        runs.append((root == ROOT, only))
+        return Hunt(mutation, 7, "lost-write", "orders-0: gone")
+
+    monkeypatch.setattr("tests.simulation.mutate._look", look)
+    found = hunt(mutation, runs=60)
+
+    assert runs == [(False, None), (True, 7)]
+    assert (found.anomaly, found.runs) == (None, 7)
+    assert "without the bug as well: lost-write" in found.facts
 
 
 @pytest.mark.slow
