@@ -122,8 +122,7 @@ def table(hunts: Iterable[Hunt], *, runs: int) -> str:
         " one rule;",
         "seeds are run from 0 on until an anomaly is reported, with plans of all sorts or about one"
         " theme",
-        "(`ottla simulate --about`), of which the same run without the patch shows none. The patches"
-        " are in",
+        "(`ottla simulate --about`); the same run without the patch shows none. The patches are in",
         "`tests/simulation/mutations/`.",
         "",
         f"{found} of {len(hunts)} were found within {runs} runs each, or by a plan that once found"
