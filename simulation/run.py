@@ -8,6 +8,7 @@ Must never know: where plans come from, who is shown the verdict.
 from __future__ import annotations
 
 import gc
+import hashlib
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from collections import Counter
 from functools import partial
@@ -163,6 +164,8 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
             verdict.anomalies.append(Anomaly(name, "the cluster", facts))
     history = work.history
     verdict.operations = len(history)
+    fingerprint = hashlib.sha256(repr(history).encode()).hexdigest()
+    verdict.trace.tell(f"{len(history)} operations of clients, {fingerprint}")
     is_safe = plan.acks == ACKS_ALL
     promises = Promises(idempotent=is_safe, delivered=is_safe, compacted=bool(plan.keys))
     verdict.anomalies += check(history, promises)

@@ -23,6 +23,12 @@ SHORT = 28
 COMPACTED = 7
 """A seed whose topic is compacted."""
 
+MIXED = 165
+"""A seed with a compacted topic, steps of time, damaged disks, and topics that come and go."""
+
+STEPPED = 48
+"""A seed whose time passes in steps."""
+
 SLOW = [pytest.param(seed, marks=pytest.mark.slow) for seed in (13, *range(40, 90))]
 SEEDS = [SHORT, *SLOW]
 IN_A_PROCESS = """
@@ -51,11 +57,12 @@ def test_a_compacted_topic_loses_nothing_but_what_is_superseded():
 
 
 @pytest.mark.slow
-def test_a_run_repeats_in_every_process_to_the_byte():
-    here = simulate(draw_plan(SHORT)).trace
+@pytest.mark.parametrize("seed", [SHORT, MIXED, STEPPED])
+def test_a_run_repeats_in_every_process_to_the_byte(seed):
+    here = simulate(draw_plan(seed)).trace
     there = [
         subprocess.run(
-            [sys.executable, "-c", IN_A_PROCESS.format(seed=SHORT)],
+            [sys.executable, "-c", IN_A_PROCESS.format(seed=seed)],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
             capture_output=True,
             text=True,
@@ -65,6 +72,7 @@ def test_a_run_repeats_in_every_process_to_the_byte():
     ]
 
     assert len(here.lines) > 20
+    assert sum(" operations of clients, " in line for line in here.lines) == 1
     assert here.digest != simulate(draw_plan(13)).trace.digest
     assert there == [here.digest] * 2
 
