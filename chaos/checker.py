@@ -16,6 +16,7 @@
 | `nonmonotonic-send` | a producer's records got offsets in another order than it sent them |
 | `commit-went-back` | a group was told less than had been acknowledged or told before |
 | `commit-from-nowhere` | a group was told an offset that nobody has committed |
+| `end-went-back` | somebody was told that a partition ends, and later that it ends sooner |
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
 | `replicas-differ` | two replicas hold different records below both high watermarks |
@@ -31,7 +32,7 @@ Must never know: how a history came about.
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -46,6 +47,7 @@ from chaos.history import (
     Polled,
     Positioned,
     Replica,
+    SeenEnd,
     Sent,
     Told,
     Watermark,
@@ -82,6 +84,7 @@ class _Seen(Struct):
     sent: list[Sent] = field(default_factory=list)
     read: dict[str, list[Polled | Positioned]] = field(default_factory=lambda: defaultdict(list))
     replicas: list[Replica] = field(default_factory=list)
+    ends: dict[str, list[SeenEnd]] = field(default_factory=lambda: defaultdict(list))
     watermarks: list[Watermark] = field(default_factory=list)
     leaders: list[Led] = field(default_factory=list)
     compaction: Compaction = field(default_factory=lambda: Compaction((), ()))
@@ -113,7 +116,7 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
     for partition, seen in sorted(partitions.items()):
         if promises.compacted:
             seen.compaction = _compaction(seen, promises)
-        for law in (_records, _polls, _leaders, _watermarks, _replicas, _keys):
+        for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
         found += bounded(_commits(f"{partition} of group {group}", offsets))
@@ -128,6 +131,8 @@ def _file(operation: Operation, seen: _Seen) -> None:
             seen.read[operation.process].append(operation)
         case Replica():
             seen.replicas.append(operation)
+        case SeenEnd():
+            seen.ends[operation.process].append(operation)
         case Watermark():
             seen.watermarks.append(operation)
         case Led():
@@ -232,6 +237,14 @@ def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
     for process, operations in seen.read.items():
         found = order_read(str(partition), process, operations, needed=needed, starts=seen.starts)
         yield from bounded(found)
+
+
+def _ends(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    for process, told in seen.ends.items():
+        for before, after in pairwise(told):
+            if after.offset < before.offset:
+                facts = f"{process} was told {before.offset}, then {after.offset}"
+                yield Anomaly("end-went-back", str(partition), facts)
 
 
 # Groups.

@@ -97,6 +97,16 @@ class Told(NamedTuple):
     ended_at: float
 
 
+class SeenEnd(NamedTuple):
+    """Somebody asked where a partition ends for consumers."""
+
+    process: str
+    partition: Partition
+    offset: int
+    began_at: float
+    ended_at: float
+
+
 class Led(NamedTuple):
     """A broker was seen to lead a partition in a leader epoch."""
 
@@ -126,4 +136,6 @@ class Replica(NamedTuple):
     records: tuple[tuple[int, bytes], ...]
 
 
-Operation: TypeAlias = Sent | Polled | Positioned | Committed | Told | Led | Watermark | Replica
+Operation: TypeAlias = (
+    Sent | Polled | Positioned | Committed | Told | SeenEnd | Led | Watermark | Replica
+)

@@ -19,10 +19,11 @@ from chaos.anomaly import Anomaly
 from chaos.breakage import Breakage
 from chaos.checker import check
 from chaos.history import Partition
+from chaos.load import Load
 from chaos.replicas import read_replicas
 from chaos.running import ClusterTrouble
 from chaos.schedule import draw_schedule
-from chaos.workload import Load, Workload
+from chaos.workload import Workload
 from client import Admin, Environment, NewTopic
 from client.admin import AdminConfig
 from protocol.errors import ErrorCode, OttlaError, RequestError
@@ -189,6 +190,7 @@ class ChaosRun:
             for number in range(order.members):
                 readers.start_soon(work.share, f"member-{number}", order.topic)
             readers.start_soon(work.ask, "asker")
+            readers.start_soon(work.ask_ends, "asker-of-ends")
             async with trio.open_nursery() as producers:
                 for number in range(order.producers):
                     producers.start_soon(partial(work.write, f"producer-{number}", until=done))

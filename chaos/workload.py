@@ -9,10 +9,9 @@ from __future__ import annotations
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import trio
-from msgspec import Struct
 
 from chaos.history import (
     Committed,
@@ -21,9 +20,11 @@ from chaos.history import (
     Partition,
     Polled,
     Positioned,
+    SeenEnd,
     Sent,
     Told,
 )
+from chaos.load import Counts
 from chaos.naming import name_of, tombstone_headers
 from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
 from client.admin import AdminConfig
@@ -31,8 +32,9 @@ from client.errors import DeliveryFailed
 from protocol.errors import OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
+    from chaos.load import Load
     from client.delivery import Delivery
     from client.environment import Environment
     from client.records import ConsumerRecord
@@ -43,38 +45,6 @@ AGAIN_S: Final = 0.1
 
 STAYS_MAX: Final = (10, 200)
 """After how many polls a member leaves at most: who is new knows nothing of the cluster yet."""
-
-
-class Counts(Struct):
-    """How many records were handed to producers, acknowledged, and handed out by consumers."""
-
-    sent: int = 0
-    acknowledged: int = 0
-    read: int = 0
-
-
-class Load(Struct, frozen=True):
-    """What clients do to one topic, each drawing from a generator of its own made of `seed`.
-
-    A producer hands over up to `burst_max` records at once, then pauses for one of `pauses_s`
-    seconds, and sends again for `delivery_timeout_s` before it gives up. Whoever reads, and whoever
-    asks, rests for `rest_s` each time. Members share partitions in `groups`; `lonely_groups` have
-    none, and for each partition somebody who commits. Where there are `keys`, each record has one
-    of so many, and this part of them are `tombstones`.
-    """
-
-    topic: str
-    partitions: int
-    seed: int
-    acks: Literal["all", -1, 0, 1] = "all"
-    burst_max: int = 20
-    pauses_s: tuple[float, ...] = (0.0, 0.001, 0.01, 0.3)
-    delivery_timeout_s: float = 60.0
-    rest_s: float = 0.0
-    groups: tuple[str, ...] = ("readers",)
-    lonely_groups: tuple[str, ...] = ()
-    keys: int = 0
-    tombstones: float = 0.2
 
 
 class Workload:
@@ -357,16 +327,33 @@ class Workload:
 
     async def ask(self, name: str) -> None:
         """Ask for the groups' committed offsets again and again."""
+        await self._ask_for_ever(name, self.ask_once)
+
+    async def ask_ends(self, name: str) -> None:
+        """Ask where the partitions end, again and again."""
+        await self._ask_for_ever(name, self._ask_ends_once)
+
+    async def _ask_for_ever(
+        self, name: str, question: Callable[[str, Admin], Awaitable[None]]
+    ) -> None:
         environment = self._environment(name)
         config = AdminConfig(timeout_s=10)
         while True:
             try:
                 async with Admin(self._bootstrap, config, environment=environment) as admin:
                     while True:
-                        await self.ask_once(name, admin)
+                        await question(name, admin)
                         await trio.sleep(AGAIN_S + self._load.rest_s)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
+
+    async def _ask_ends_once(self, name: str, admin: Admin) -> None:
+        began_at = trio.current_time()
+        ends = await admin.end_offsets(self._load.topic)
+        now = trio.current_time()
+        for number, offset in ends.items():
+            place = Partition(self._load.topic, number)
+            self.note(SeenEnd(name, place, offset, began_at, now))
 
     async def ask_once(self, name: str, admin: Admin) -> None:
         """Ask once. Raises: OttlaError."""

@@ -22,7 +22,8 @@ from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.anomaly import Anomaly
 from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
-from chaos.workload import Load, Workload
+from chaos.load import Load
+from chaos.workload import Workload
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
 from simulation.cluster import simulated_cluster
@@ -190,6 +191,7 @@ async def _work(
             name = f"committer-{place.partition}-of-{group}"
             readers.start_soon(work.commit_alone, name, group, place)
         readers.start_soon(work.ask, "asker")
+        readers.start_soon(work.ask_ends, "asker-of-ends")
         passing = Passing(cluster, work, meets_registrations=plan.meets_registrations)
         if plan.passing:
             readers.start_soon(passing.run)

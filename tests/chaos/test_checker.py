@@ -24,6 +24,7 @@ from tests.support.histories import (
     polled,
     read,
     replica,
+    seen_end,
     sent,
     told,
 )
@@ -179,6 +180,11 @@ PAIRS = [
         "commit-from-nowhere",
         [committed(5, 0, 1, Outcome.FAILED), told(5, 2, 3)],
         [committed(5, 0, 1, Outcome.UNKNOWN), told(5, 2, 3)],
+    ),
+    Pair(
+        "end-went-back",
+        [seen_end(5), seen_end(4)],
+        [seen_end(5), seen_end(4, by="f"), seen_end(5), seen_end(6)],
     ),
     Pair(
         "two-leaders",

@@ -7,7 +7,8 @@ import trio
 from msgspec.structs import replace
 
 from broker.watermark import Watermark
-from chaos.workload import Load, Workload
+from chaos.load import Load
+from chaos.workload import Workload
 from client import Admin, NewTopic
 from simulation.cluster import simulated_cluster
 from simulation.invariants import Invariants

@@ -12,6 +12,7 @@ from chaos.history import (
     Polled,
     Positioned,
     Replica,
+    SeenEnd,
     Sent,
     Told,
 )
@@ -67,6 +68,10 @@ def committed(offset, began_at, ended_at, outcome=Outcome.OK):
 
 def told(offset, began_at, ended_at):
     return Told("n", "g", P, offset, began_at, ended_at)
+
+
+def seen_end(offset, *, by="e"):
+    return SeenEnd(by, P, offset, 1.0, 2.0)
 
 
 def replica(broker_id, *values, start=0, committed=None):
