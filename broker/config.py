@@ -16,7 +16,7 @@ from broker.errors import ConfigError
 from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
 from broker.kafka_settings import FLUSHES, NEVER_FLUSHED, WITHOUT_EFFECT, what_instead
-from broker.log.config import FLUSH, FLUSH_COMMIT
+from broker.log.config import FLUSH, FLUSH_COMMIT, flush_not_met
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS, TopicDefaults
 from coordinator.cluster import Endpoint
@@ -319,10 +319,7 @@ def _require_flushes_met(given: Mapping[str, str]) -> None:
         return
     for key in FLUSHES:
         if given.get(key, NEVER_FLUSHED) != NEVER_FLUSHED:
-            raise ConfigError(
-                f"{key}={given[key]} is not met with {FLUSH}={given[FLUSH]}:"
-                f" leave one out; {FLUSH}={FLUSH_COMMIT} flushes all before it is acknowledged"
-            )
+            raise ConfigError(flush_not_met(f"{key}={given[key]}", given[FLUSH]))
 
 
 def why_unknown(key: str) -> str:

@@ -27,8 +27,9 @@ def require_keys(batch: memoryview) -> None:
     """
     header = read_header(batch)
     check_batch_crc(batch, header.crc)
-    records = enumerate(scan_records(header, data_of(header, batch)))
-    keyless = [index for index, record in records if record.key is None]
+    keyless: list[int] = []
+    for index, record in enumerate(scan_records(header, data_of(header, batch))):
+        if record.key is None and len(keyless) < NAMED_MAX:
+            keyless.append(index)
     if keyless:
-        named = dict.fromkeys(keyless[:NAMED_MAX], _REASON)
-        raise RefusedRecords(f"record {keyless[0]}: {_REASON}", named)
+        raise RefusedRecords(f"record {keyless[0]}: {_REASON}", dict.fromkeys(keyless, _REASON))

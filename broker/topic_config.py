@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from broker.dynamic_config import Origin, Source
-from broker.log.config import FLUSH, FLUSH_COMMIT, LogConfig
+from broker.log.config import FLUSH_COMMIT, LogConfig, flush_not_met
 from broker.replication.throttle import FOLLOWER_REPLICAS, LEADER_REPLICAS, is_replica_list
 from broker.settings import ValueType, format_value, type_of
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS
@@ -94,10 +94,7 @@ def check_topic_config(config: Mapping[str, str]) -> None:
             f"{read.max_compaction_lag_ms}: what has to be compacted by then could not be yet"
         )
     if read.flush != FLUSH_COMMIT and (asked := _FLUSHES & config.keys()):
-        raise InvalidConfig(
-            f"{min(asked)} is not met with {FLUSH}={read.flush}: leave one out;"
-            f" {FLUSH}={FLUSH_COMMIT} flushes all before it is acknowledged"
-        )
+        raise InvalidConfig(flush_not_met(min(asked), read.flush))
     check_config(config)
 
 

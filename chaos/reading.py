@@ -98,14 +98,12 @@ def _start(
     """Judge the first record that a consumer was handed since it was positioned."""
     if begun.group:
         yield from _start_of_member(place, begun, offset, needed, starts)
-    elif begun.offset is None:
-        return  # nobody says where
-    elif offset < begun.offset:
+    elif begun.offset is not None:  # else nobody says where
         facts = f"{begun.process} was to go on at {begun.offset} and was handed {offset}"
-        yield Anomaly("nonmonotonic-poll", place, facts)
-    elif (skipped := needed.at_or_after(begun.offset)) < offset:
-        facts = f"{begun.process} was to go on at {begun.offset} and was handed {offset}"
-        yield _skip(place, facts, skipped)
+        if offset < begun.offset:
+            yield Anomaly("nonmonotonic-poll", place, facts)
+        elif (skipped := needed.at_or_after(begun.offset)) < offset:
+            yield _skip(place, facts, skipped)
 
 
 def _start_of_member(

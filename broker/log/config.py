@@ -98,6 +98,14 @@ def _setting(key: str, default: object, read: Callable[[str], Any]) -> Any:
     return field(default=default, metadata={"key": key, "read": read})
 
 
+def flush_not_met(asked: str, flush: str) -> str:
+    """Say why flushes cannot be asked for beside what FLUSH is."""
+    return (
+        f"{asked} is not met with {FLUSH}={flush}: leave one out;"
+        f" {FLUSH}={FLUSH_COMMIT} flushes all before it is acknowledged"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LogConfig:
     """One log's settings. A field's metadata holds Kafka's `key` for it."""

@@ -51,6 +51,14 @@ async def fetch(broker: LeadingBroker, **fields) -> list[tuple[ErrorCode, bool]]
     return [(ErrorCode(p.error_code), bool(len(p.records or b""))) for p in topic.partitions]
 
 
+async def note_what_comes(
+    broker: LeadingBroker, request: FetchRequest, answers: list[bool]
+) -> None:
+    """Fetch, and note of each partition whether there are records."""
+    response = await broker.fetch(request)
+    answers.extend(len(p.records or b"") > 0 for p in response.responses[0].partitions)
+
+
 async def list_offsets(broker: LeadingBroker) -> list[tuple[ErrorCode, bool]]:
     asked = ListOffsetsPartition(partition_index=0, current_leader_epoch=KNOWN, timestamp=LATEST)
     request = ListOffsetsRequest(replica_id=CONSUMER_ID, topics=[ListOffsetsTopic(TOPIC, [asked])])
@@ -116,14 +124,10 @@ async def test_what_has_been_waited_for_may_still_be_empty_and_is_waited_for(
     await broker.elect(0, PEER)
     request = fetch_request(broker, known=5, max_wait_ms=10_000)
     request.topics[0].partitions[0].fetch_offset = 1
-    answers: list[object] = []
-
-    async def wait() -> None:
-        response = await broker.fetch(request)
-        answers.extend(len(p.records or b"") > 0 for p in response.responses[0].partitions)
+    answers: list[bool] = []
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
+        nursery.start_soon(note_what_comes, broker, request, answers)
         await trio.sleep(HEARD_AFTER_S)
         await broker.elect(0)
         await trio.sleep(1)
@@ -137,14 +141,10 @@ async def test_what_comes_for_another_partition_meanwhile_is_answered_with(broke
     request = fetch_request(broker, max_wait_ms=10_000)
     request.topics[0].partitions[0].fetch_offset = 1
     began_at = trio.current_time()
-    answers: list[object] = []
-
-    async def wait() -> None:
-        response = await broker.fetch(request)
-        answers.extend(len(p.records or b"") > 0 for p in response.responses[0].partitions)
+    answers: list[bool] = []
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
+        nursery.start_soon(note_what_comes, broker, request, answers)
         await trio.sleep(HEARD_AFTER_S)
         await broker.write(1)
         await broker.elect(0)
