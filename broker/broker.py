@@ -361,7 +361,7 @@ class Broker:
             log_events.exception("failure_not_noted", error=str(error))
 
     def _write_checkpoints_soon(self) -> None:
-        self.partitions.checkpoint_soon()
+        self.partitions.checkpoints.write_soon()
 
     # What we are, and where we listen.
 
@@ -377,7 +377,7 @@ class Broker:
             rack=self.config.node.broker_rack,
             directory_id=identity.directory_id.hex(),
             clean=clean,
-            records_lost=any(p.log.recovery.cut_below_high_watermark for p in self.partitions),
+            records_lost=any(p.log.recovery.records_lost for p in self.partitions),
             offline=self.partitions.offline_replicas(),
         )
 

@@ -53,7 +53,7 @@ class Housekeeper:
                     self._may_clean = False  # it does from now on
                     nursery.start_soon(self._cleaner.run)
                 with trio.move_on_after(CHECKPOINT_INTERVAL_S):
-                    await self._partitions.wait_checkpoint_due()
+                    await self._partitions.checkpoints.wait_due()
                 try:
                     await self._write_checkpoints()
                     if trio.current_time() >= next_retention:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from broker.checkpoints import Checkpoints
 from broker.errors import NotLeader, PartitionOffline, UnknownTopicId, UnknownTopicOrPartition
 from broker.log.config import LogConfig
-from broker.log.directory import Checkpoint
 from broker.log.errors import DiskFull
 from broker.log.log import Log
 from broker.log.offline import OfflineLog
@@ -63,9 +63,7 @@ class Partitions:
         self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
         self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
         self._renamed: list[str] = []
-        self._checkpoints: dict[tuple[str, int], Checkpoint] = {}
-        self._writing_checkpoints = trio.Lock()
-        self._checkpoint_due = trio.Event()
+        self.checkpoints = Checkpoints(directory)
         self._starts_lowered = False
 
     def __iter__(self) -> Iterator[Partition]:
@@ -218,7 +216,7 @@ class Partitions:
         known = self._hosted.pop((topic.name, index), None)
         if known is not None:
             self._set_aside(known)
-        if (topic.name, index) in self._checkpoints:
+        if (topic.name, index) in self.checkpoints:
             # What is noted of the log that was here would be believed of the new one.
             await self.write_checkpoints()
         path = self.directory.partition_path(topic.name, index)
@@ -297,7 +295,7 @@ class Partitions:
         if not clean:
             # Thousands of recoveries each sync some files: after this there is little left to do.
             self._disk.write_back()
-        self._checkpoints = self.directory.read_checkpoints()
+        self.checkpoints.read()
         config = LogConfig.of(self._topic_defaults)
         again = not (clean or self.directory.trusts_syncs())
         for topic, index in self.directory.partitions():
@@ -309,7 +307,7 @@ class Partitions:
         self, topic: str, index: int, config: LogConfig, *, clean: bool, again: bool
     ) -> None:
         path = self.directory.partition_path(topic, index)
-        checkpoint = self._checkpoints.get((topic, index), Checkpoint())
+        checkpoint = self.checkpoints.get((topic, index))
         try:
             if again:
                 log_events.warning("written_again_after_failure", directory=path)
@@ -336,6 +334,7 @@ class Partitions:
                 return
             partition = self._host(topic, index, log)
             partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
+            partition.lacks_records = log.recovery.records_lost or checkpoint.lacks_records
             self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset
 
     def _keep_offline(self, topic: str, index: int, log: OfflineLog) -> None:
@@ -346,29 +345,11 @@ class Partitions:
         """Note how far each log is committed and durable. Raises: StorageError.
 
         Not before the controller knows what was lost: this forgets how far a log should reach.
-        What was known of an offline one stays noted, for the day when it can be opened again.
         """
-        async with self._writing_checkpoints:
-            if self._checkpoint_due.is_set():  # whoever waits for it waits for this one
-                self._checkpoint_due = trio.Event()
-            known = self._checkpoints.items()
-            checkpoints = {key: checkpoint for key, checkpoint in known if key in self._offline}
-            hosted = {partition: _checkpoint_of(partition) for partition in self}
-            checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
-            if checkpoints != self._checkpoints:
-                await self.directory.write_checkpoints(checkpoints)
-                self._checkpoints = checkpoints
-            for partition, checkpoint in hosted.items():
-                if partition.log_start_noted(checkpoint.log_start_offset):
-                    self._fetchers.touch(partition)
-
-    def checkpoint_soon(self) -> None:
-        """Have checkpoints written soon: a log starts elsewhere."""
-        self._checkpoint_due.set()
-
-    async def wait_checkpoint_due(self) -> None:
-        """Return once a log starts elsewhere than the checkpoints say."""
-        await self._checkpoint_due.wait()
+        noted = await self.checkpoints.write(self, offline=self._offline)
+        for partition, checkpoint in noted.items():
+            if partition.log_start_noted(checkpoint.log_start_offset):
+                self._fetchers.touch(partition)
 
     def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
@@ -388,15 +369,3 @@ class Partitions:
         await self.write_checkpoints()
         if not self._offline:  # how an offline log was left, its next opening has to find out
             self.directory.write_clean_marker()
-
-
-def _checkpoint_of(partition: Partition) -> Checkpoint:
-    # No more than is durable here: what a power failure may take was never promised by us, and a
-    # log that is found shorter than this has lost what was.
-    recovery_point = partition.log.recovery_point
-    return Checkpoint(
-        recovery_point=recovery_point,
-        high_watermark=min(partition.high_watermark.value, recovery_point),
-        log_start_offset=partition.log.log_start_offset,
-        first_dirty_offset=partition.log.first_dirty_offset,
-    )

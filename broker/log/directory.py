@@ -38,13 +38,15 @@ class DirectoryId(Struct, frozen=True):
 class Checkpoint(Struct, frozen=True):
     """What was known of a log at some time: all is durable and whole below `recovery_point`.
 
-    Below `first_dirty_offset` it was compacted.
+    Below `first_dirty_offset` it was compacted. `lacks_records` says that it had lost some that
+    were durable, and had not made up for that yet.
     """
 
     recovery_point: int = 0
     high_watermark: int = 0
     log_start_offset: int = 0
     first_dirty_offset: int = 0
+    lacks_records: bool = False
 
 
 class DataDirectory:

@@ -61,9 +61,12 @@ class RecoveryReport(Struct):
     """Why the tail was cut; None where nothing was."""
 
     @property
-    def cut_below_high_watermark(self) -> bool:
-        """Say whether records are gone that were committed: this replica must not lead."""
-        return self.log_end_offset < self.high_watermark
+    def records_lost(self) -> bool:
+        """Say whether records are gone that were durable, or committed: this replica must not lead.
+
+        Others may count on them by now, also on those that were not committed then.
+        """
+        return self.log_end_offset < max(self.high_watermark, self.recovery_point)
 
 
 class Loaded(Struct):
@@ -91,7 +94,7 @@ def load(storage: Storage, checkpoint: Checkpoint, *, clean: bool) -> Loaded:
     report.log_end_offset = segments.active.next_offset
     epochs = _load_epochs(storage, segments, scan)
     epochs.cut_start(max(segments.base_offset, checkpoint.log_start_offset))
-    if not report.clean and (report.reason or report.cut_below_high_watermark):
+    if not report.clean and (report.reason or report.records_lost):
         _tell(storage, report)
     producers = load_producers(storage, segments, report.log_end_offset)
     return Loaded(segments, epochs, producers, report)
@@ -106,9 +109,9 @@ def _tell(storage: Storage, report: RecoveryReport) -> None:
         "segments_removed": report.segments_removed,
         "reason": report.reason,
     }
-    if report.cut_below_high_watermark:
+    if report.records_lost:
         facts["high_watermark"] = report.high_watermark
-        _events.warning("log_cut_below_high_watermark", **facts)
+        _events.warning("durable_records_lost", **facts)
     else:
         _events.info("log_tail_cut", **facts)
 

@@ -65,8 +65,21 @@ def _report_truncation(partition: Partition, end_offset: int) -> None:
         log_events.info("truncated", **facts)
 
 
+def begin_anew_after_losses(partition: Partition) -> bool:
+    """Begin a compacted log anew if it has lost durable records; any other one can fetch them.
+
+    Because it had them the others may have removed a tombstone among them. Fetching would not bring
+    that back, and what it had deleted would stay here. Returns: whether. Raises: StorageError.
+    """
+    begins_anew = partition.lacks_records and partition.log.config.compacts
+    if begins_anew:
+        restart_log(partition, partition.log.log_start_offset)
+    partition.lacks_nothing()
+    return begins_anew
+
+
 def restart_log(partition: Partition, offset: int) -> None:
-    """Drop the log and begin anew at `offset`: the leader holds nothing older.
+    """Drop the log and begin anew at `offset`: nothing older is to be had.
 
     Raises: StorageError.
     """

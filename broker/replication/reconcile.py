@@ -1,7 +1,8 @@
 """A follower's first step under a new leader epoch: agree with the leader's log, then fetch.
 
-Asks the leader where our latest epochs end in its log and cuts what it never had. Must never know:
-connections (the asking is handed in), who leads.
+Asks the leader where our latest epochs end in its log and cuts what it never had. A
+compacted log that has lost records begins anew instead, now that somebody else is seen to have it.
+Must never know: connections (the asking is handed in), who leads.
 Source: KIP-101, KIP-279, KIP-320.
 """
 
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from broker.replication.following import truncate
-from broker.replication.truncate import decide_truncation
+from broker.replication.following import begin_anew_after_losses, truncate
+from broker.replication.truncate import Truncation, decide_truncation
 from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
     OffsetForLeaderPartition,
@@ -44,6 +45,7 @@ async def reconcile(
     asked: dict[tuple[str, int], tuple[Partition, int, int]] = {}
     for partition in partitions:
         if partition.log.latest_epoch < 0:
+            partition.lacks_nothing()  # that fetching from the log's start would not bring
             partition.needs_reconciling = False
         else:
             epochs = (partition.leader_epoch, partition.log.latest_epoch)
@@ -56,7 +58,7 @@ async def reconcile(
                 found = asked.pop((topic.topic, answer.partition), None)
                 if found is None:
                     continue
-                next_epoch = _obey(answer, *found)
+                next_epoch = _obey(answer, *found, broker_id=broker_id)
                 if next_epoch is None:
                     refused.append(found[0])
                 elif next_epoch >= 0:
@@ -81,7 +83,12 @@ def _question(
 
 
 def _obey(
-    answer: EpochEndOffset, partition: Partition, leader_epoch: int, asked_epoch: int
+    answer: EpochEndOffset,
+    partition: Partition,
+    leader_epoch: int,
+    asked_epoch: int,
+    *,
+    broker_id: int,
 ) -> int | None:
     """Cut the log as the answer demands.
 
@@ -101,12 +108,21 @@ def _obey(
             "leader_knows_no_epoch_of_ours", partition=partition.name, epoch=asked_epoch
         )
         return None
+    if partition.lacks_records and broker_id in partition.isr:
+        return None  # the controller has not acted on our loss yet: what we have may be needed
+    return _carry_out(decision, partition)
+
+
+def _carry_out(decision: Truncation, partition: Partition) -> int | None:
+    """Returns: as `_obey`."""
     try:
-        truncate(partition, decision.end_offset)
+        begins_anew = begin_anew_after_losses(partition)
+        if not begins_anew:
+            truncate(partition, decision.end_offset)
     except StorageError as error:
         log_events.warning("cannot_truncate", partition=partition.name, error=str(error))
         return None
-    if decision.complete:
+    if begins_anew or decision.complete:
         partition.needs_reconciling = False
         return -1
     return decision.next_epoch

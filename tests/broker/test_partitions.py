@@ -96,7 +96,7 @@ def open_partitions(disk, directory, fetcher):
             storage_failed=lambda error: pytest.fail(str(error)),
             throttles=Throttles(),
             isr_due=lambda _: None,
-            checkpoint_due=lambda: partitions.checkpoint_soon(),  # noqa: PLW0108 - made below
+            checkpoint_due=lambda: partitions.checkpoints.write_soon(),  # noqa: PLW0108 - made below
         )
         partitions = Partitions(
             disk=disk,
@@ -309,6 +309,22 @@ async def test_a_log_found_shorter_than_it_should_start_is_noted_before_it_is_ap
     assert directory.read_checkpoints()["orders", 0].log_start_offset == start
 
 
+async def test_that_a_log_lacks_records_is_known_until_it_does_not(directory, open_partitions):
+    longer = Checkpoint(recovery_point=15, high_watermark=15)
+    await directory.write_checkpoints({("orders", 0): longer, ("orders", 1): KNOWN})
+    partitions = open_partitions(clean=False)
+    await partitions.write_checkpoints()
+
+    partitions = open_partitions(clean=False)
+    assert [one.lacks_records for one in partitions] == [True, False]
+    next(iter(partitions)).lacks_nothing()
+
+    with trio.fail_after(1):
+        await partitions.checkpoints.wait_due()
+    await partitions.write_checkpoints()
+    assert not any(one.lacks_records for one in open_partitions(clean=False))
+
+
 async def test_a_log_cut_below_its_start_is_noted_soon(directory, open_partitions, autojump_clock):
     partitions = open_partitions()
     await partitions.obey(cluster(), broker_epoch=PEER)
@@ -319,7 +335,7 @@ async def test_a_log_cut_below_its_start_is_noted_soon(directory, open_partition
     truncate(follower, 9)
 
     with trio.fail_after(1):
-        await partitions.wait_checkpoint_due()
+        await partitions.checkpoints.wait_due()
     await partitions.write_checkpoints()
     assert directory.read_checkpoints()["orders", 0].log_start_offset == 9
 
@@ -418,11 +434,11 @@ async def test_checkpoints_that_become_due_after_others_were_written_are_heard_o
 ):
     partitions = open_partitions()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partitions.wait_checkpoint_due)
+        nursery.start_soon(partitions.checkpoints.wait_due)
         await trio.testing.wait_all_tasks_blocked()
         await partitions.write_checkpoints()
-        partitions.checkpoint_soon()
+        partitions.checkpoints.write_soon()
         with trio.fail_after(1):
-            await partitions.wait_checkpoint_due()
+            await partitions.checkpoints.wait_due()
         nursery.cancel_scope.deadline = trio.current_time() + 1
     assert not nursery.cancel_scope.cancelled_caught

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
 from broker.log.directory import Checkpoint, DataDirectory, DirectoryId, parse_partition
@@ -55,6 +56,12 @@ async def test_checkpoints_are_read_back(directory):
     await directory.write_checkpoints(checkpoints)
 
     assert directory.read_checkpoints() == checkpoints
+
+
+def test_checkpoints_of_an_earlier_version_are_read(disk, root, directory):
+    disk.write_file(f"{root}/checkpoints.ottla", msgpack.packb([["a", 0, 5, 4, 1, 2]]))
+
+    assert directory.read_checkpoints() == {("a", 0): Checkpoint(5, 4, 1, 2)}
 
 
 def test_a_damaged_file_is_told_with_the_next_step(disk, root, directory):

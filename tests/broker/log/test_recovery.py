@@ -67,7 +67,7 @@ def test_a_whole_log_is_kept_whole(filled, open_log):
     assert (log.log_end_offset, log.durable_end_offset) == (18, 18)
     assert log.recovery.batches_checked == 6
     assert log.recovery.reason is None
-    assert not log.recovery.cut_below_high_watermark
+    assert not log.recovery.records_lost
 
 
 def test_a_tail_torn_at_any_byte_is_cut_to_the_last_whole_batch(filled, open_log, disk):
@@ -134,12 +134,18 @@ def test_a_cut_below_the_high_watermark_is_told_with_the_facts(filled, open_log,
     with capture_logs() as events:
         log = open_log(recovery_point=3, high_watermark=18)
 
-    assert log.recovery.cut_below_high_watermark
-    (event,) = [e for e in events if e["event"] == "log_cut_below_high_watermark"]
+    assert log.recovery.records_lost
+    (event,) = [e for e in events if e["event"] == "durable_records_lost"]
     assert event["log_level"] == "warning"
     assert (event["high_watermark"], event["log_end_offset"]) == (18, 15)
     assert event["directory"] == PATH
     assert "checksum" in event["reason"]
+
+
+def test_what_was_durable_is_lost_also_where_it_was_not_committed_then(filled, open_log, disk):
+    disk.flip_bit(f"{FIRST}.log", disk.file_size_bytes(f"{FIRST}.log") - 1)
+
+    assert open_log(recovery_point=18, high_watermark=15).recovery.records_lost
 
 
 def test_a_cut_above_the_high_watermark_is_no_warning(filled, open_log, disk):
@@ -148,7 +154,7 @@ def test_a_cut_above_the_high_watermark_is_no_warning(filled, open_log, disk):
     with capture_logs() as events:
         log = open_log(high_watermark=15)
 
-    assert not log.recovery.cut_below_high_watermark
+    assert not log.recovery.records_lost
     assert [e["event"] for e in events if e["log_level"] == "warning"] == []
 
 
@@ -181,7 +187,7 @@ def test_the_end_of_a_log_is_read_also_where_its_newest_segment_is_empty(open_lo
     log = open_log(recovery_point=end, high_watermark=end)
 
     assert log.log_end_offset == end - 3
-    assert log.recovery.cut_below_high_watermark
+    assert log.recovery.records_lost
 
 
 def test_segments_after_a_bad_one_are_removed(open_log, batch_of, disk):
@@ -248,7 +254,7 @@ def test_a_log_damaged_after_a_clean_stop_is_recovered(filled, open_log, disk):
 
     assert log.log_end_offset == 15
     assert not log.recovery.clean
-    assert "log_cut_below_high_watermark" in [e["event"] for e in events]
+    assert "durable_records_lost" in [e["event"] for e in events]
 
 
 @pytest.mark.parametrize("checkpoint", [None, b"", b"0\n1\n", b"0\n3\n0 0\n1 6\n2 12\n"])

@@ -58,9 +58,13 @@ async def flusher(disk, nursery):
 def follower(disk, flusher):
     """Make replicas of `orders` that follow the leader, under epoch 3."""
 
-    def make(index: int = 0) -> Partition:
+    def make(index: int = 0, **settings: str) -> Partition:
         log = Log.create(
-            disk, f"/data/orders-{index}", LogConfig(), topic_id=TOPIC_ID, wall_ms=lambda: 0
+            disk,
+            f"/data/orders-{index}",
+            LogConfig.of(settings),
+            topic_id=TOPIC_ID,
+            wall_ms=lambda: 0,
         )
         context = PartitionContext(
             broker_id=US,

@@ -8,7 +8,11 @@ import trio
 
 from coordinator.cluster import PartitionState
 from protocol.api.fetch import FetchableTopicResponse, FetchRequest, FetchResponse, PartitionData
-from protocol.api.offset_for_leader_epoch import OffsetForLeaderEpochResponse
+from protocol.api.offset_for_leader_epoch import (
+    EpochEndOffset,
+    OffsetForLeaderEpochResponse,
+    OffsetForLeaderTopicResult,
+)
 from protocol.batch import assign
 from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
@@ -30,6 +34,8 @@ class Leader:
         self.answer = PartitionData
         self.delay_s: float | None = None
         self.before_epochs = lambda: None
+        self.epochs_end: int | None = None
+        """Where every epoch that is asked about ends in its log; None: it does not answer."""
         self.grants_sessions = False
         self.refusals: list[ErrorCode] = []
         self.sessions_begun = 0
@@ -44,7 +50,19 @@ class Leader:
         if not isinstance(request, FetchRequest):
             await trio.lowlevel.checkpoint()
             self.before_epochs()
-            return OffsetForLeaderEpochResponse()
+            return OffsetForLeaderEpochResponse(
+                topics=[
+                    OffsetForLeaderTopicResult(
+                        topic.topic,
+                        [
+                            EpochEndOffset(0, one.partition, one.leader_epoch, self.epochs_end)
+                            for one in topic.partitions
+                        ],
+                    )
+                    for topic in request.topics
+                    if self.epochs_end is not None
+                ]
+            )
         self.asked.append(request)
         assert len(self.asked) < ASKED_MAX, "asks without end"
         if request.session_epoch == 0:
