@@ -168,7 +168,7 @@ class Journal:
         Called while no sync is under way: from `on_durable`. Raises: StorageError.
         """
         self._file.close()
-        older = _files(self._disk, self._directory)
+        older = journal_files(self._disk, self._directory)
         self._file = self._open_next()
         self.transactions_in_file = 0
         return [path for path in older if path != self._path]
@@ -194,7 +194,7 @@ def replay(disk: JournalDisk, directory: str, *, apply: Callable[[Entry], None])
 
     Returns: bytes cut. Raises: StorageError where anything but the tail is damaged.
     """
-    paths = _files(disk, directory)
+    paths = journal_files(disk, directory)
     bytes_cut = 0
     for path in paths:
         file = disk.open(path)
@@ -257,6 +257,6 @@ def _entries(payload: bytes) -> Iterator[Entry]:
         yield Entry(*unpack_transaction(fields))
 
 
-def _files(disk: JournalDisk, directory: str) -> list[str]:
+def journal_files(disk: JournalDisk, directory: str) -> list[str]:
     """List the paths of the journal's files, the oldest first."""
     return [f"{directory}/{name}" for name in disk.list(directory) if name.startswith(_PREFIX)]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coordinator.embedded.journal import replay
-from coordinator.embedded.snapshot import read_snapshot
+from coordinator.embedded.journal import journal_files, replay
+from coordinator.embedded.packing import pack_tree
+from coordinator.embedded.snapshot import read_snapshot, write_snapshot
 from coordinator.tree import Tree
 from coordinator.znode import MultiRefused, Refused
 from protocol.errors import StorageError
@@ -48,3 +49,18 @@ def recover(disk: JournalDisk, directory: str) -> Recovered:
 
     bytes_cut = replay(disk, directory, apply=apply)
     return Recovered(tree, tree.zxid - snapshot_zxid, bytes_cut)
+
+
+async def make_durable(disk: JournalDisk, directory: str, recovered: Recovered) -> None:
+    """Write down anew what was read, before anybody is served, and leave no journal behind.
+
+    A process that was killed, or whose sync has failed, may have left transactions in the kernel's
+    memory alone; behind a journal that is continued a power failure would leave a hole.
+    Raises: StorageError.
+    """
+    tree, journals = recovered.tree, journal_files(disk, directory)
+    if recovered.transactions_replayed:
+        await write_snapshot(disk, directory, zxid=tree.zxid, packed=pack_tree(tree))
+    for path in journals:
+        disk.remove(path)
+    disk.sync_directory(directory)

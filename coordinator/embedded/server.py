@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from coordinator.embedded.connection import Connection
-from coordinator.embedded.recovery import recover
+from coordinator.embedded.recovery import make_durable, recover
 from coordinator.embedded.service import Service
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def serve_embedded(
     disk.make_directory(config.directory)
     lock = disk.lock(f"{config.directory}/lock")
     try:
-        tree = _recover(disk, config.directory)
+        tree = await _recover(disk, config.directory)
         service = Service(tree, disk=disk, wall_ms=wall_ms, random=random, config=config)
         try:
             async with trio.open_nursery() as nursery:
@@ -58,9 +58,10 @@ async def serve_embedded(
         lock.release()
 
 
-def _recover(disk: JournalDisk, directory: str) -> Tree[Client]:
+async def _recover(disk: JournalDisk, directory: str) -> Tree[Client]:
     began = trio.current_time()
     recovered = recover(disk, directory)
+    await make_durable(disk, directory, recovered)
     log.info(
         "recovered",
         directory=directory,

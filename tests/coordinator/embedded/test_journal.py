@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from coordinator.embedded.journal import Entry, Journal, replay
 from coordinator.embedded.packing import pack_tree
-from coordinator.embedded.recovery import recover
+from coordinator.embedded.recovery import make_durable, recover
 from coordinator.embedded.snapshot import read_snapshot, write_snapshot
 from coordinator.tree import Tree
 from coordinator.znode import CreateNode, OpenSession, SetData, Transaction
@@ -252,3 +252,58 @@ async def test_a_damaged_snapshot_is_refused(disk):
 
 def test_an_empty_directory_is_a_new_tree(disk):
     assert pack_tree(recover(disk, "data").tree) == pack_tree(Tree())
+
+
+async def started_again(disk) -> int:
+    """Recover as the server does. Returns: the zxid that it goes on from."""
+    recovered = recover(disk, "data")
+    await make_durable(disk, "data", recovered)
+    return recovered.tree.zxid
+
+
+async def fail_to_sync(disk, entries):
+    """Write entries whose sync fails."""
+    disk.fail_next_sync()
+    with pytest.raises(ExceptionGroup):
+        await write(disk, entries)
+
+
+async def kill_before_the_sync(disk, entries):
+    """Write entries that nobody syncs."""
+    journal = open_journal(disk, zxid=entries[0].zxid - 1)
+    for entry in entries:
+        journal.append(entry)
+    with trio.move_on_after(0) as cut_short:
+        cut_short.cancel()
+        await journal.run()
+
+
+@pytest.mark.parametrize("end_badly", [fail_to_sync, kill_before_the_sync])
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_a_restart_has_read_is_durable_before_it_is_built_upon(seed, end_badly):
+    disk = MemoryDisk(random.Random(seed))
+    disk.make_directory("data")
+    entries = entries_of(12)
+    await write(disk, entries[:4])
+    await end_badly(disk, entries[4:6])
+
+    zxid = await started_again(disk)
+    await write(disk, entries[zxid : zxid + 3])
+    disk.crash()
+
+    assert await started_again(disk) == zxid + 3
+    assert pack_tree(recover(disk, "data").tree) == pack_tree(tree_after(zxid + 3))
+
+
+async def test_a_journal_below_the_snapshot_is_not_continued(disk):
+    await write(disk, entries_of(4))
+    await kill_before_the_sync(disk, entries_of(6)[4:])
+    ahead = tree_after(6)
+    await write_snapshot(disk, "data", zxid=ahead.zxid, packed=pack_tree(ahead))
+
+    zxid = await started_again(disk)
+    await write(disk, entries_of(9)[zxid:])
+    disk.crash()
+
+    assert zxid == 6
+    assert await started_again(disk) == 9
