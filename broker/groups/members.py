@@ -47,7 +47,9 @@ class Members:
 
     def of_instance(self, group_instance_id: str | None) -> Member | None:
         """Look a static member up by its group instance id."""
-        return self._by_id.get(self._by_instance.get(group_instance_id or "", ""))
+        if group_instance_id is None:  # one that is empty is one
+            return None
+        return self._by_id.get(self._by_instance.get(group_instance_id, ""))
 
     def get(self, member_id: str, group_instance_id: str | None) -> Member:
         """Give the member that says so of itself. Raises: UnknownMember, FencedInstance."""

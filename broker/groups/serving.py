@@ -52,6 +52,9 @@ LOADS_AT_ONCE_MAX: Final = 32
 
 UNASKED_LOADS_AT_ONCE_MAX: Final = 16
 
+LOADING_MAX: Final = 10_000
+"""Groups whose turn to be read has not come; what is asked of others is refused meanwhile."""
+
 Act = Callable[["HostedGroup | None"], T]
 """What is to be done with a group; None where there is none. It must not wait."""
 
@@ -120,12 +123,18 @@ class GroupsSession:
     def enter(self, group_id: str, act: Act[T], *, create: bool = False) -> T | Deferred[T]:
         """Do something with a group: at once if it is at hand, else when it has been claimed.
 
-        With `create` a group that is not there is made. Raises: NotGroupOwner, what `act` raises.
+        With `create` a group that is not there is made. Raises: NotGroupOwner, what `act` raises,
+        RequestError COORDINATOR_NOT_AVAILABLE where too many groups are being read.
         """
         hosted = self.hosted.get(group_id)
         if hosted is not None:
             return act(hosted)
         self._require_mine(group_id)
+        if len(self._loading) >= LOADING_MAX and group_id not in self._loading:
+            raise RequestError.of(
+                ErrorCode.COORDINATOR_NOT_AVAILABLE,
+                f"{LOADING_MAX} groups are being read: ask again",
+            )
         deferred = Deferred(act)
         loading = self._load_soon(group_id)
         loading.deferred.append(deferred)

@@ -78,7 +78,7 @@ class Deferred(Generic[T]):
         if trio.current_time() > self._asked_at + GROUP_TIMEOUT_S:
             self.refuse(
                 RequestError.of(
-                    ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+                    ErrorCode.COORDINATOR_NOT_AVAILABLE,
                     f"the group was not at hand after {GROUP_TIMEOUT_S:g} s: ask again",
                 )
             )
@@ -98,9 +98,9 @@ class Deferred(Generic[T]):
         """Give what came of it, once it has been done.
 
         Who is cancelled has left: it is not done then. Raises: what it raised; RequestError, where
-        it was not done: COORDINATOR_NOT_AVAILABLE where the store is why (clients look for the
-        group again then, and take no other code for harmless), COORDINATOR_LOAD_IN_PROGRESS where
-        it came too late.
+        it was not done: COORDINATOR_NOT_AVAILABLE where the store is why, or it came too late.
+        Clients look for the group again then, and take no other code for harmless: aiokafka's
+        heartbeats end by COORDINATOR_LOAD_IN_PROGRESS, and sarama's sessions.
         """
         try:
             await self._done.wait()

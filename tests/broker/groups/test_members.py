@@ -52,6 +52,7 @@ def test_a_static_member_is_found_by_its_instance_and_must_have_its_id():
 
     assert members.of_instance("i") is static
     assert members.of_instance(None) is None
+    assert of(a_member("c", instance="")).of_instance(None) is None
     assert members.get("a", "i") is static
     assert members.get("a", None) is static
     assert members.get("b", None) is dynamic

@@ -230,10 +230,28 @@ async def test_what_has_waited_for_its_group_for_too_long_is_not_done(autojump_c
         late = here.session.enter("g", lambda _: done.append("late"), create=True)
         with pytest.raises(RequestError, match="ask again") as caught:
             await settled(late)
-        assert caught.value.code is ErrorCode.COORDINATOR_LOAD_IN_PROGRESS
+        assert caught.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
         await here.enter(lambda _: done.append("asked again"), create=False)
 
         assert done == ["asked again"]
+
+
+async def test_no_more_groups_are_read_at_once_than_there_is_memory_for(
+    autojump_clock, monkeypatch
+):
+    monkeypatch.setattr("broker.groups.serving.LOADING_MAX", 3)
+    house = House()
+    async with serving(house) as here:
+        house.memory.latency = partial(trio.sleep, 0.1)
+        waiting = [here.session.enter(f"g{n}", lambda _: "done") for n in range(3)]
+
+        with pytest.raises(RequestError, match="ask again") as caught:
+            here.session.enter("another", lambda _: "done")
+        again = here.session.enter("g0", lambda _: "done")
+
+        assert caught.value.code is ErrorCode.COORDINATOR_NOT_AVAILABLE
+        assert [await settled(one) for one in (*waiting, again)] == ["done"] * 4
+        assert await settled(here.session.enter("another", lambda _: "done")) == "done"
 
 
 async def test_a_bug_in_what_waits_for_a_claim_is_raised_where_it_was_asked_for(autojump_clock):

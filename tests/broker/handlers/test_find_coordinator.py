@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from broker.handlers.find_coordinator import KEYS_MAX
 from coordinator.groups.owner import owner_of
 from protocol.api.find_coordinator import FindCoordinatorRequest
 from protocol.errors import ErrorCode
@@ -48,3 +49,12 @@ async def test_what_has_no_owner_is_refused(version, key, key_type, code, ask, a
 
     codes = [answer.error_code] if version < 4 else [c.error_code for c in answer.coordinators]
     assert set(codes) == {code}
+
+
+async def test_more_keys_than_can_be_answered_at_once_are_refused(ask, autojump_clock):
+    keys = [""] * (KEYS_MAX + 1)
+
+    answer = await ask(FindCoordinatorRequest(coordinator_keys=keys), version=4)
+
+    assert {c.error_code for c in answer.coordinators} == {ErrorCode.INVALID_REQUEST}
+    assert len(answer.coordinators) == KEYS_MAX
