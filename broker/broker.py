@@ -184,7 +184,7 @@ class Broker:
                 nursery.cancel_scope.cancel()
             if self._storage_error is not None:
                 raise self._storage_error
-            if self._cluster_seen.is_set() or (facts.clean and not facts.records_lost):
+            if self._cluster_seen.is_set() or (facts.clean and not facts.lossy):
                 await self.partitions.close()
             # Else we found losses that nobody knows of: the next start has to find them again.
 
@@ -235,7 +235,7 @@ class Broker:
                 self._session = None
             if self._cluster_seen.is_set():
                 # The loss of an unclean stop is told, and this process has lost nothing since.
-                facts = replace(facts, clean=True, records_lost=False)
+                facts = replace(facts, clean=True, lossy=frozenset())
             facts = replace(facts, offline=self.partitions.offline_replicas())
             await trio.sleep(NEXT_SESSION_PAUSE_S)
 
@@ -377,7 +377,7 @@ class Broker:
             rack=self.config.node.broker_rack,
             directory_id=identity.directory_id.hex(),
             clean=clean,
-            records_lost=any(p.log.recovery.records_lost for p in self.partitions),
+            lossy=self.partitions.lossy_replicas(),
             offline=self.partitions.offline_replicas(),
         )
 

@@ -12,7 +12,7 @@ import trio
 from broker.log.directory import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from broker.log.directory import DataDirectory
     from broker.partition import Partition
@@ -33,6 +33,9 @@ class Checkpoints:
 
     def __contains__(self, key: tuple[str, int]) -> bool:
         return key in self._noted
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, int], Checkpoint]]:
+        return iter(self._noted.items())
 
     def get(self, key: tuple[str, int]) -> Checkpoint:
         """Give what is noted of a log; of an unknown one, nothing is known."""
@@ -74,5 +77,6 @@ def _checkpoint_of(partition: Partition) -> Checkpoint:
         high_watermark=min(partition.high_watermark.value, recovery_point),
         log_start_offset=partition.log.log_start_offset,
         first_dirty_offset=partition.log.first_dirty_offset,
-        lacks_records=partition.lacks_records,
+        lacks_records=partition.losses.any,
+        topic_id=partition.topic_id,
     )

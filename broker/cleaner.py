@@ -70,7 +70,7 @@ class Cleaner:
                 cleanable,
                 pace=_Pace(self._config.log_cleaner_io_max_bytes_per_second).wait,
                 key_bytes_max=self._config.log_cleaner_dedupe_buffer_size,
-                replicated_offset=partition.replicated_end_offset,
+                replicated_offset=lambda: partition.replicated_end_offset,
             )
         except Interrupted:
             log_events.info("compaction_interrupted", partition=partition.name)

@@ -25,6 +25,7 @@ from broker.errors import (
     UnknownLeaderEpoch,
 )
 from broker.leadership import Leadership
+from broker.losses import Losses
 from broker.replication.throttle import Throttles
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
@@ -64,8 +65,7 @@ class Partition:
         """What this replica knows as leader, while it leads."""
         self.told_replicated = UNKNOWN_OFFSET
         """What the leader of this epoch said last of `replicated_end_offset`."""
-        self.lacks_records = False
-        """Whether the log has lost durable records since it last followed a leader, or led."""
+        self.losses = Losses(context.broker_id, changed=context.checkpoint_due)
         self.high_watermark = Watermark(0)
         self.durable = Watermark(log.durable_end_offset)
         self.noted_log_start = log.log_start_offset
@@ -137,6 +137,7 @@ class Partition:
         if known is not None and state.partition_epoch < known.partition_epoch:
             return False
         self.min_isr = min_isr
+        self.losses.seen(state, before=known)
         if (
             known is not None
             and state.leader_epoch == known.leader_epoch
@@ -171,7 +172,7 @@ class Partition:
     def _lead(self, state: PartitionState) -> None:
         self.log.start_epoch(state.leader_epoch)
         self.needs_reconciling = False
-        self.lacks_nothing()  # what we have is what there is
+        self.losses.none_left()  # what we have is what there is
         self.high_watermark.reset(min(self.high_watermark.value, self.log.log_end_offset))
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         if self._context.leaving() and len(state.isr) > 1:
@@ -369,12 +370,6 @@ class Partition:
         return (
             self.leadership is None and self.offline is None and self.leader_epoch == leader_epoch
         )
-
-    def lacks_nothing(self) -> None:
-        """Take note that what the log had lost is made up for, or will be by fetching."""
-        if self.lacks_records:
-            self.lacks_records = False
-            self._context.checkpoint_due()
 
     def log_was_cut(self) -> None:
         """Take note that the log has lost its end, and may start elsewhere."""

@@ -65,6 +65,9 @@ class Partitions:
         self._renamed: list[str] = []
         self.checkpoints = Checkpoints(directory)
         self._starts_lowered = False
+        self._gone = frozenset[tuple[bytes, int]]()
+        self._has_obeyed = False
+        self._waiting_for_room: set[str] = set()
 
     def __iter__(self) -> Iterator[Partition]:
         return iter(tuple(self._hosted.values()))
@@ -109,6 +112,10 @@ class Partitions:
         found = ((log.topic_id, index) for (_, index), log in self._offline.items())
         return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
 
+    def lossy_replicas(self) -> frozenset[tuple[bytes, int]]:
+        """Name the replicas that have lost durable records, also those whose logs are gone."""
+        return self._gone.union((p.topic_id, p.index) for p in self if p.losses.any)
+
     def may_lead(self) -> bool:
         """Say whether the coordinator still counts on this broker: else it leads nothing."""
         return self._context.lease_held()
@@ -121,13 +128,13 @@ class Partitions:
 
     def set_topic_defaults(self, defaults: Mapping[str, str]) -> None:
         """Take over what topics get that do not say it themselves, with the next `obey`."""
-        if defaults != self._topic_defaults:
-            self._topic_defaults = defaults
+        self._topic_defaults = defaults
 
-    async def obey(self, cluster: ClusterState, *, broker_epoch: int) -> None:
+    async def obey(self, cluster: ClusterState, *, broker_epoch: int) -> bool:
         """Open, lead, follow or give up partitions as the cluster's state says.
 
-        Raises: StorageError.
+        Returns: whether all was done; else it is to be tried again, as a full disk has no room for
+        a new replica. Raises: StorageError.
         """
         if self._starts_lowered:
             # Before anything is appended there: it would be hidden by what is noted until now.
@@ -136,20 +143,24 @@ class Partitions:
         before, self._cluster = self._cluster, cluster
         for name, topic in cluster.topics.items():
             wanted = (topic, broker_epoch, self._topic_defaults)
-            if self._obeyed.get(name) != wanted:
+            if self._obeyed.get(name) != wanted or name in self._waiting_for_room:
                 await self._obey_topic(topic, broker_epoch=broker_epoch)
                 self._obeyed[name] = wanted
         for name in [name for name in self._obeyed if name not in cluster.topics]:
             del self._obeyed[name]
+            self._waiting_for_room.discard(name)
             for partition in self:
                 if partition.topic == name:
                     self._fetchers.forget(partition)
                     partition.close()
+        self._has_obeyed = True
         if cluster.brokers is not before.brokers:
             for partition in self.led():
                 partition.live_brokers_changed()
+        return not self._waiting_for_room
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
+        self._waiting_for_room.discard(topic.name)
         config = LogConfig.of({**self._topic_defaults, **topic.settings})
         left = self._unlisted.pop(topic.name, {})
         for index, state in enumerate(topic.partitions):
@@ -160,7 +171,14 @@ class Partitions:
                 continue
             partition = self._hosted.get((topic.name, index))
             if partition is None or partition.topic_id != topic.topic_id:
-                partition = await self._open(topic, index, config)
+                try:
+                    partition = await self._open(topic, index, config)
+                except DiskFull as error:
+                    if state.leader_id == self._context.broker_id:
+                        raise  # then somebody else is elected
+                    self._waiting_for_room.add(topic.name)
+                    log_events.warning("replica_not_made", topic=topic.name, error=str(error))
+                    continue
             if partition.log.config != config:
                 partition.log.reconfigure(config)
             partition.throttles = self._context.throttles.of_replica(
@@ -221,7 +239,10 @@ class Partitions:
             await self.write_checkpoints()
         path = self.directory.partition_path(topic.name, index)
         log = Log.create(self._disk, path, config, topic_id=topic.topic_id, wall_ms=self._wall_ms)
-        return self._host(topic.name, index, log)
+        partition = self._host(topic.name, index, log)
+        if not (self._has_obeyed and self._context.broker_id in topic.partitions[index].isr):
+            partition.losses.copies()  # else the topic is new, and there is nothing to copy
+        return partition
 
     def _host(self, topic: str, index: int, log: Log) -> Partition:
         partition = Partition(
@@ -302,6 +323,12 @@ class Partitions:
             self._load_log(topic, index, config, clean=clean, again=again)
         if not self._offline:
             self.directory.trust_syncs()
+        here = self._hosted.keys() | self._offline.keys()
+        self._gone = frozenset(
+            (noted.topic_id, key[1])
+            for key, noted in self.checkpoints
+            if noted.reaches_to > noted.log_start_offset and key not in here
+        )
 
     def _load_log(
         self, topic: str, index: int, config: LogConfig, *, clean: bool, again: bool
@@ -313,12 +340,7 @@ class Partitions:
                 log_events.warning("written_again_after_failure", directory=path)
                 write_again(Storage(self._disk, path, config, self._wall_ms), checkpoint)
             log = Log.open(
-                self._disk,
-                path,
-                config,
-                wall_ms=self._wall_ms,
-                clean=clean,
-                checkpoint=checkpoint,
+                self._disk, path, config, wall_ms=self._wall_ms, clean=clean, checkpoint=checkpoint
             )
         except StorageError as error:
             # A sync may have failed that makes the next one a lie, also if we are killed now.
@@ -333,8 +355,11 @@ class Partitions:
                 log_events.info("unfinished_log_removed", partition=f"{topic}-{index}")
                 return
             partition = self._host(topic, index, log)
-            partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
-            partition.lacks_records = log.recovery.records_lost or checkpoint.lacks_records
+            if log.recovery.records_lost or checkpoint.lacks_records:
+                partition.losses.found()
+            if not log.recovery.records_lost:
+                # Else what is left may be from before a truncation: none of it counts as committed.
+                partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
             self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset
 
     def _keep_offline(self, topic: str, index: int, log: OfflineLog) -> None:

@@ -9,7 +9,8 @@ Must never know: requests, logs, how a session is opened.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from coordinator.controller import Controller
     from coordinator.membership import BrokerFacts
     from coordinator.store import Store
+
+ROOM_PAUSE_S: Final = 5.0
+"""Until a replica for which a disk has no room is tried again."""
 
 log_events = structlog.get_logger()
 
@@ -123,7 +127,8 @@ class BrokerSession:
             for topic_id in state.deleted_topics:
                 await household.partitions.delete_topic(topic_id)
             household.adopt_settings(state)
-            await household.partitions.obey(state, broker_epoch=registration.broker_epoch)
+            epoch = registration.broker_epoch
+            is_done = await household.partitions.obey(state, broker_epoch=epoch)
             household.view.publish(state)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
@@ -131,7 +136,8 @@ class BrokerSession:
                 await confirm_deleted(self.store, topic_id, registration.broker_id)
             await self._drop_unlisted()
             await self._tell_offline(registration)
-            state = await self._watcher.wait_changed(state)
+            with trio.move_on_after(math.inf if is_done else ROOM_PAUSE_S):
+                state = await self._watcher.wait_changed(state)
 
     async def _drop_unlisted(self) -> None:
         """Delete replicas that were reassigned to others, where that is certain.

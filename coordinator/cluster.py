@@ -32,7 +32,7 @@ class BrokerRegistration(Struct, frozen=True):
     `epoch_version` is the version of `/ottla/brokers/epochs/<id>`, bumped in the multi that
     registers: checked by whoever removes a dead registration.
     `directory_changed` says that this id had another data directory before: what it held is gone.
-    `records_lost` says that a log was found shorter than what was committed and durable in it.
+    `lossy` are replicas, by topic id and number, whose logs lack what was durable in them.
     `shutting_down` is set by the controller when the broker asks to leave: it may follow, but is
     not elected and joins no ISR.
     `offline` are replicas whose logs it cannot open, by topic id and number: of these it counts as
@@ -47,7 +47,7 @@ class BrokerRegistration(Struct, frozen=True):
     clean: bool
     epoch_version: int
     directory_changed: bool = False
-    records_lost: bool = False
+    lossy: frozenset[tuple[bytes, int]] = frozenset()
     shutting_down: bool = False
     offline: frozenset[tuple[bytes, int]] = frozenset()
 

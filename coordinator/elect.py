@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from coordinator.cluster import NO_LEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from coordinator.cluster import ClusterState, PartitionState
     from coordinator.topic_config import ElectionRules
 
 NO_BROKER_EPOCH: Final = -1
+NOBODY: Final = frozenset[int]()
 
 
 class RollCall(Struct, frozen=True):
@@ -30,8 +31,9 @@ class RollCall(Struct, frozen=True):
 
     `steady` brokers are the same incarnation that the controller last acted on, `fresh` ones came
     or came back since. `leaving` ones shut down: they follow, but are not elected. Of the fresh
-    ones, `unclean` were not stopped cleanly, `cut` have found a log shorter than they had promised,
-    and `empty` have lost their data directory. `offline` says who cannot open which replica.
+    ones, `unclean` were not stopped cleanly, and `empty` have lost their data directory. `lossy`
+    says which of them have lost records of which replica, `offline` who cannot open which.
+    `cut` are the lossy ones of the one partition that the roll is called for.
     """
 
     epochs: Mapping[int, int]
@@ -39,9 +41,10 @@ class RollCall(Struct, frozen=True):
     fresh: frozenset[int] = frozenset()
     leaving: frozenset[int] = frozenset()
     unclean: frozenset[int] = frozenset()
-    cut: frozenset[int] = frozenset()
     empty: frozenset[int] = frozenset()
+    lossy: Mapping[tuple[bytes, int], frozenset[int]] = field(default_factory=dict)
     offline: Mapping[tuple[bytes, int], frozenset[int]] = field(default_factory=dict)
+    cut: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, state: ClusterState) -> RollCall:
@@ -57,18 +60,16 @@ class RollCall(Struct, frozen=True):
             fresh=frozenset(b.broker_id for b in fresh),
             leaving=frozenset(b.broker_id for b in live if b.shutting_down),
             unclean=frozenset(b.broker_id for b in fresh if not b.clean),
-            cut=frozenset(b.broker_id for b in fresh if b.records_lost),
             empty=frozenset(b.broker_id for b in fresh if b.directory_changed),
-            offline={
-                replica: frozenset(b.broker_id for b in live if replica in b.offline)
-                for replica in frozenset[tuple[bytes, int]]().union(*(b.offline for b in live))
-            },
+            lossy=_who((b.broker_id, b.lossy) for b in fresh),
+            offline=_who((b.broker_id, b.offline) for b in live),
         )
 
     def of_partition(self, topic_id: bytes, index: int) -> RollCall:
         """Call the roll for one partition: whoever has its replica offline is not there."""
-        away = self.offline.get((topic_id, index))
-        if away is None:
+        away = self.offline.get((topic_id, index), NOBODY)
+        cut = self.lossy.get((topic_id, index), NOBODY)
+        if not (away or cut):
             return self
         return RollCall(
             epochs={b: epoch for b, epoch in self.epochs.items() if b not in away},
@@ -76,14 +77,25 @@ class RollCall(Struct, frozen=True):
             fresh=self.fresh - away,
             leaving=self.leaving - away,
             unclean=self.unclean - away,
-            cut=self.cut - away,
             empty=self.empty - away,
+            cut=cut - away,
         )
 
     def damaged(self, rules: ElectionRules) -> frozenset[int]:
         """Name those that may have lost acknowledged records of a topic with these rules."""
         damaged = self.empty | self.cut
         return damaged | self.unclean if rules.flush_os else damaged
+
+
+def _who(
+    said: Iterable[tuple[int, Iterable[tuple[bytes, int]]]],
+) -> Mapping[tuple[bytes, int], frozenset[int]]:
+    """Turn what each broker says of which replicas into who says so of each."""
+    found: dict[tuple[bytes, int], set[int]] = {}
+    for broker_id, replicas in said:
+        for replica in replicas:
+            found.setdefault(replica, set()).add(broker_id)
+    return {replica: frozenset(brokers) for replica, brokers in found.items()}
 
 
 def settle(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> PartitionState:
@@ -100,6 +112,8 @@ def settle(partition: PartitionState, roll: RollCall, rules: ElectionRules) -> P
         after = with_isr(sound, tuple(r for r in sound.isr if r in staying), rules)
     else:
         after = _elect(sound, roll, rules)
+        if after.leader_id != NO_LEADER:  # now somebody else is left
+            after = _without_damaged(after, roll, rules, leads_on=True)
     return next_epoch(partition, after)
 
 

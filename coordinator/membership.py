@@ -51,7 +51,7 @@ class BrokerFacts(Struct, frozen=True):
     rack: str | None
     directory_id: str
     clean: bool
-    records_lost: bool = False
+    lossy: frozenset[tuple[bytes, int]] = frozenset()
     offline: frozenset[tuple[bytes, int]] = frozenset()
 
 
@@ -167,7 +167,7 @@ async def _try_register(
         clean=incarnation.clean,
         epoch_version=0 if epoch_stat is None else epoch_stat.version + 1,
         directory_changed=incarnation.directory_changed,
-        records_lost=incarnation.records_lost,
+        lossy=incarnation.lossy,
         offline=facts.offline,
     )
     value = records.encode_registration(registration)
@@ -195,17 +195,18 @@ async def _next_incarnation(
             facts.directory_id,
             facts.clean,
             directory_changed=False,
-            records_lost=facts.records_lost,
+            lossy=facts.lossy,
         )
     value, _ = await store.get(paths.ACKNOWLEDGED)
     acknowledged = records.decode_acknowledged(value).get(facts.broker_id)
     acted_on = acknowledged == epoch_stat.version
+    untold = last.lossy if not acted_on else frozenset()
     changed = last.directory_id != facts.directory_id
     return Incarnation(
         facts.directory_id,
         clean=facts.clean and (acted_on or last.clean),
         directory_changed=changed or (last.directory_changed and not acted_on),
-        records_lost=facts.records_lost or (last.records_lost and not acted_on),
+        lossy=facts.lossy | untold,
     )
 
 

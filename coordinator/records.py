@@ -17,7 +17,7 @@ from coordinator.cluster import NO_LEADER, BrokerRegistration, Endpoint, Partiti
 from protocol.errors import CoordinationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from coordinator.store import Stat
 
@@ -46,7 +46,7 @@ class Incarnation(Struct, frozen=True):
     directory_id: str
     clean: bool
     directory_changed: bool
-    records_lost: bool = False
+    lossy: frozenset[tuple[bytes, int]] = frozenset()
 
 
 class Tombstone(Struct, frozen=True):
@@ -96,9 +96,9 @@ def encode_registration(registration: BrokerRegistration) -> bytes:
             "clean": registration.clean,
             "epoch_version": registration.epoch_version,
             "directory_changed": registration.directory_changed,
-            "records_lost": registration.records_lost,
+            "lossy": _packed(registration.lossy),
             "shutting_down": registration.shutting_down,
-            "offline": sorted([*replica] for replica in registration.offline),
+            "offline": _packed(registration.offline),
         }
     )
 
@@ -116,11 +116,9 @@ def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegis
         clean=fields.take("clean", bool),
         epoch_version=fields.take("epoch_version", int),
         directory_changed=fields.take("directory_changed", bool),
-        records_lost=fields.take("records_lost", bool),
+        lossy=fields.take_replicas("lossy"),
         shutting_down=fields.take("shutting_down", bool),
-        offline=frozenset(
-            _replica(path, row) for row in fields.take_optional("offline", list) or ()
-        ),
+        offline=fields.take_replicas("offline"),
     )
 
 
@@ -144,7 +142,7 @@ def encode_incarnation(incarnation: Incarnation) -> bytes:
             "directory_id": incarnation.directory_id,
             "clean": incarnation.clean,
             "directory_changed": incarnation.directory_changed,
-            "records_lost": incarnation.records_lost,
+            "lossy": _packed(incarnation.lossy),
         }
     )
 
@@ -156,7 +154,7 @@ def decode_incarnation(broker_id: int, value: bytes) -> Incarnation:
         fields.take("directory_id", str),
         fields.take("clean", bool),
         fields.take("directory_changed", bool),
-        fields.take("records_lost", bool),
+        fields.take_replicas("lossy"),
     )
 
 
@@ -250,6 +248,11 @@ class Fields:
         """Give a field that may be missing or null."""
         return None if self._fields.get(name) is None else self.take(name, kind)
 
+    def take_replicas(self, name: str) -> frozenset[tuple[bytes, int]]:
+        """Give a set of replicas, by topic id and number; nothing where there is none."""
+        rows = self.take_optional(name, list) or ()
+        return frozenset(_replica(self._path, row) for row in rows)
+
     def take_texts(self, name: str, *, optional: bool = False) -> dict[str, str]:
         """Give a flat map of texts."""
         if optional and name not in self._fields:
@@ -325,6 +328,10 @@ def _endpoint(path: str, row: Any) -> Endpoint:
         raise RecordUnreadable(f"{path}: {row!r:.80} describes no endpoint")
     listener, host, port = row
     return Endpoint(host=host, port=port, listener=listener)
+
+
+def _packed(replicas: Iterable[tuple[bytes, int]]) -> list[list[Any]]:
+    return sorted([*replica] for replica in replicas)
 
 
 def _replica(path: str, row: Any) -> tuple[bytes, int]:

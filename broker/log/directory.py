@@ -39,7 +39,7 @@ class Checkpoint(Struct, frozen=True):
     """What was known of a log at some time: all is durable and whole below `recovery_point`.
 
     Below `first_dirty_offset` it was compacted. `lacks_records` says that it had lost some that
-    were durable, and had not made up for that yet.
+    were durable, and had not made up for that yet. `topic_id` is empty where it is not known.
     """
 
     recovery_point: int = 0
@@ -47,6 +47,12 @@ class Checkpoint(Struct, frozen=True):
     log_start_offset: int = 0
     first_dirty_offset: int = 0
     lacks_records: bool = False
+    topic_id: bytes = b""
+
+    @property
+    def reaches_to(self) -> int:
+        """The offset that the log reached: below it all was durable, or committed."""
+        return max(self.recovery_point, self.high_watermark)
 
 
 class DataDirectory:

@@ -276,15 +276,13 @@ class Log:
         """Cut every record from `offset` on, and every epoch that began there. Durable on return.
 
         A batch that holds `offset` goes as a whole. An offset at or beyond the log's end cuts only
-        the epochs that have written nothing. Raises: StorageError.
+        the epochs that have written nothing. Raises: DiskFull, and nothing is cut; StorageError.
         """
-        with self._state.guarded():
-            truncation.truncate(self._state, offset)
+        truncation.truncate(self._state, offset)
 
     def reset_to(self, offset: int) -> None:
-        """Drop everything and begin anew at `offset`. Raises: StorageError."""
-        with self._state.guarded():
-            truncation.restart(self._state, offset)
+        """Drop everything and begin anew at `offset`. Raises: as `truncate_to`."""
+        truncation.restart(self._state, offset)
 
     def advance_log_start(self, offset: int) -> None:
         """Hide the records below `offset`; retention removes their segments. Raises: StorageError.
@@ -324,7 +322,7 @@ class Log:
         *,
         pace: Pace,
         key_bytes_max: int,
-        replicated_offset: int = OFFSET_MAX,
+        replicated_offset: Callable[[], int] = lambda: OFFSET_MAX,
     ) -> Compacted:
         """Compact what was found. Raises: Interrupted; CorruptBatch where a batch is damaged;
         DiskFull; any other StorageError, after which the log cannot be used.

@@ -14,6 +14,7 @@ from broker.log.producers import ProducerStates
 from broker.log.recovery import note_truncation
 from broker.log.retention import count_expired
 from broker.log.snapshots import load_producers, remove_snapshots
+from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from broker.log.state import LogState
@@ -22,14 +23,26 @@ if TYPE_CHECKING:
 def truncate(state: LogState, offset: int) -> None:
     """Cut every record from `offset` on, and every epoch that began there. Durable on return.
 
-    Raises: StorageError.
+    Raises: DiskFull, and nothing is cut; any other StorageError, after which it is used no more.
     """
-    if offset < state.segments.base_offset:
-        restart(state, offset)
-        return
+    _note_truncation(state, offset)
+    with state.guarded():
+        if offset < state.segments.base_offset:
+            _restart(state, offset)
+        else:
+            _truncate(state, offset)
+
+
+def restart(state: LogState, offset: int) -> None:
+    """Drop everything and begin anew at `offset`. Raises: as `truncate`."""
+    _note_truncation(state, offset)
+    with state.guarded():
+        _restart(state, offset)
+
+
+def _truncate(state: LogState, offset: int) -> None:
     if offset < state.end_offset:
         state.interrupt_compaction()
-        _note_truncation(state, offset)
         state.segments.truncate(offset)
         _records_cut(state, state.end_offset)
         if len(state.producers):
@@ -40,10 +53,8 @@ def truncate(state: LogState, offset: int) -> None:
     state.write_epochs()
 
 
-def restart(state: LogState, offset: int) -> None:
-    """Drop everything and begin anew at `offset`. Raises: StorageError."""
+def _restart(state: LogState, offset: int) -> None:
     state.interrupt_compaction()
-    _note_truncation(state, offset)
     state.segments.restart(offset)
     _records_cut(state, offset)
     state.synced_end_offset = state.start_offset = offset
@@ -54,8 +65,17 @@ def restart(state: LogState, offset: int) -> None:
 
 
 def _note_truncation(state: LogState, offset: int) -> None:
-    if offset < state.synced_end_offset:
+    """Note it before anything is cut. Raises: as `truncate`."""
+    state.demand_usable()
+    if offset >= state.synced_end_offset:
+        return
+    try:
         note_truncation(state.storage, offset)
+    except DiskFull:
+        raise
+    except StorageError as error:
+        state.fail(error)
+        raise
 
 
 def _records_cut(state: LogState, end_offset: int) -> None:

@@ -266,7 +266,8 @@ class LeaderFetcher:
     def _wait_s(self) -> float:
         """Give how long the leader may wait: not past the pause of a partition left out."""
         now = trio.current_time()
-        pauses = (f.paused_until - now for f in self._paused.values())
+        # A pause may have ended long ago, while others' records were made durable.
+        pauses = (max(0.0, f.paused_until - now) for f in self._paused.values())
         return min([self._config.replica_fetch_wait_max_ms / 1000, *pauses])
 
     def _request(self, *, wait_s: float) -> FetchRequest:

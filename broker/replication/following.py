@@ -32,6 +32,8 @@ def append_from_leader(partition: Partition, records: memoryview, *, leader_epoc
 def follow_watermarks(partition: Partition, *, high_watermark: int, log_start_offset: int) -> None:
     """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
     log = partition.log
+    if high_watermark <= log.log_end_offset:
+        partition.losses.caught_up(partition.state)
     partition.high_watermark.advance(min(high_watermark, log.log_end_offset))
     if log.log_start_offset < log_start_offset <= log.log_end_offset:
         partition.start_log_at(log_start_offset)
@@ -65,16 +67,16 @@ def _report_truncation(partition: Partition, end_offset: int) -> None:
         log_events.info("truncated", **facts)
 
 
-def begin_anew_after_losses(partition: Partition) -> bool:
-    """Begin a compacted log anew if it has lost durable records; any other one can fetch them.
+def begin_anew_if_lossy(partition: Partition) -> bool:
+    """Begin a compacted log anew if it lacks durable records; any other one can fetch them.
 
-    Because it had them the others may have removed a tombstone among them. Fetching would not bring
-    that back, and what it had deleted would stay here. Returns: whether. Raises: StorageError.
+    If it had them, or another leader than the one before has not, a tombstone among them may be
+    removed. Fetching would not bring that, and what it had deleted would stay here.
+    Returns: whether. Raises: StorageError.
     """
-    begins_anew = partition.lacks_records and partition.log.config.compacts
+    begins_anew = partition.losses.any and partition.log.config.compacts
     if begins_anew:
         restart_log(partition, partition.log.log_start_offset)
-    partition.lacks_nothing()
     return begins_anew
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from broker.replication.following import begin_anew_after_losses, truncate
+from broker.replication.following import begin_anew_if_lossy, truncate
 from broker.replication.truncate import Truncation, decide_truncation
 from protocol.api.offset_for_leader_epoch import (
     OffsetForLeaderEpochRequest,
@@ -45,7 +45,6 @@ async def reconcile(
     asked: dict[tuple[str, int], tuple[Partition, int, int]] = {}
     for partition in partitions:
         if partition.log.latest_epoch < 0:
-            partition.lacks_nothing()  # that fetching from the log's start would not bring
             partition.needs_reconciling = False
         else:
             epochs = (partition.leader_epoch, partition.log.latest_epoch)
@@ -58,7 +57,7 @@ async def reconcile(
                 found = asked.pop((topic.topic, answer.partition), None)
                 if found is None:
                     continue
-                next_epoch = _obey(answer, *found, broker_id=broker_id)
+                next_epoch = _obey(answer, *found)
                 if next_epoch is None:
                     refused.append(found[0])
                 elif next_epoch >= 0:
@@ -83,12 +82,7 @@ def _question(
 
 
 def _obey(
-    answer: EpochEndOffset,
-    partition: Partition,
-    leader_epoch: int,
-    asked_epoch: int,
-    *,
-    broker_id: int,
+    answer: EpochEndOffset, partition: Partition, leader_epoch: int, asked_epoch: int
 ) -> int | None:
     """Cut the log as the answer demands.
 
@@ -108,15 +102,15 @@ def _obey(
             "leader_knows_no_epoch_of_ours", partition=partition.name, epoch=asked_epoch
         )
         return None
-    if partition.lacks_records and broker_id in partition.isr:
-        return None  # the controller has not acted on our loss yet: what we have may be needed
+    if partition.losses.untold:
+        return None  # the controller has not acted on it yet: what we have may be needed
     return _carry_out(decision, partition)
 
 
 def _carry_out(decision: Truncation, partition: Partition) -> int | None:
     """Returns: as `_obey`."""
     try:
-        begins_anew = begin_anew_after_losses(partition)
+        begins_anew = begin_anew_if_lossy(partition)
         if not begins_anew:
             truncate(partition, decision.end_offset)
     except StorageError as error:

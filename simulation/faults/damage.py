@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
-from broker.log.directory import Checkpoint, DataDirectory
+from broker.log.directory import Checkpoint, DataDirectory, parse_partition
 from broker.log.errors import FileMissing
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
@@ -204,8 +204,9 @@ class Damage:
             if machine.disk is not disk:
                 return False  # it was lost meanwhile, and another remembers nothing
             if path.endswith(".log"):
-                position = dict(_last_committed(machine)).get(path)
-                if position is None or position < len(remembered):
+                if path not in dict(_last_committed(machine)):
+                    return False
+                if _end_offset(remembered) >= _noted(machine, path).high_watermark:
                     return False
             if path not in disk.durable_files():
                 return False
@@ -233,6 +234,17 @@ def _last_committed(machine: SimulatedBroker) -> list[tuple[str, int]]:
         if topic == TOPIC
     )
     return [end for end in found if end is not None]
+
+
+def _noted(machine: SimulatedBroker, path: str) -> Checkpoint:
+    """Give what is noted of the log that has this file."""
+    noted = DataDirectory(machine.disk, "data").read_checkpoints()
+    partition = parse_partition(path.split("/")[1])
+    return noted[partition] if partition in noted else Checkpoint()
+
+
+def _end_offset(data: bytes) -> int:
+    return max((offset for _, offset in _batch_ends(data)), default=0)
 
 
 def _end_of(noted: Checkpoint, disk: MemoryDisk, directory: str) -> tuple[str, int] | None:

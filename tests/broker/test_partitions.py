@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 import trio
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from broker.errors import NotLeader, PartitionOffline, UnknownTopicOrPartition
@@ -316,13 +317,37 @@ async def test_that_a_log_lacks_records_is_known_until_it_does_not(directory, op
     await partitions.write_checkpoints()
 
     partitions = open_partitions(clean=False)
-    assert [one.lacks_records for one in partitions] == [True, False]
-    next(iter(partitions)).lacks_nothing()
+    assert [one.losses.any for one in partitions] == [True, False]
+    assert [one.high_watermark.value for one in partitions] == [0, 12], "nothing is known of it"
+    next(iter(partitions)).losses.none_left()
 
     with trio.fail_after(1):
         await partitions.checkpoints.wait_due()
     await partitions.write_checkpoints()
-    assert not any(one.lacks_records for one in open_partitions(clean=False))
+    assert not any(one.losses.any for one in open_partitions(clean=False))
+
+
+async def test_a_log_that_is_gone_is_lost(disk, directory, open_partitions):
+    await open_partitions().write_checkpoints()
+    empty = Checkpoint(5, 5, log_start_offset=5, topic_id=NEXT_TOPIC_ID)
+    await directory.write_checkpoints({**directory.read_checkpoints(), ("gone", 0): empty})
+    disk.remove(f"{DATA}/orders-1")
+
+    assert open_partitions(clean=False).lossy_replicas() == {(TOPIC_ID, 1)}
+
+
+async def test_a_replica_that_copies_lacks_what_it_has_not_got_yet(open_partitions):
+    partitions = open_partitions()
+    await partitions.obey(cluster(partitions=2), broker_epoch=PEER)
+    one = cluster(partitions=3).topics["orders"]
+    joining = replace(one.partitions[2], leader_id=PEER, isr=(PEER,), replicas=(PEER, US))
+    created = replace(joining, isr=(PEER, US))
+    topic = replace(one, partitions=(*one.partitions[:2], joining, created))
+
+    await partitions.obey(ClusterState(topics={"orders": topic}), broker_epoch=PEER)
+
+    assert [one.losses.any for one in partitions] == [False, False, True, False]
+    assert partitions.lossy_replicas() == {(TOPIC_ID, 2)}
 
 
 async def test_a_log_cut_below_its_start_is_noted_soon(directory, open_partitions, autojump_clock):

@@ -14,8 +14,8 @@ SOME_CHECKPOINTS_S = 60
 VALUES = [b"%03d" % i for i in range(20)]
 
 
-def lose_the_last_record(machine: SimulatedBroker) -> None:
-    log = f"data/{TOPIC}-0/{0:020d}.log"
+def lose_the_last_record(machine: SimulatedBroker, partition: int = 0) -> None:
+    log = f"data/{TOPIC}-{partition}/{0:020d}.log"
     machine.disk.flip_bit(log, machine.disk.file_size_bytes(log) - 1)
 
 
@@ -63,3 +63,60 @@ async def test_a_loss_found_while_the_coordinator_is_away_is_told_later(autojump
             assert set(state.isr) == {1, 2}
             for machine in (first, second):
                 assert machine.broker.partitions.get(TOPIC, 0).log.log_end_offset == len(VALUES)
+
+
+@pytest.mark.parametrize("apart_s", [0.0, 0.05])
+async def test_each_loses_what_another_one_has(autojump_clock, apart_s):
+    compacted = {"cleanup.policy": "compact", "min.insync.replicas": "2"}
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(2) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                assignments = {0: (1, 2), 1: (2, 1)}
+                new = NewTopic(TOPIC, assignments=assignments, configs=compacted)
+                await admin.create_topic(new)
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for partition in assignments:
+                    for value in VALUES:
+                        await producer.send(TOPIC, value, key=value, partition=partition)
+            await trio.sleep(SOME_CHECKPOINTS_S)
+            first, second = cluster.brokers.values()
+            await first.kill()
+            await second.kill()
+            lose_the_last_record(first, 0)
+            lose_the_last_record(second, 1)
+
+            await first.start(wait_registered=False)
+            await trio.sleep(apart_s)
+            await second.start(wait_registered=False)
+            await trio.sleep(SOME_CHECKPOINTS_S)
+
+            for machine in (first, second):
+                for partition in assignments:
+                    log = machine.broker.partitions.get(TOPIC, partition).log
+                    assert log.log_end_offset == len(VALUES)
+
+
+async def test_a_log_that_is_gone_is_not_led(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(2) as cluster:
+            environment = cluster.environment("client")
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2)}))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+            await trio.sleep(SOME_CHECKPOINTS_S)
+            first, second = cluster.brokers.values()
+            await second.kill()
+            await first.kill()
+            first.disk.remove(f"data/{TOPIC}-0")
+
+            await first.start()
+            await trio.sleep(SOME_CHECKPOINTS_S)
+            await second.start()
+            await trio.sleep(SOME_CHECKPOINTS_S)
+
+            for machine in (first, second):
+                log = machine.broker.partitions.get(TOPIC, 0).log
+                assert log.log_end_offset == len(VALUES)

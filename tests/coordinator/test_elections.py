@@ -3,8 +3,8 @@
 brokers 1 2 3                      these are live, and the controller has acted on them
 topic replicas=1,2,3 key=value     a topic of one partition with a config
 die 1 2                            these registrations go, together
-return 1 [unclean] [cut] [empty] [offline]
-                                   a broker registers again
+return 1 2 [unclean] [cut] [empty] [offline]
+                                   brokers register again, before the controller looks
 bounce 1 [unclean] [cut] [empty] [offline]
                                    the same, but nobody saw it go
 isr 1,2 [refused]                  the leader proposes an ISR
@@ -83,7 +83,7 @@ class Script:
                 clean="unclean" not in how,
                 epoch_version=self.registrations,
                 directory_changed="empty" in how,
-                records_lost="cut" in how,
+                lossy=frozenset({(TOPIC_ID, 0)} if "cut" in how else ()),
                 offline=frozenset({(TOPIC_ID, 0)} if "offline" in how else ()),
             )
             brokers = {**self.state.brokers, broker_id: registration}
@@ -106,8 +106,9 @@ class Script:
         self.state = replace(self.state, brokers=brokers)
         self.happen(BrokersChanged())
 
-    def bounce(self, broker_id: str, *how: str) -> None:
-        self.live(broker_id, how=how)
+    def bounce(self, *words: str) -> None:
+        broker_ids = [word for word in words if word.isdigit()]
+        self.live(*broker_ids, how=tuple(word for word in words if not word.isdigit()))
         self.happen(BrokersChanged())
         settled = self.state
         self.happen(BrokersChanged())

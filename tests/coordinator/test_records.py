@@ -17,6 +17,7 @@ from coordinator.store import Stat
 STAT = Stat(czxid=77, mzxid=78, version=3, children_version=0, owner=5, children=0)
 
 ids = st.integers(0, 2**31 - 1)
+replicas = st.frozensets(st.tuples(st.binary(min_size=16, max_size=16), ids), max_size=3)
 epochs = st.integers(-1, 2**31 - 1)
 texts = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
 id_tuples = st.lists(ids, max_size=4).map(tuple)
@@ -68,9 +69,9 @@ def test_a_partition_takes_about_25_bytes():
         clean=st.booleans(),
         epoch_version=ids,
         directory_changed=st.booleans(),
-        records_lost=st.booleans(),
+        lossy=replicas,
         shutting_down=st.booleans(),
-        offline=st.frozensets(st.tuples(st.binary(min_size=16, max_size=16), ids), max_size=3),
+        offline=replicas,
     )
 )
 def test_a_registration_is_read_as_it_was_written(registration):
@@ -80,7 +81,8 @@ def test_a_registration_is_read_as_it_was_written(registration):
 
 
 def test_the_small_records_are_read_as_they_were_written():
-    incarnation = Incarnation("d", clean=True, directory_changed=False)
+    lossy = frozenset({(bytes(16), 3)})
+    incarnation = Incarnation("d", clean=True, directory_changed=False, lossy=lossy)
     tombstone = Tombstone("t", (1, 2))
 
     assert records.decode_controller(

@@ -63,16 +63,17 @@ async def compact(
     *,
     pace: Pace,
     key_bytes_max: int,
-    replicated_offset: int,
+    replicated_offset: Callable[[], int],
 ) -> Compacted:
     """Compact a part of the log, or as much of it as the keys fit into `key_bytes_max`.
 
-    Tombstones go below `replicated_offset` alone: every replica has what is there.
+    Tombstones go below `replicated_offset` alone: every replica has what is there, and has it yet
+    when they go.
     Raises: Interrupted; CorruptBatch where a batch is damaged; DiskFull, and the log is as good
     as before in both; any other StorageError, after which it cannot be used.
     """
     try:
-        return await _Pass(state, cleanable, pace).run(key_bytes_max, replicated_offset)
+        return await _Pass(state, cleanable, pace, replicated_offset).run(key_bytes_max)
     except DiskFull:
         raise
     except StorageError as error:
@@ -83,8 +84,15 @@ async def compact(
 class _Pass:
     """The state of one pass: what it looks at, and whether that is still there."""
 
-    def __init__(self, state: LogState, cleanable: Cleanable, pace: Pace) -> None:
+    def __init__(
+        self,
+        state: LogState,
+        cleanable: Cleanable,
+        pace: Pace,
+        replicated_offset: Callable[[], int],
+    ) -> None:
         self._state = state
+        self._find_replicated = replicated_offset
         self._storage = state.storage
         self._cleanable = cleanable
         self._pace = pace
@@ -94,7 +102,7 @@ class _Pass:
         self._producers = ProducerStates()
         self._held_back_offset = -1
 
-    async def run(self, key_bytes_max: int, replicated_offset: int) -> Compacted:
+    async def run(self, key_bytes_max: int) -> Compacted:
         segments = self._state.segments.as_tuple()[: self._cleanable.segment_count]
         keys = KeyMap(key_bytes_max)
         end_offset = await self._read_keys(segments, keys)
@@ -102,7 +110,7 @@ class _Pass:
         rules = Retention(
             keys,
             end_offset,
-            replicated_offset=replicated_offset,
+            replicated_offset=self._find_replicated(),
             now_ms=self._storage.wall_ms(),
             delete_retention_ms=self._storage.config.delete_retention_ms,
         )
@@ -189,6 +197,8 @@ class _Pass:
             if changed or len(group) > 1:
                 await swap.prepare(self._storage, group, writer.file)
                 self._demand_uncut()
+                if self._find_replicated() < rules.replicated_offset:
+                    raise Interrupted  # a replica begins anew: it may have copied what is deleted
                 is_prepared = True
         finally:
             writer.close()

@@ -184,3 +184,22 @@ class Target:
 
     def flushed(self) -> None:
         pass
+
+
+@pytest.mark.parametrize("cut", [Log.truncate_to, Log.reset_to])
+def test_a_full_disk_refuses_a_cut_and_harms_nothing(disk, log, batch_of, cut):
+    log.append_as_leader(batch_of(3), leader_epoch=0)
+    log.append_as_leader(batch_of(3), leader_epoch=0)
+    ticket = log.begin_flush()
+    for file in ticket.files:
+        file.sync()
+    log.end_flush(ticket)
+    fill(disk)
+
+    with pytest.raises(DiskFull):
+        cut(log, 3)
+    assert log.log_end_offset == 6
+
+    disk.capacity_bytes = None
+    cut(log, 3)
+    assert log.log_end_offset == 3

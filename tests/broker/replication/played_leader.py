@@ -64,6 +64,7 @@ class Leader:
                 ]
             )
         self.asked.append(request)
+        assert timeout_s > 0, "as the real one demands"
         assert len(self.asked) < ASKED_MAX, "asks without end"
         if request.session_epoch == 0:
             self.session.clear()

@@ -33,6 +33,29 @@ async def test_a_pause_that_is_almost_over_is_waited_for_at_the_leader(
     assert min(request.max_wait_ms for request in leader.asked) > 0
 
 
+async def test_a_pause_that_ended_long_ago_is_not_waited_for(
+    leader, fetcher, follower, disk, nursery, autojump_clock
+):
+    slow, refused = follower(0), follower(1)
+
+    def one_batch_and_a_refusal(*, partition_index: int) -> PartitionData:
+        if partition_index == refused.index:
+            return PartitionData(partition_index, error_code=ErrorCode.NOT_LEADER_OR_FOLLOWER)
+        wanted = leader.session[TOPIC_ID, partition_index]
+        data = batch(3, base_offset=0, leader_epoch=3) if wanted == 0 else None
+        return PartitionData(partition_index, records=data)
+
+    leader.answer, leader.delay_s = one_batch_and_a_refusal, 0.1
+    disk.sync_latency_s = lambda: 20.0
+    for partition in (slow, refused):
+        partition.needs_reconciling = False
+        fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(60)
+
+    assert slow.log.durable_end_offset == 3
+
+
 async def test_a_partition_given_up_while_it_is_reconciled_ends_no_loop(
     leader, fetcher, follower, nursery, autojump_clock
 ):

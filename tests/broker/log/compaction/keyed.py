@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from broker.log.config import LogConfig
+from broker.log.log import OFFSET_MAX
 from protocol.batch import split_batches
 from protocol.records import Record, decode_batch, encode_batch
 
@@ -64,14 +65,18 @@ async def no_pause(_size_bytes):
     """Work on at once."""
 
 
-def compact(log, *, limit=None, pace=no_pause, key_bytes_max=1 << 20, **replicated):
+def compact(
+    log, *, limit=None, pace=no_pause, key_bytes_max=1 << 20, replicated=lambda: OFFSET_MAX
+):
     """Run a pass over what is due. Returns: what it came to, None where nothing is due."""
     limit = log.log_end_offset if limit is None else limit
-    cleanable = log.find_cleanable(limit, **replicated)
+    cleanable = log.find_cleanable(limit, replicated_offset=replicated())
     if cleanable is None:
         return None
 
     async def run():
-        return await log.compact(cleanable, pace=pace, key_bytes_max=key_bytes_max, **replicated)
+        return await log.compact(
+            cleanable, pace=pace, key_bytes_max=key_bytes_max, replicated_offset=replicated
+        )
 
     return trio.run(run)

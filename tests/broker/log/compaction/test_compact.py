@@ -177,13 +177,29 @@ def test_a_tombstone_waits_until_every_replica_has_it(log, fill, wall_ms):
     log.append_as_leader(keyed_batch([(b"gone", b"value")]), leader_epoch=1)
     log.append_as_leader(keyed_batch([(b"gone", None)]), leader_epoch=1)
     fill()
-    compact(log, replicated_offset=1)
+    compact(log, replicated=lambda: 1)
     wall_ms.now_ms += 1000
-    assert compact(log, replicated_offset=-1) is None, "nobody knows"
-    compact(log, replicated_offset=1)
-    assert compact(log, replicated_offset=1) is None, "it has been tried"
+    assert compact(log, replicated=lambda: -1) is None, "nobody knows"
+    compact(log, replicated=lambda: 1)
+    assert compact(log, replicated=lambda: 1) is None, "it has been tried"
     assert [one.value for one in records_of(log).values() if one.key == b"gone"] == [None]
-    assert compact(log, replicated_offset=2) is not None
+    assert compact(log, replicated=lambda: 2) is not None
+    assert [one for one in records_of(log).values() if one.key == b"gone"] == []
+
+
+def test_a_tombstone_stays_where_a_replica_begins_anew_meanwhile(log, fill, wall_ms):
+    log.append_as_leader(keyed_batch([(b"gone", b"value")]), leader_epoch=1)
+    log.append_as_leader(keyed_batch([(b"gone", None)]), leader_epoch=1)
+    fill()
+    compact(log)
+    wall_ms.now_ms += 1000
+    ends = iter((100, 100, 1))
+
+    with pytest.raises(Interrupted):
+        compact(log, replicated=lambda: next(ends, 1))
+
+    assert [one.value for one in records_of(log).values() if one.key == b"gone"] == [None]
+    assert compact(log) is not None
     assert [one for one in records_of(log).values() if one.key == b"gone"] == []
 
 
