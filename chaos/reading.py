@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from chaos.anomaly import Anomaly
 from chaos.history import Outcome, Positioned
@@ -48,8 +49,12 @@ class Starts:
 
     def __init__(self, commits: Iterable[Committed] = ()) -> None:
         commits = list(commits)
-        tried = (one.offset for one in commits if one.outcome is not Outcome.FAILED)
-        self._tried = sorted({0, *tried})
+        self._tried_at = {0: -inf}
+        for one in commits:
+            if one.outcome is not Outcome.FAILED:
+                known = self._tried_at.get(one.offset, inf)
+                self._tried_at[one.offset] = min(known, one.began_at)
+        self._tried = sorted(self._tried_at)
         acknowledged = sorted((c.ended_at, c.offset) for c in commits if c.outcome is Outcome.OK)
         self._times = [ended_at for ended_at, _ in acknowledged]
         self._floors = list(accumulate((offset for _, offset in acknowledged), max))
@@ -59,9 +64,12 @@ class Starts:
         index = bisect_left(self._times, at)
         return self._floors[index - 1] if index else 0
 
-    def nearest(self, offset: int) -> int:
-        """Give the highest offset up to this one that may have been committed, or 0."""
-        return self._tried[bisect_right(self._tried, offset) - 1]
+    def nearest(self, offset: int, *, by: float) -> int:
+        """Give the highest offset up to this one that may have been committed by then, or 0."""
+        index = bisect_right(self._tried, offset) - 1
+        while self._tried_at[self._tried[index]] > by:
+            index -= 1
+        return self._tried[index]
 
 
 def order_read(
@@ -82,7 +90,8 @@ def order_read(
         for offset, _ in operation.records:
             if last is None:
                 if begun is not None:
-                    yield from _start(place, begun, offset, needed, starts)
+                    handed = _Handed(offset, operation.ended_at)
+                    yield from _start(place, begun, handed, needed, starts)
             elif offset <= last:
                 facts = f"{process} was handed {offset} after {last}"
                 yield Anomaly("nonmonotonic-poll", place, facts)
@@ -92,12 +101,19 @@ def order_read(
             last = offset
 
 
+class _Handed(NamedTuple):
+    """The first record that a consumer was handed since it was positioned, and when."""
+
+    offset: int
+    at: float
+
+
 def _start(
-    place: str, begun: Positioned, offset: int, needed: Needed, starts: Mapping[str, Starts]
+    place: str, begun: Positioned, handed: _Handed, needed: Needed, starts: Mapping[str, Starts]
 ) -> Iterator[Anomaly]:
-    """Judge the first record that a consumer was handed since it was positioned."""
+    offset = handed.offset
     if begun.group:
-        yield from _start_of_member(place, begun, offset, needed, starts)
+        yield from _start_of_member(place, begun, handed, needed, starts)
     elif begun.offset is not None:  # else nobody says where
         facts = f"{begun.process} was to go on at {begun.offset} and was handed {offset}"
         if offset < begun.offset:
@@ -107,13 +123,16 @@ def _start(
 
 
 def _start_of_member(
-    place: str, begun: Positioned, offset: int, needed: Needed, starts: Mapping[str, Starts]
+    place: str, begun: Positioned, handed: _Handed, needed: Needed, starts: Mapping[str, Starts]
 ) -> Iterator[Anomaly]:
+    offset = handed.offset
     of_group = starts.get(begun.group) or Starts()
     began = f"{begun.process} of group {begun.group} began at {offset}"
     if offset < (floor := of_group.floor(begun.at)):
         yield Anomaly("stale-start", place, f"{began}, {floor} had been committed before")
-    elif (skipped := needed.at_or_after(nearest := of_group.nearest(offset))) < offset:
+        return
+    nearest = of_group.nearest(offset, by=handed.at)
+    if (skipped := needed.at_or_after(nearest)) < offset:
         facts = f"{began}, {nearest} is the last that can have been committed: {skipped} is between"
         yield Anomaly("odd-start", place, facts)
 

@@ -19,6 +19,7 @@ from chaos.anomaly import Anomaly
 from chaos.breakage import Breakage
 from chaos.checker import check
 from chaos.history import Partition
+from chaos.liveness import wait_consumed, wait_written
 from chaos.load import Load
 from chaos.replicas import read_replicas
 from chaos.running import ClusterTrouble
@@ -43,6 +44,7 @@ REST_S: Final = 0.05
 CALM_S: Final = 2.0
 IN_SYNC_WITHIN_S: Final = 60.0
 READ_WITHIN_S: Final = 300.0
+WRITTEN_WITHIN_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.1
 
 
@@ -197,6 +199,7 @@ class ChaosRun:
                 readers.start_soon(self._measure_gaps, done)
                 await self._break()
                 await self._heal()
+                await self._wait_written()
                 await trio.sleep(CALM_S)
                 done.set()
             ends = await self._read_all()
@@ -242,6 +245,14 @@ class ChaosRun:
         for trouble in self.breakage.troubles:
             self._find("trouble", "a process", trouble)
 
+    async def _wait_written(self) -> None:
+        """Demand that something is acknowledged in every partition now."""
+        with trio.move_on_after(WRITTEN_WITHIN_S) as bound:
+            await wait_written(self.work)
+        if bound.cancelled_caught:
+            facts = f"not every partition took a record in {WRITTEN_WITHIN_S:g} s"
+            self._find("no-progress", self.order.topic, facts)
+
     async def _read_all(self) -> dict[int, int]:
         """Wait until all is in sync, and read everything to its end. Returns: the ends."""
         self.phase = "reading everything"
@@ -253,6 +264,9 @@ class ChaosRun:
                 ends = await admin.end_offsets(self.order.topic)
                 with trio.fail_after(READ_WITHIN_S):
                     await self.work.read_to("last", ends)
+                    if self.order.members:
+                        self.phase = "waiting for the group"
+                        await wait_consumed(self.work, [self.order.topic], ends, admin)
                 await self.work.ask_once("last", admin)
         except* trio.TooSlowError:
             self._find("no-progress", self.order.topic, f"not {self.phase} in time, ends {ends}")

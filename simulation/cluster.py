@@ -20,7 +20,7 @@ from broker.config import BrokerConfig
 from client.environment import Environment
 from coordinator.memory import MemoryCluster
 from protocol.errors import CoordinationError, StorageError
-from simulation.disk import MemoryDisk
+from simulation.disk import Held, MemoryDisk
 from simulation.network import MemoryNetwork
 from simulation.process import Process, process_of
 
@@ -51,6 +51,8 @@ class SimulatedBroker:
         self._ended.set()
         self._store: Store | None = None
         self._loses_power = False
+        self._held: Held | None = None
+        """What was on the disk when its process was killed, until that has ended."""
         self.failure: BaseException | None = None
         """Of its disk, that ended its process."""
 
@@ -94,14 +96,26 @@ class SimulatedBroker:
         try:
             with self._process_scope:
                 await broker.run(task_status=task_status)
+            self._demand_all_online(broker)
         except* StorageError as group:
             if not self.disk.was_faulty:
                 raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
+            if (
+                self._held is not None
+            ):  # what is tidied up while it ends a killed process does not do
+                self.disk.leave(self._held)
+                self._held = None
+            self.disk.was_full = False
             if self._loses_power:
                 self.disk.crash()  # at once: whoever waits for the end may start it again
             self._ended.set()
+
+    def _demand_all_online(self, broker: Broker) -> None:
+        offline = [f"{topic}-{index}" for (topic, index), _ in broker.partitions.offline()]
+        if offline and not self.disk.was_faulty:
+            raise AssertionError(f"{self.host} cannot open {offline}, and its disk is sound")
 
     async def stop(self) -> None:
         """End the process cleanly, with leadership handed over; waits for `resume` if paused."""
@@ -125,6 +139,8 @@ class SimulatedBroker:
         """
         if power and not self.is_running:
             self.lose_power()
+        if self.is_running and self._held is None:
+            self._held = self.disk.hold()
         self._loses_power |= power
         self._cluster.abandon_session(self._store)
         self._cluster.network.kill(self.host)

@@ -8,7 +8,8 @@ Must never know: logs, partitions, real files.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
@@ -117,12 +118,16 @@ class _MemoryLock:
             self._disk.locks.discard(self._path)
 
 
+Held: TypeAlias = tuple[Directory, dict[str, tuple[Directory, bytes]]]
+"""What a disk holds at some time, and what is remembered of its files."""
+
+
 class MemoryDisk:
     """A `Disk` in memory. `crash()` is a power failure; faults are planned by its attributes.
 
     `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
-    be appended in all; None is no limit. `was_faulty` says whether anything went wrong yet that a
-    log may fail by.
+    be appended in all; None is no limit. `was_full` says that it refused something for that, and is
+    set back by whoever starts a process anew.
     """
 
     def __init__(
@@ -133,7 +138,7 @@ class MemoryDisk:
         capacity_bytes: int | None = None,
     ) -> None:
         self.crashes = 0
-        self.was_faulty = False
+        self._was_faulty = self.was_full = False
         self.syncs = 0
         self.locks: set[str] = set()
         self.sync_latency_s = sync_latency_s
@@ -141,14 +146,28 @@ class MemoryDisk:
         self._random = random
         self._root = Directory()
         self._failing_syncs = 0
+        self._failing_directory_syncs = 0
         self._failing_reads = 0
         self._remembered: dict[str, tuple[Directory, bytes]] = {}
+
+    @property
+    def was_faulty(self) -> bool:
+        """Whether anything went wrong yet that a log may fail by."""
+        return self._was_faulty or self.was_full
+
+    def hold(self) -> Held:
+        """Give what is there now, for `leave`."""
+        return copy.deepcopy((self._root, self._remembered))
+
+    def leave(self, held: Held) -> None:
+        """Undo all that was done since `hold`, as if the process had ended then."""
+        self._root, self._remembered = held
 
     def crash(self) -> None:
         """Lose or tear what was not synced; every open file and lock is gone."""
         self.crashes += 1
         self.locks.clear()
-        self._failing_syncs = 0
+        self._failing_syncs = self._failing_directory_syncs = 0
         self._failing_reads = 0
         self._root.tear(self._random)
 
@@ -156,18 +175,22 @@ class MemoryDisk:
         """Let the next `count` syncs raise StorageError."""
         self._failing_syncs = count
 
+    def fail_next_directory_sync(self, count: int = 1) -> None:
+        """Let the next `count` syncs of directories by themselves raise StorageError."""
+        self._failing_directory_syncs = count
+
     def fail_next_read(self, count: int = 1) -> None:
         """Let the next `count` reads, of whatever file, raise StorageError."""
         self._failing_reads = count
 
     def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
         """Damage one bit of a file, durably."""
-        self.was_faulty = True
+        self._was_faulty = True
         self._content(path).data[position] ^= 1 << bit
 
     def truncate_file(self, path: str, size: int) -> None:
         """Lose what a file holds after `size` bytes, durably; nobody may have it open."""
-        self.was_faulty = True
+        self._was_faulty = True
         self._content(path).truncate(size)
 
     def durable_files(self) -> list[str]:
@@ -190,7 +213,7 @@ class MemoryDisk:
         It is made anew where it was removed meanwhile; nobody may have it open.
         Raises: FileMissing where its directory is gone, or another one of that name.
         """
-        self.was_faulty = True
+        self._was_faulty = True
         directory, name = self._parent(path)
         remembered_in, remembered = self._remembered[path]
         if directory is not remembered_in:
@@ -207,14 +230,14 @@ class MemoryDisk:
         if self.capacity_bytes is None:
             return
         if size > self.free_bytes(path):
-            self.was_faulty = True
+            self.was_full = True
             raise DiskFull(f"cannot append to {path}: disk full; free some space, then restart")
 
     def refuse_planned_read(self, path: str) -> None:
         """Fail a read if that was planned. Raises: StorageError."""
         if self._failing_reads:
             self._failing_reads -= 1
-            self.was_faulty = True
+            self._was_faulty = True
             raise StorageError(f"cannot read {path}: a planned fault")
 
     def refuse_planned_sync(self, path: str) -> None:
@@ -222,7 +245,7 @@ class MemoryDisk:
         self.syncs += 1
         if self._failing_syncs:
             self._failing_syncs -= 1
-            self.was_faulty = True
+            self._was_faulty = True
             raise StorageError(f"cannot sync {path}: a planned fault")
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:
@@ -318,10 +341,14 @@ class MemoryDisk:
         self.write_file(path, data)
 
     def sync_directory(self, path: str) -> None:
-        """Make creations and removals in a directory durable. Raises: FileMissing."""
+        """Make creations and removals in a directory durable. Raises: FileMissing, StorageError."""
         node = self._find(path)
         if not isinstance(node, Directory):
             raise FileMissing(f"cannot sync {path}: there is no such directory")
+        if self._failing_directory_syncs:
+            self._failing_directory_syncs -= 1
+            self._was_faulty = True
+            raise StorageError(f"cannot sync {path}: a planned fault")
         node.sync()
 
     def write_back(self) -> None:

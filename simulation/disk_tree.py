@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 512
 
+TO_THE_END: Final = 0.5
+"""How often a crash leaves nothing after the first block that it lost."""
+
 UNORDERED: Final = 0.5
 """How often a crash keeps entries in no order, as file systems without a journal of them may."""
 
@@ -66,7 +69,9 @@ class Content:
         if kept > self.durable_bytes and random.random() < 0.5:
             zeroed = random.randrange(self.durable_bytes, kept) // _BLOCK_BYTES * _BLOCK_BYTES
             zeroed = max(zeroed, self.durable_bytes)
-            self.data[zeroed:kept] = bytes(kept - zeroed)
+            # Blocks are written in no order: what follows those that are missing may be there.
+            end = kept if random.random() < TO_THE_END else min(zeroed + _BLOCK_BYTES, kept)
+            self.data[zeroed:end] = bytes(end - zeroed)
         del self.data[kept:]
         self.durable_bytes = kept
         self.syncs = []

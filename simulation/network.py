@@ -8,7 +8,8 @@ Must never know: Kafka's protocol, brokers, clients.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
@@ -16,7 +17,9 @@ from client.environment import NetworkListener
 from simulation.stream import Link, MemoryStream, at_once, stream_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
+
+T = TypeVar("T")
 
 PIPE_BYTES = 256 * 1024
 """Bytes that one direction of a stream holds, sent and not read, before its sender waits."""
@@ -40,10 +43,11 @@ class MemoryNetwork:
         self._listeners: dict[tuple[str, int], MemoryListener] = {}
         self._streams: dict[MemoryStream, tuple[str, str]] = {}  # whose end it is, and its peer
         self._links: dict[tuple[str, str], Link] = {}
-        self._separated: set[frozenset[str]] = set()
-        self._blocked: set[tuple[str, str]] = set()
-        self._isolated: set[str] = set()
-        self._unplugged: set[str] = set()
+        # How many faults want it so: the end of one must not end the others.
+        self._separated: Counter[frozenset[str]] = Counter()
+        self._blocked: Counter[tuple[str, str]] = Counter()
+        self._isolated: Counter[str] = Counter()
+        self._unplugged: Counter[str] = Counter()
         self._next_port = FIRST_FREE_PORT
         self._latency_s: Callable[[], float] = at_once
 
@@ -94,10 +98,14 @@ class MemoryNetwork:
 
     def separate(self, one: str, other: str) -> None:
         """Break the connections of two hosts and let them have no new ones; neither seems dead."""
-        self._separated.add(frozenset({one, other}))
+        self._separated[frozenset({one, other})] += 1
         for stream, ends in list(self._streams.items()):
             if ends == (one, other):
                 stream.cut()
+
+    def reunite(self, one: str, other: str) -> None:
+        """Let two hosts have connections again, unless something else keeps them apart."""
+        _take_one(self._separated, frozenset({one, other}))
 
     def reset(self, host: str) -> None:
         """Break all connections of a host, at once and at both ends; new ones are fine."""
@@ -107,8 +115,12 @@ class MemoryNetwork:
 
     def unplug(self, host: str) -> None:
         """Break all connections of a host and let it have no new ones, but with itself."""
-        self._unplugged.add(host)
+        self._unplugged[host] += 1
         self.reset(host)
+
+    def plug_in(self, host: str) -> None:
+        """Let an unplugged host have connections again."""
+        _take_one(self._unplugged, host)
 
     # Silent faults.
 
@@ -118,23 +130,22 @@ class MemoryNetwork:
         Nobody is told, as where packets are dropped: connections stay, connects hang, the sender
         waits once a stream is full. What was already under way arrives.
         """
-        self._blocked.add((source, target))
+        self._blocked[source, target] += 1
         self._apply_blocks()
 
     def unblock(self, source: str, target: str) -> None:
         """Let what was held back set off now, in order, as TCP sends it again."""
-        self._blocked.discard((source, target))
+        _take_one(self._blocked, (source, target))
         self._apply_blocks()
 
     def isolate(self, host: str) -> None:
         """Block both directions between a host and every other one, also those to come."""
-        self._isolated.add(host)
+        self._isolated[host] += 1
         self._apply_blocks()
 
     def rejoin_host(self, host: str) -> None:
-        """Plug a host in, and end its isolation; what else was blocked stays so."""
-        self._unplugged.discard(host)
-        self._isolated.discard(host)
+        """End a host's isolation; what else was blocked stays so."""
+        _take_one(self._isolated, host)
         self._apply_blocks()
 
     def rejoin(self) -> None:
@@ -208,9 +219,16 @@ class MemoryNetwork:
         self._streams.pop(stream, None)
 
 
-def _is_cut(from_all: set[str], source: str, target: str) -> bool:
+def _take_one(wanted: Counter[T], key: T) -> None:
+    """Count one fault less; none is left where all was mended at once meanwhile."""
+    wanted[key] -= 1
+    if wanted[key] <= 0:
+        del wanted[key]
+
+
+def _is_cut(from_all: Container[str], source: str, target: str) -> bool:
     """Say whether one of two hosts is cut off from all; no host is from itself."""
-    return source != target and not from_all.isdisjoint((source, target))
+    return source != target and (source in from_all or target in from_all)
 
 
 class MemoryHost:

@@ -22,6 +22,7 @@ from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.anomaly import Anomaly
 from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
+from chaos.liveness import wait_committed, wait_consumed
 from chaos.load import Load
 from chaos.workload import Workload
 from client import Admin, NewTopic
@@ -51,6 +52,7 @@ DELIVERY_TIMEOUT_S: Final = 120.0
 """How long producers send again. A follower fetches a segment at a time, as with Kafka: of 512 B
 each and 0.1 s away, what is produced while there is no leader has taken more than 60 s."""
 LOOK_EVERY_S: Final = 0.5
+GROUPS_BOUND_S: Final = 120.0
 SETTLING_BOUND_S: Final = 120.0
 PATIENCE_S: Final = 10.0
 PASSES: Final = 5
@@ -214,6 +216,7 @@ async def _work(
             await _settle(cluster, verdict)
         ends = {n: _end(cluster, n) for n in range(plan.partitions)}
         await work.read_to("last", ends)
+        await _live_on(cluster, work, ends, verdict)
         readers.cancel_scope.cancel()
     async with Admin(cluster.bootstrap, environment=cluster.environment("last")) as admin:
         await work.ask_once("last", admin)
@@ -239,6 +242,21 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
             f" durable {p.durable.value}, offline {p.offline}"
         )
         verdict.anomalies.append(Anomaly("no-progress", p.name, facts))
+
+
+async def _live_on(
+    cluster: SimulatedCluster, work: Workload, ends: Mapping[int, int], verdict: Verdict
+) -> None:
+    """Wait until all groups have come through: who is refused for ever tells nothing wrong."""
+    plan = verdict.plan
+    groups = {work.groups[number % plan.groups] for number in range(plan.members)}
+    async with Admin(cluster.bootstrap, environment=cluster.environment("looker")) as admin:
+        with trio.move_on_after(GROUPS_BOUND_S) as bound:
+            await wait_committed(work)
+            await wait_consumed(work, groups, ends, admin)
+    if bound.cancelled_caught:
+        facts = f"groups have not committed what is there in {GROUPS_BOUND_S:g} s, ends {ends}"
+        verdict.anomalies.append(Anomaly("no-progress", "a group", facts))
 
 
 async def _settle(cluster: SimulatedCluster, verdict: Verdict) -> None:

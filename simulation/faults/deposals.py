@@ -58,7 +58,7 @@ class Deposals:
             each.disk.sync_latency_s = lambda: fault.amount * OTHERS_SYNC
         await trio.sleep(fault.amount * ALONE)
         await self._deregister(fault._replace(lasts_s=fault.amount * ALONE))
-        self._stage.cluster.network.rejoin()
+        self._stage.reunite(machine.broker_id)
         await seen(
             lambda: self._is_in_sync(machine), within_s=BACK_WITHIN_S, every_s=BACK_SEEN_WITHIN_S
         )

@@ -51,11 +51,17 @@ class DiskFaults:
         return True
 
     async def _fail_sync(self, fault: Fault) -> bool:
-        """Refuse a sync; with an `amount`, power fails everywhere so many seconds later."""
+        """Refuse a sync; with an `amount`, power fails everywhere so many seconds later.
+
+        Whether of a file or of a directory is read off the time: see `kinds.py`.
+        """
         if (machine := self._stage.machine(fault)) is None:
             return False
         self._stage.begin(fault)
-        machine.disk.fail_next_sync()
+        if round(fault.at_s * 1000) % 2:
+            machine.disk.fail_next_directory_sync()
+        else:
+            machine.disk.fail_next_sync()
         await trio.sleep(fault.amount or STARTED_AGAIN_AFTER_S)
         for other in self._stage.machines() if fault.amount else ():
             if other.is_running:

@@ -89,7 +89,7 @@ class Joins:
         await self._stage.kill(others)
         for leader_id in leaders:
             self._stage.cluster.reconnect_to_store(leader_id)
-        self._stage.cluster.network.rejoin()
+        self._stage.reunite(fault.broker)
         self._stage.cluster.network.restore_links()
         await trio.sleep(fault.lasts_s)
         for other in others:

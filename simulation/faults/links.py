@@ -49,7 +49,7 @@ class LinkFaults:
         self._stage.cluster.network.separate(one, other)
         await trio.sleep(fault.lasts_s)
         self._stage.told("links are mended")
-        self._stage.cluster.network.rejoin()
+        self._stage.cluster.network.reunite(one, other)
         return True
 
     async def _mute(self, fault: Fault) -> bool:
@@ -88,7 +88,7 @@ class LinkFaults:
         self._stage.begin(fault)
         self._stage.isolate(fault.broker)
         await trio.sleep(fault.lasts_s)
-        self._stage.cluster.network.rejoin()
+        self._stage.reunite(fault.broker)
         return True
 
     async def _isolate_and_kill(self, fault: Fault, *, power: bool) -> bool:

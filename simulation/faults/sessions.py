@@ -118,8 +118,8 @@ class SessionFaults:
         if fault.amount:
             self._stage.expire_session(back)
             await self._stage.kill([back])
-        network.rejoin_host(machine.host)
         if session_id is not None:
+            network.plug_in(machine.host)
             self._reconnect(fault, session_id)
         if fault.amount:
             await self._stage.start_after(back, fault._replace(lasts_s=AWAY_S))

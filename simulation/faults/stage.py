@@ -88,6 +88,13 @@ class Stage:
             if machine.host != cut:
                 self.cluster.network.separate(cut, machine.host)
 
+    def reunite(self, broker_id: int) -> None:
+        """End what `isolate` did."""
+        cut = self.cluster.brokers[broker_id].host
+        for machine in self.machines():
+            if machine.host != cut:
+                self.cluster.network.reunite(cut, machine.host)
+
     def slow_links(self, *broker_ids: int) -> None:
         """Have what these brokers send to each other take its time, until links are restored."""
         hosts = [self.cluster.brokers[broker_id].host for broker_id in broker_ids]

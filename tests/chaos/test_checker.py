@@ -137,6 +137,11 @@ PAIRS = [
         [*acknowledged(A, B), committed(1, 0, 1, Outcome.UNKNOWN), joined(), polled((1, B)), OLD],
     ),
     Pair(
+        "odd-start",
+        [*acknowledged(A, B), joined(), polled((1, B)), committed(1, 60, 61), read(A, B, by="d")],
+        [*acknowledged(A, B), joined(), committed(1, 0, 1), polled((1, B)), read(A, B, by="d")],
+    ),
+    Pair(
         "stale-start",
         [*acknowledged(A, B), read(A, by="d"), committed(1, 0, 1), joined(), read(A, B)],
         [*acknowledged(A, B), read(A, by="d"), committed(1, 1, 2), joined(), read(A, B)],

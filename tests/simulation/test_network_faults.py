@@ -308,8 +308,29 @@ async def test_an_unplugged_host_reaches_itself_alone_until_it_rejoins(network, 
     await itself.send_all(b"me")
     assert await (await listener.accept()).receive_some() == b"me"
 
-    network.rejoin_host("b")
+    network.plug_in("b")
     await network.host("newcomer").connect("b", 9092)
+
+
+async def test_the_end_of_one_fault_does_not_end_another(network, autojump_clock):
+    await network.host("b").listen("b", 9092)
+    ends = ("a", "b")
+    for begin, end in (
+        (network.separate, network.reunite),
+        (lambda *_: network.unplug("b"), lambda *_: network.plug_in("b")),
+    ):
+        begin(*ends)
+        begin(*ends)
+        end(*ends)
+        with pytest.raises(OSError, match="cannot be reached"):
+            await network.host("a").connect("b", 9092)
+        end(*ends)
+        await network.host("a").connect("b", 9092)
+        end(*ends)  # of what was mended meanwhile
+        begin(*ends)
+        with pytest.raises(OSError, match="cannot be reached"):
+            await network.host("a").connect("b", 9092)
+        end(*ends)
 
 
 async def test_a_reset_breaks_both_ends_at_once_and_new_connections_are_fine(
