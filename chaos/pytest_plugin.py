@@ -39,6 +39,8 @@ def ottla_cluster(request: pytest.FixtureRequest) -> Iterator[RunningCluster]:
 
     marker = request.node.get_closest_marker("ottla")
     options = {} if marker is None else marker.kwargs
+    if marker is not None and marker.args:
+        pytest.fail(f"name what {marker.args} is: @pytest.mark.ottla(brokers=...)", pytrace=False)
     directory = request.getfixturevalue("tmp_path") / "ottla"
     cluster = RunningCluster(directory, **options)
     try:

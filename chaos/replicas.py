@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from chaos.anomaly import Anomaly
 from chaos.history import Partition, Replica
 from chaos.naming import name_of
 from protocol.batch import split_batches
+from protocol.errors import OttlaError
 from protocol.records import decode_batch
 
 if TYPE_CHECKING:
@@ -17,17 +19,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_replicas(directory: Path, place: Partition, *, end: int) -> list[Replica]:
+def read_replicas(
+    directory: Path, place: Partition, *, end: int, count: int
+) -> tuple[list[Replica], list[Anomaly]]:
     """Read all replicas of a partition in a cluster's directory; [0, `end`) is committed.
 
-    Raises: ProtocolError, where a segment holds something else than whole batches.
+    Returns: those that can be read, and what is wrong with others: a segment that holds something
+    else than whole batches, or fewer replicas than `count`.
     """
-    found = []
-    for replica in sorted(directory.glob(f"broker-*/{place}")):
-        broker_id = int(replica.parent.name.removeprefix("broker-"))
-        records = tuple(_records(replica))
-        found.append(Replica(place, broker_id, 0, end, records))
-    return found
+    found, wrong = [], []
+    replicas = sorted(directory.glob(f"broker-*/{place}"))
+    if len(replicas) < count:
+        wrong.append(Anomaly("unreadable", str(place), f"{len(replicas)} of {count} replicas"))
+    for replica in replicas:
+        name = replica.parent.name
+        try:
+            records = tuple(_records(replica))
+        except OttlaError as error:
+            wrong.append(Anomaly("unreadable", f"{place} on {name}", str(error)))
+            continue
+        found.append(Replica(place, int(name.removeprefix("broker-")), 0, end, records))
+    return found, wrong
 
 
 def _records(replica: Path) -> Iterator[tuple[int, bytes]]:

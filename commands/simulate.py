@@ -110,18 +110,8 @@ def simulate(*, as_json: bool, **options: Any) -> int:
         raise click.UsageError("a theme decides the kinds of faults: give --about or --faults")
     if options["trace"] is not None and len(seeds) != 1:
         raise click.UsageError("--trace goes with a single run: give --seed, and no --runs")
-    tally, first = Tally(), None
-    processes = options["processes"] or os.cpu_count() or 1
-    with _progress(len(seeds)) as advance:
-        for verdict in _runs(seeds, wanted, processes=processes):
-            tally.add(verdict)
-            if verdict.anomalies:
-                first = first or verdict
-                if len(seeds) > 1:
-                    click.echo(f"seed {verdict.plan.seed}: {verdict.anomalies[0]}", err=True)
-            if options["trace"] is not None:
-                write_trace(options["trace"], verdict)
-            advance(1)
+    tally = Tally()
+    first = _run_all(seeds, wanted, options, tally)
     if as_json:
         click.echo(json.dumps(facts(tally, first)))
     else:
@@ -132,7 +122,36 @@ def simulate(*, as_json: bool, **options: Any) -> int:
         if options["keep"] is not None:
             _keep(options["keep"], first)
         show_failure(first, _again(first, wanted, options["keep"] or options["plan_file"]))
-    return ExitStatus.FAILURE if tally.failed else ExitStatus.OK
+    if tally.failed:
+        return ExitStatus.FAILURE
+    return ExitStatus.OK if tally.runs == len(seeds) else ExitStatus.INTERRUPTED
+
+
+def _run_all(
+    seeds: range, wanted: Wanted, options: Mapping[str, Any], tally: Tally
+) -> Verdict | None:
+    """Run all seeds; Ctrl-C leaves the rest out. Returns: the first run that has failed.
+
+    Raises: KeyboardInterrupt, where none has ended yet.
+    """
+    first: Verdict | None = None
+    processes = options["processes"] or os.cpu_count() or 1
+    try:
+        with _progress(len(seeds)) as advance:
+            for verdict in _runs(seeds, wanted, processes=processes):
+                tally.add(verdict)
+                if verdict.anomalies:
+                    first = first or verdict
+                    if len(seeds) > 1:
+                        click.echo(f"seed {verdict.plan.seed}: {verdict.anomalies[0]}", err=True)
+                if options["trace"] is not None:
+                    write_trace(options["trace"], verdict)
+                advance(1)
+    except KeyboardInterrupt:
+        if not tally.runs:
+            raise
+        click.echo(f"stopped after {tally.runs} of {len(seeds)} runs", err=True)
+    return first
 
 
 def _seeds(seed: int | None, runs: int | None) -> range:

@@ -22,7 +22,8 @@ def write(directory, broker_id: int, *segments: list[bytes]) -> None:
 
 
 def anomalies(directory, *, end: int) -> set[str]:
-    replicas = read_replicas(directory, PLACE, end=end)
+    replicas, wrong = read_replicas(directory, PLACE, end=end, count=2)
+    assert wrong == []
     assert [replica.broker_id for replica in replicas] == [1, 2]
     return {anomaly.name for anomaly in check(replicas)}
 
@@ -47,3 +48,24 @@ def test_a_replica_with_another_record_differs(tmp_path):
     write(tmp_path, 2, [b"tea", b"pie"])
 
     assert "replicas-differ" in anomalies(tmp_path, end=2)
+
+
+def test_a_damaged_replica_is_named_and_the_others_are_read(tmp_path):
+    write(tmp_path, 1, [b"tea", b"cake"])
+    write(tmp_path, 2, [b"tea", b"cake"])
+    segment = tmp_path / "broker-1" / str(PLACE) / f"{0:020}.log"
+    segment.write_bytes(segment.read_bytes()[:-1] + b"?")
+
+    replicas, (wrong,) = read_replicas(tmp_path, PLACE, end=2, count=2)
+
+    assert [replica.broker_id for replica in replicas] == [2]
+    assert (wrong.name, wrong.place) == ("unreadable", "orders-0 on broker-1")
+
+
+def test_fewer_replicas_than_there_must_be_are_told(tmp_path):
+    write(tmp_path, 1, [b"tea"])
+
+    replicas, (wrong,) = read_replicas(tmp_path, PLACE, end=1, count=3)
+
+    assert len(replicas) == 1
+    assert wrong.facts == "1 of 3 replicas"

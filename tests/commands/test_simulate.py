@@ -87,6 +87,23 @@ def test_of_many_runs_each_failure_is_told_when_it_comes(monkeypatch, failing):
     assert done.stderr.startswith(f"seed {failing}: lost-write in orders-0: gone\n")
 
 
+@pytest.mark.parametrize(("after", "status"), [(0, 1), (-1, 130)])
+def test_ctrl_c_shows_what_has_come_of_many_runs_until_then(monkeypatch, failing, after, status):
+    last = failing + after
+
+    def some(seeds, wanted, **_):
+        for seed in seeds:
+            yield simulation.run.simulate(wanted.plan(seed))
+            if seed == last:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("commands.simulate._runs", some)
+    done = run("--seed", str(failing - 1), "--runs", "9", status=status)
+
+    assert f"stopped after {2 + after} of 9 runs" in done.stderr
+    assert f"{2 + after} run" in done.stdout
+
+
 def test_minimise_leaves_what_is_needed(failing):
     done = run("--seed", str(failing), "--minimise", status=1)
 
