@@ -32,6 +32,7 @@ class PartitionContext(Struct, frozen=True):
     isr_due: Callable[[Partition], None]
     """Called when a leader may have to propose an ISR, also one without itself."""
     checkpoint_due: Callable[[], None] = lambda: None
-    """Called when a log starts elsewhere: until that is noted a crash would undo it."""
+    """Called when a log starts elsewhere, or lacks nothing any more: a crash would undo that until
+    it is noted."""
     leaving: Callable[[], bool] = lambda: False
     """Whether this broker is about to stop: what it is given to lead it hands over."""

@@ -111,6 +111,7 @@ class _Handed(NamedTuple):
 def _start(
     place: str, begun: Positioned, handed: _Handed, needed: Needed, starts: Mapping[str, Starts]
 ) -> Iterator[Anomaly]:
+    """Judge the first record that a consumer was handed since it was positioned."""
     offset = handed.offset
     if begun.group:
         yield from _start_of_member(place, begun, handed, needed, starts)

@@ -45,6 +45,7 @@ CALM_S: Final = 2.0
 IN_SYNC_WITHIN_S: Final = 60.0
 READ_WITHIN_S: Final = 300.0
 WRITTEN_WITHIN_S: Final = 60.0
+REPLICAS_MAX: Final = 3
 LOOK_EVERY_S: Final = 0.1
 
 
@@ -173,7 +174,7 @@ class ChaosRun:
             topic = NewTopic(
                 self.order.topic,
                 partitions=self.order.partitions,
-                replication_factor=min(3, brokers),
+                replication_factor=min(REPLICAS_MAX, brokers),
                 configs={"min.insync.replicas": "2" if brokers > 1 else "1"},
             )
             try:
@@ -314,7 +315,7 @@ class ChaosRun:
             replicas: list[Replica] = []
             if self.cluster is not None:
                 end = ends.get(place.number, 0)
-                count = min(3, len(self.cluster.brokers))
+                count = min(REPLICAS_MAX, len(self.cluster.brokers))
                 directory = self.cluster.directory
                 replicas, wrong = read_replicas(directory, place, end=end, count=count)
                 found += wrong

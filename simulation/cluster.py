@@ -102,9 +102,7 @@ class SimulatedBroker:
                 raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
-            if (
-                self._held is not None
-            ):  # what is tidied up while it ends a killed process does not do
+            if self._held is not None:  # who is killed tidies nothing up while it ends
                 self.disk.leave(self._held)
                 self._held = None
             self.disk.was_full = False

@@ -9,6 +9,7 @@ Must never know: logs, partitions, real files.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -126,8 +127,8 @@ class MemoryDisk:
     """A `Disk` in memory. `crash()` is a power failure; faults are planned by its attributes.
 
     `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
-    be appended in all; None is no limit. `was_full` says that it refused something for that, and is
-    set back by whoever starts a process anew.
+    be appended in all; None is no limit. `was_full` says that it refused something for that since
+    whoever owns the disk set it back.
     """
 
     def __init__(
@@ -145,9 +146,7 @@ class MemoryDisk:
         self.capacity_bytes = capacity_bytes
         self._random = random
         self._root = Directory()
-        self._failing_syncs = 0
-        self._failing_directory_syncs = 0
-        self._failing_reads = 0
+        self._failing: Counter[str] = Counter()
         self._remembered: dict[str, tuple[Directory, bytes]] = {}
 
     @property
@@ -167,21 +166,20 @@ class MemoryDisk:
         """Lose or tear what was not synced; every open file and lock is gone."""
         self.crashes += 1
         self.locks.clear()
-        self._failing_syncs = self._failing_directory_syncs = 0
-        self._failing_reads = 0
+        self._failing.clear()
         self._root.tear(self._random)
 
     def fail_next_sync(self, count: int = 1) -> None:
         """Let the next `count` syncs raise StorageError."""
-        self._failing_syncs = count
+        self._failing["sync"] = count
 
     def fail_next_directory_sync(self, count: int = 1) -> None:
         """Let the next `count` syncs of directories by themselves raise StorageError."""
-        self._failing_directory_syncs = count
+        self._failing["sync directory"] = count
 
     def fail_next_read(self, count: int = 1) -> None:
         """Let the next `count` reads, of whatever file, raise StorageError."""
-        self._failing_reads = count
+        self._failing["read"] = count
 
     def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
         """Damage one bit of a file, durably."""
@@ -235,18 +233,18 @@ class MemoryDisk:
 
     def refuse_planned_read(self, path: str) -> None:
         """Fail a read if that was planned. Raises: StorageError."""
-        if self._failing_reads:
-            self._failing_reads -= 1
-            self._was_faulty = True
-            raise StorageError(f"cannot read {path}: a planned fault")
+        self._refuse_planned("read", path)
 
     def refuse_planned_sync(self, path: str) -> None:
         """Fail a sync if that was planned. Raises: StorageError."""
         self.syncs += 1
-        if self._failing_syncs:
-            self._failing_syncs -= 1
+        self._refuse_planned("sync", path)
+
+    def _refuse_planned(self, act: str, path: str) -> None:
+        if self._failing[act]:
+            self._failing[act] -= 1
             self._was_faulty = True
-            raise StorageError(f"cannot sync {path}: a planned fault")
+            raise StorageError(f"cannot {act} {path}: a planned fault")
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:
         """Open for reading and appending. Raises: FileMissing, StorageError."""
@@ -345,10 +343,7 @@ class MemoryDisk:
         node = self._find(path)
         if not isinstance(node, Directory):
             raise FileMissing(f"cannot sync {path}: there is no such directory")
-        if self._failing_directory_syncs:
-            self._failing_directory_syncs -= 1
-            self._was_faulty = True
-            raise StorageError(f"cannot sync {path}: a planned fault")
+        self._refuse_planned("sync directory", path)
         node.sync()
 
     def write_back(self) -> None:

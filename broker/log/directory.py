@@ -39,7 +39,7 @@ class Checkpoint(Struct, frozen=True):
     """What was known of a log at some time: all is durable and whole below `recovery_point`.
 
     Below `first_dirty_offset` it was compacted. `lacks_records` says that it had lost some that
-    were durable, and had not made up for that yet. `topic_id` is empty where it is not known.
+    were durable, or was a copy, and had not caught up yet. `topic_id` is empty where it is unknown.
     """
 
     recovery_point: int = 0

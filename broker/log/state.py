@@ -108,6 +108,20 @@ class LogState:
             self.fail(error)
             raise
 
+    @contextmanager
+    def guarded_but_for_room(self) -> Iterator[None]:
+        """Whatever the disk refuses meanwhile fails the log, unless it is only full: no harm then.
+
+        For what changes nothing that counts before it has all the room that it needs.
+        """
+        try:
+            yield
+        except DiskFull:
+            raise
+        except StorageError as error:
+            self.fail(error)
+            raise
+
     # Steps that several changes share.
 
     def start_epoch(self, epoch: int, start_offset: int) -> None:

@@ -14,7 +14,6 @@ from broker.log.producers import ProducerStates
 from broker.log.recovery import note_truncation
 from broker.log.retention import count_expired
 from broker.log.snapshots import load_producers, remove_snapshots
-from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from broker.log.state import LogState
@@ -67,15 +66,9 @@ def _restart(state: LogState, offset: int) -> None:
 def _note_truncation(state: LogState, offset: int) -> None:
     """Note it before anything is cut. Raises: as `truncate`."""
     state.demand_usable()
-    if offset >= state.synced_end_offset:
-        return
-    try:
-        note_truncation(state.storage, offset)
-    except DiskFull:
-        raise
-    except StorageError as error:
-        state.fail(error)
-        raise
+    if offset < state.synced_end_offset:
+        with state.guarded_but_for_room():
+            note_truncation(state.storage, offset)
 
 
 def _records_cut(state: LogState, end_offset: int) -> None:

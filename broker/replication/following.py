@@ -31,11 +31,11 @@ def append_from_leader(partition: Partition, records: memoryview, *, leader_epoc
 
 def follow_watermarks(partition: Partition, *, high_watermark: int, log_start_offset: int) -> None:
     """Take over the leader's watermarks, as far as our log reaches. Raises: StorageError."""
-    log = partition.log
-    if high_watermark <= log.log_end_offset:
+    log_end_offset = partition.log.log_end_offset
+    if partition.losses.any and high_watermark <= log_end_offset:
         partition.losses.caught_up(partition.state)
-    partition.high_watermark.advance(min(high_watermark, log.log_end_offset))
-    if log.log_start_offset < log_start_offset <= log.log_end_offset:
+    partition.high_watermark.advance(min(high_watermark, log_end_offset))
+    if partition.log.log_start_offset < log_start_offset <= log_end_offset:
         partition.start_log_at(log_start_offset)
 
 

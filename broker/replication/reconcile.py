@@ -1,7 +1,7 @@
 """A follower's first step under a new leader epoch: agree with the leader's log, then fetch.
 
-Asks the leader where our latest epochs end in its log and cuts what it never had. A
-compacted log that has lost records begins anew instead, now that somebody else is seen to have it.
+Asks the leader where our latest epochs end in its log and cuts what it never had. A compacted log
+that lacks records begins anew instead, now that somebody else is seen to have them.
 Must never know: connections (the asking is handed in), who leads.
 Source: KIP-101, KIP-279, KIP-320.
 """

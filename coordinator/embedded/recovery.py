@@ -63,4 +63,5 @@ async def make_durable(disk: JournalDisk, directory: str, recovered: Recovered) 
         await write_snapshot(disk, directory, zxid=tree.zxid, packed=pack_tree(tree))
     for path in journals:
         disk.remove(path)
-    disk.sync_directory(directory)
+    if journals:
+        disk.sync_directory(directory)

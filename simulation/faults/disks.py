@@ -53,7 +53,8 @@ class DiskFaults:
     async def _fail_sync(self, fault: Fault) -> bool:
         """Refuse a sync; with an `amount`, power fails everywhere so many seconds later.
 
-        Whether of a file or of a directory is read off the time: see `kinds.py`.
+        Whether of a file or of a directory is read off the time, as one more draw would have every
+        seed draw other plans.
         """
         if (machine := self._stage.machine(fault)) is None:
             return False

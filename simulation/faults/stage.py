@@ -83,17 +83,17 @@ class Stage:
 
     def isolate(self, broker_id: int) -> None:
         """Separate a broker from all others, not from clients and coordinator."""
-        cut = self.cluster.brokers[broker_id].host
-        for machine in self.machines():
-            if machine.host != cut:
-                self.cluster.network.separate(cut, machine.host)
+        for cut, other in self._links_of(broker_id):
+            self.cluster.network.separate(cut, other)
 
     def reunite(self, broker_id: int) -> None:
         """End what `isolate` did."""
-        cut = self.cluster.brokers[broker_id].host
-        for machine in self.machines():
-            if machine.host != cut:
-                self.cluster.network.reunite(cut, machine.host)
+        for cut, other in self._links_of(broker_id):
+            self.cluster.network.reunite(cut, other)
+
+    def _links_of(self, broker_id: int) -> list[tuple[str, str]]:
+        host = self.cluster.brokers[broker_id].host
+        return [(host, machine.host) for machine in self.machines() if machine.host != host]
 
     def slow_links(self, *broker_ids: int) -> None:
         """Have what these brokers send to each other take its time, until links are restored."""

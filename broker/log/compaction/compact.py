@@ -17,11 +17,10 @@ from broker.log.compaction.cleanable import group_segments
 from broker.log.compaction.keys import KeyMap
 from broker.log.compaction.retain import Retention, is_needed_empty
 from broker.log.compaction.writer import SegmentWriter
-from broker.log.errors import DiskFull
 from broker.log.producers import ProducerStates
 from broker.log.snapshots import produced
 from protocol.batch import HEADER_BYTES, check_crc
-from protocol.errors import CorruptBatch, StorageError
+from protocol.errors import CorruptBatch
 from protocol.raw_records import emptied, scan_records
 from protocol.records import data_of
 
@@ -72,13 +71,8 @@ async def compact(
     Raises: Interrupted; CorruptBatch where a batch is damaged; DiskFull, and the log is as good
     as before in both; any other StorageError, after which it cannot be used.
     """
-    try:
+    with state.guarded_but_for_room():
         return await _Pass(state, cleanable, pace, replicated_offset).run(key_bytes_max)
-    except DiskFull:
-        raise
-    except StorageError as error:
-        state.fail(error)
-        raise
 
 
 class _Pass:
