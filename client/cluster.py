@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 from msgspec import Struct, field
 
+from client.answer import await_answer
 from client.background import background_tasks
 from client.backoff import Backoff
 from client.connection import REQUEST_TIMEOUT_S
@@ -60,8 +61,8 @@ class ClusterOptions(Struct, frozen=True):
     """What producers, consumers and admins have in common.
 
     `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request,
-    `create_topics` lets brokers create unknown topics that are asked for, and after
-    `metadata_max_age_s` metadata are refreshed although nobody asked.
+    `create_topics` lets brokers create topics that are needed and unknown (never one that has only
+    been in use), and after `metadata_max_age_s` metadata are refreshed although nobody asked.
     """
 
     client_id: str = "ottla"
@@ -86,6 +87,7 @@ class Cluster:
         self._bootstrap = bootstrap
         self._last_answered: Address | None = None
         self._topics: dict[str, None] = {}
+        self._needed: set[str] = set()
         self._followed: frozenset[str] | None = frozenset()
         self._refreshing = trio.Lock()
         self._refreshes_begun = 0
@@ -107,8 +109,13 @@ class Cluster:
         """Make a backoff of this client's randomness."""
         return Backoff(self.random)
 
-    def refresh_soon(self) -> None:
-        """Have the metadata refreshed in the background, soon but not too often."""
+    def refresh_soon(self, *, needed: str | None = None) -> None:
+        """Have the metadata refreshed in the background, soon but not too often.
+
+        A topic that is `needed` is created where it is unknown, as far as `create_topics` allows.
+        """
+        if needed is not None:
+            self._needed.add(needed)
         self._refresh_wanted.set()
 
     async def refresh(self) -> None:
@@ -130,13 +137,7 @@ class Cluster:
 
         Raises: NoBrokerReachable.
         """
-        request = self._metadata_request(topics)
-        race = Race(
-            self.pool, lambda _: request, fault_of=_knows_brokers, timeout_s=METADATA_TIMEOUT_S
-        )
-        answer: MetadataResponse = await race.run(self._candidates())
-        self._last_answered = race.answered_by
-        return answer
+        return await self._ask_metadata(_metadata_request(topics))
 
     async def first_answer(
         self,
@@ -153,7 +154,7 @@ class Cluster:
         Raises: NoBrokerReachable.
         """
         response: MetadataResponse = await self.call_any(
-            self._metadata_request(topics), controller_first=True
+            _metadata_request(topics), controller_first=True
         )
         return response
 
@@ -205,6 +206,7 @@ class Cluster:
         grace_ends = trio.current_time() + UNKNOWN_TOPIC_GRACE_S
         with trio.move_on_after(timeout_s):
             while (found := find()) is None:
+                self._needed.add(topic)
                 try:
                     await self.refresh()
                 except NoBrokerReachable:
@@ -222,10 +224,22 @@ class Cluster:
             raise ConnectionBroken(f"broker {broker_id} is not a live member of the cluster")
         return await self.pool.get(broker.address, lane)
 
-    async def call(self, broker_id: int, request: object) -> Any:
-        """Ask one broker. Raises: ConnectionBroken, UnsupportedApi."""
+    async def call(
+        self, broker_id: int, request: object, *, moved: Callable[[], bool] | None = None
+    ) -> Any:
+        """Ask one broker; one that is silent is given up once it is no member, or `moved()`.
+
+        Raises: ConnectionBroken, RequestTimedOut, UnsupportedApi.
+        """
         connection = await self.connection_to(broker_id)
-        return await connection.call(request, timeout_s=self.options.request_timeout_s)
+        return await await_answer(
+            self,
+            connection,
+            connection.start(request),
+            expected_s=STALLED_S,
+            deadline=trio.current_time() + self.options.request_timeout_s,
+            moved=moved or (lambda: broker_id not in self.metadata.brokers),
+        )
 
     async def call_any(self, request: object, *, controller_first: bool = False) -> Any:
         """Ask the first broker that answers. Raises: NoBrokerReachable."""
@@ -245,11 +259,13 @@ class Cluster:
     async def call_controller(self, request: object) -> Any:
         """Ask the controller, or any broker where none is known.
 
-        Raises: ConnectionBroken, NoBrokerReachable, UnsupportedApi.
+        Raises: ConnectionBroken, NoBrokerReachable, RequestTimedOut, UnsupportedApi.
         """
         controller_id = self.metadata.controller_id
         if controller_id in self.metadata.brokers:
-            return await self.call(controller_id, request)
+            return await self.call(
+                controller_id, request, moved=lambda: self.metadata.controller_id != controller_id
+            )
         return await self.call_any(request)
 
     async def run(self) -> None:
@@ -269,13 +285,16 @@ class Cluster:
             refreshed_at = trio.current_time()
             await trio.sleep(backoff.next_s())
 
-    def _metadata_request(self, topics: Iterable[str] | None) -> MetadataRequest:
-        return MetadataRequest(
-            topics=None if topics is None else [MetadataRequestTopic(name=name) for name in topics],
-            allow_auto_topic_creation=self.options.create_topics,
+    async def _ask_metadata(self, request: MetadataRequest) -> MetadataResponse:
+        race = Race(
+            self.pool, lambda _: request, fault_of=_knows_brokers, timeout_s=METADATA_TIMEOUT_S
         )
+        answer: MetadataResponse = await race.run(self._candidates())
+        self._last_answered = race.answered_by
+        return answer
 
     async def _refresh(self) -> None:
+        needed, self._needed = self._needed, set()
         try:
             wanted = None if self._followed is None else sorted(self._followed | {*self._topics})
             response = await self.fetch_metadata(wanted)
@@ -283,12 +302,27 @@ class Cluster:
             if wanted is None:
                 listed = {topic.name for topic in response.topics}
                 self.metadata.note_unknown({*self.metadata.topics, *self._topics} - listed)
+            if self.options.create_topics:
+                await self._create(needed)
         except NoBrokerReachable as error:
             self.last_error = error
         else:
             self.last_error = None
         for listener in self._listeners:
             listener()
+
+    async def _create(self, needed: set[str]) -> None:
+        """Have brokers create what is needed and unknown; the next refresh tells what came of it.
+
+        Raises: NoBrokerReachable.
+        """
+        unknown = [
+            name
+            for name in sorted(needed)
+            if self.metadata.topic_errors.get(name) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        ]
+        if unknown:
+            await self._ask_metadata(_metadata_request(unknown, create=True))
 
     def _check_refused(self, topic: str, *, believe_unknown: bool) -> None:
         """Raise what a refusal of the topic means, unless it may pass."""
@@ -316,6 +350,13 @@ class Cluster:
             # Its view may be the very one that did not help: one cut off from the others is old.
             return 2
         return 0 if self.pool.get_nowait(address, Lane.CONTROL) is not None else 1
+
+
+def _metadata_request(topics: Iterable[str] | None, *, create: bool = False) -> MetadataRequest:
+    return MetadataRequest(
+        topics=None if topics is None else [MetadataRequestTopic(name=name) for name in topics],
+        allow_auto_topic_creation=create,
+    )
 
 
 def _knows_brokers(answer: MetadataResponse, address: Address) -> OttlaError | None:

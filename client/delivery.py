@@ -25,14 +25,17 @@ class Batch:
     """Records of one partition that are sent together.
 
     `in_doubt` says that a broker may have appended it without our knowing. It keeps its records
-    uncompressed until it is done, so that it can be sent again under another identity, or split.
+    uncompressed until it is done, so that it can be sent again under another identity, or split;
+    one that failed keeps none.
     `reserved_bytes` is its share of the producer's buffer.
     """
 
     __slots__ = (
         "_done",
         "_failure",
+        "_lost",
         "_parts",
+        "_told",
         "base_offset",
         "base_sequence",
         "builder",
@@ -43,7 +46,6 @@ class Batch:
         "opened_at",
         "place",
         "reserved_bytes",
-        "watched",
     )
 
     def __init__(self, place: TopicPartition, *, opened_at: float) -> None:
@@ -55,15 +57,16 @@ class Batch:
         self.base_sequence = -1
         self.in_doubt = False
         self.last_error: OttlaError | None = None
-        self.watched = False
         self.base_offset = -1
         self.log_append_time_ms = -1
         self._failure: OttlaError | None = None
+        self._lost = 0
         self._parts: list[tuple[int, Batch]] = []
+        self._told: set[int] = set()
         self._done = trio.Event()
 
     def __len__(self) -> int:
-        return len(self.builder)
+        return len(self.builder) or self._lost
 
     @property
     def size_bytes(self) -> int:
@@ -76,11 +79,21 @@ class Batch:
         return self._done.is_set()
 
     @property
+    def has_failed(self) -> bool:
+        """Say whether it was not acknowledged, and never will be."""
+        return self._failure is not None
+
+    @property
     def failure(self) -> DeliveryFailed | None:
         """Return a new error that says why it failed, None unless it did."""
         if self._failure is None:
             return None
         return DeliveryFailed(*self.place, cause=self._failure, may_be_written=self.in_doubt)
+
+    @property
+    def untold(self) -> int:
+        """Count the records whose fate nobody has asked for."""
+        return len(self) - len(self._told)
 
     def encode(self, compression: Compression) -> bytes:
         """Encode the batch as it goes over the wire, under its identity and sequence."""
@@ -103,6 +116,7 @@ class Batch:
     def fail(self, cause: OttlaError) -> None:
         """Settle that it was not acknowledged."""
         self._failure = cause
+        self._lost, self.builder = len(self.builder), BatchBuilder()
         self._done.set()
 
     def split(self) -> tuple[Batch, Batch]:
@@ -123,7 +137,7 @@ class Batch:
             part.builder.append(one.timestamp_ms, one.key, one.value, one.headers)
         part.reserved_bytes = reserved_bytes
         part.in_doubt = self.in_doubt
-        part.watched = self.watched
+        part._told = {index - start for index in self._told if 0 <= index - start < len(records)}
         part.identity = self.identity
         if self.identity is not None:
             part.base_sequence = next_sequence(self.base_sequence, start)
@@ -134,8 +148,7 @@ class Batch:
         """Wait for the record at `index`. Raises: DeliveryFailed."""
         batch = self
         while True:
-            batch.watched = True
-            await batch._done.wait()
+            await batch._wait_done(index)
             if not batch._parts:
                 break
             start, part = batch._parts[index >= batch._parts[1][0]]
@@ -144,6 +157,14 @@ class Batch:
             raise failure from failure.cause
         offset = batch.base_offset + index if batch.base_offset >= 0 else -1
         return RecordMetadata(*batch.place, offset, batch.log_append_time_ms)
+
+    async def _wait_done(self, index: int) -> None:
+        self._told.add(index)
+        try:
+            await self._done.wait()
+        except trio.Cancelled:
+            self._told.discard(index)
+            raise
 
     async def wait_settled(self) -> None:
         """Wait until its fate, and that of its halves, is settled."""

@@ -54,6 +54,9 @@ CROWDED_WAIT_MS: Final = 50
 PREFETCH_FETCHES: Final = 4
 """A partition is fetched ahead until it has buffered so many times what one fetch may bring."""
 
+_RETRIED: Final = RETRIABLE_CODES - {ErrorCode.CORRUPT_MESSAGE} | {ErrorCode.UNKNOWN_SERVER_ERROR}
+"""Refusals of a partition that may pass. What is damaged on a leader's disk stays so."""
+
 _VERSION_WITHOUT_TOPIC_IDS: Final = 12
 
 
@@ -118,7 +121,9 @@ class Fetcher:
                 leader = self._cluster.leader_nowait(*state.place)
                 if leader is None:
                     self._note_leaderless(state)
-                elif leader.leader_id not in self._leaders:
+                    continue
+                self._note_led(state)
+                if leader.leader_id not in self._leaders:
                     self._leaders[leader.leader_id] = None
                     self._nursery.start_soon(self._fetch_from, leader.leader_id)
             await self._changed.park()
@@ -137,6 +142,12 @@ class Fetcher:
             self._unknown_since.pop(topic, None)
         elif now - self._unknown_since.setdefault(topic, now) > UNKNOWN_TOPIC_GRACE_S:
             self._fail(state, UnknownTopic(topic))
+
+    def _note_led(self, state: PartitionState) -> None:
+        """Forget that the topic was unknown, also where that was the partition's error."""
+        self._unknown_since.pop(state.place.topic, None)
+        if isinstance(state.error, UnknownTopic):
+            state.error = None
 
     async def _fetch_from(self, broker_id: int) -> None:
         """Fetch from one leader for as long as it leads anything."""
@@ -257,7 +268,7 @@ class Fetcher:
                 self._fail(state, OffsetOutOfRange(*state.place, offset=state.fetch_offset or 0))
             else:
                 state.lose_position()
-        elif code in RETRIABLE_CODES:
+        elif code in _RETRIED:
             if answer.current_leader is not None:
                 self._cluster.metadata.learn_leader(
                     *state.place,

@@ -101,9 +101,10 @@ class PartitionQueue:
             yield self.open
 
     def close_open(self) -> None:
-        """Take no more records into the open batch."""
+        """Take no more records into the open batch; one that was opened in vain is dropped."""
         if self.open is not None:
-            self._ready.append(self.open)
+            if len(self.open):
+                self._ready.append(self.open)
             self.open = None
 
     def adopt(self, identity: ProducerIdentity) -> None:

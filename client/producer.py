@@ -14,9 +14,10 @@ from msgspec import Struct
 from client.background import background_tasks
 from client.cluster import ClusterOptions, open_cluster
 from client.delivery import Delivery
-from client.errors import ClientClosed, RecordsLost, RecordTooLarge
+from client.errors import ClientClosed, RecordTooLarge
 from client.identity import ProducerIdentity, new_identity
 from client.lifetime import Client
+from client.losses import Losses
 from client.routes import Route
 from client.sender import Sender, SenderOptions
 from protocol.compression import Compression
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from client.cluster import Cluster
     from client.delivery import Batch
     from client.environment import Environment
-    from client.errors import DeliveryFailed
     from client.records import RecordMetadata
     from protocol.record_decoder import Header
 
@@ -114,8 +114,7 @@ class Producer(Client):
         self._buffered_bytes = 0
         self._room = trio.lowlevel.ParkingLot()
         self._must_yield = False
-        self._lost = 0
-        self._first_lost: DeliveryFailed | None = None
+        self._losses = Losses()
 
     @property
     def buffered_bytes(self) -> int:
@@ -160,8 +159,13 @@ class Producer(Client):
         """Take a record for writing; waits only while the buffer is full or the topic unknown.
 
         The partition follows from the key unless it is given; the timestamp is now.
-        Raises: RecordTooLarge, UnknownTopic, WaitTimedOut, RequestError, ClientClosed.
+        Raises: RecordTooLarge, UnknownTopic, WaitTimedOut, RequestError, ClientClosed; ValueError
+        where the timestamp is none.
         """
+        if timestamp_ms is not None and not _is_timestamp(timestamp_ms):
+            raise ValueError(
+                f"timestamp_ms is {timestamp_ms!r}: give whole milliseconds since 1970, 0 to 2^63-1"
+            )
         size = (len(key) if key else 0) + (len(value) if value else 0)
         if size > self.config.request_bytes_max:
             raise RecordTooLarge(
@@ -205,16 +209,16 @@ class Producer(Client):
     async def flush(self) -> None:
         """Send what is buffered without lingering, and wait until all of it is settled.
 
-        Raises: RecordsLost where records failed since the last flush and nobody waited for them.
+        Raises: RecordsLost where records failed since the last flush and nobody waited for them,
+        before or by now.
         """
         if self._sender is None:
             raise self._closed()
         for batch in self._sender.close_open():
             await batch.wait_settled()
-        if self._first_lost is not None:
-            error = RecordsLost(self._lost, self._first_lost)
-            self._lost, self._first_lost = 0, None
-            raise error from error.first
+        lost = self._losses.take()
+        if lost is not None:
+            raise lost from lost.first
 
     @asynccontextmanager
     async def _live(self) -> AsyncIterator[None]:
@@ -275,11 +279,13 @@ class Producer(Client):
         return ClientClosed(f"the producer takes no more records: {self._sender.failure}")
 
     def _note_settled(self, batch: Batch) -> None:
-        """Give a settled batch's bytes back, and remember a failure that nobody waits for."""
+        """Give a settled batch's bytes back, and remember it where it failed."""
         self._buffered_bytes -= batch.reserved_bytes
         if self._buffered_bytes <= self.config.buffer_bytes_max:
             self._room.unpark_all()
-        failure = batch.failure
-        if failure is not None and not batch.watched:
-            self._lost += len(batch)
-            self._first_lost = self._first_lost or failure
+        if batch.has_failed:
+            self._losses.note(batch)
+
+
+def _is_timestamp(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 63

@@ -202,7 +202,7 @@ class Sender:
         """Put the queue with its leader's; returns until when that broker is left alone."""
         leader = self._cluster.leader_nowait(*queue.place)
         if leader is None:
-            self._cluster.refresh_soon()
+            self._cluster.refresh_soon(needed=queue.place.topic)
             return 0.0
         if not queue.in_flight or queue.broker_id == leader.leader_id:
             sendable.setdefault(leader.leader_id, []).append(queue)

@@ -93,8 +93,6 @@ class BatchBuilder:
         """
         if not self._count:
             self._base_timestamp = self._max_timestamp = timestamp_ms
-        elif timestamp_ms > self._max_timestamp:
-            self._max_timestamp = timestamp_ms
         assert offset_delta > self._last_offset_delta or not self._count, "offsets only grow"
         timestamp_delta = timestamp_ms - self._base_timestamp
         record = b"".join(
@@ -113,6 +111,8 @@ class BatchBuilder:
                 _encode_headers(headers) if headers else _NO_HEADERS,
             )
         )
+        if timestamp_ms > self._max_timestamp:  # noqa: PLR1730 - max() costs a call per record
+            self._max_timestamp = timestamp_ms
         self._body += _length(len(record))
         self._body += record
         self._last_offset_delta = offset_delta

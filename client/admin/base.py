@@ -6,7 +6,7 @@ Must never know: what is asked.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 from msgspec import Struct
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from client.cluster import Cluster
     from client.environment import Environment
+
+
+_REQUEST_SHARE: Final = 0.9
+"""What one request may take of a method's time: there must be some left to name who is silent."""
 
 
 class AdminConfig(Struct, frozen=True, kw_only=True):
@@ -52,7 +56,7 @@ class AdminBase(Client):
     async def _live(self) -> AsyncIterator[None]:
         options = ClusterOptions(
             client_id=self.config.client_id,
-            request_timeout_s=self.config.timeout_s,
+            request_timeout_s=self.config.timeout_s * _REQUEST_SHARE,
             environment=self._environment,
         )
         async with open_cluster(self._bootstrap, options) as cluster:
@@ -83,7 +87,8 @@ class AdminBase(Client):
         """Ask the controller, the next one where it is not any more.
 
         A connection that breaks while the answer is awaited is not tried again: the change may have
-        been made. Raises: ConnectionBroken, WaitTimedOut.
+        been made. Nor is a controller that is silent until there is another, or until the time is
+        up. Raises: ConnectionBroken, RequestTimedOut, WaitTimedOut.
         """
         cluster = self._cluster
         backoff = cluster.backoff()
@@ -102,6 +107,7 @@ class AdminBase(Client):
                     await cluster.refresh()
                 except NoBrokerReachable as error:
                     last = error
+        cluster.refresh_soon()
         raise WaitTimedOut("the controller", self.config.timeout_s, last_cause=last)
 
 

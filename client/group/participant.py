@@ -8,6 +8,7 @@ Must never know: requests, records.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,7 @@ from client.group.joining import MemberOptions
 from client.group.member import GroupMember, leave_group
 from client.group.membership import Membership, Phase
 from client.group.offsets import GroupOffsets
+from client.group.parting import is_cancelled
 from client.group.patience import Patience
 from client.group.signal import Signal
 from client.group.starting import Starts
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 CLOSING: Final = "the consumer is being closed"
 UNSUBSCRIBING: Final = "the consumer unsubscribed from all topics"
 """What groups are told of a member that leaves: Java's words."""
+
+FAREWELL_S: Final = 1.0
+"""How long a cancelled `unsubscribe` takes at most to tell the group."""
 
 NOT_COMMITTED: Final = "what was handed out last is handed out again"
 NOT_LEFT: Final = "it goes on without the member once its session has timed out"
@@ -136,7 +141,7 @@ class Participant:
         self._member.subscribe(subscription)
 
     async def unsubscribe(self) -> None:
-        """Give everything up and leave the group.
+        """Give everything up and leave the group; cancelled it does so too, in a hurry.
 
         Raises: what callbacks raise; RequestError where the farewell is refused.
         """
@@ -145,11 +150,18 @@ class Participant:
         try:
             await self._give_up_all(self._commits, patience)
         finally:
+            # Whatever ended it: nothing of the group's is read once the group may be left.
+            self._drop(self._assignment.places())
+            member = self._membership.identity
             self._member.busy = False
             self._member.unsubscribe()
-            async with patience.trying("leaving", otherwise=NOT_LEFT):
-                await self._member.leave(UNSUBSCRIBING)
+            self._membership.left(UNSUBSCRIBING)
             self._member.accept_loss()
+            self._signal.notify()
+            cancelled = is_cancelled()
+            with trio.move_on_after(FAREWELL_S if cancelled else math.inf, shield=cancelled):
+                async with patience.trying("leaving", otherwise=NOT_LEFT):
+                    await leave_group(self._cluster, self._broker, member, UNSUBSCRIBING)
 
     async def commit(
         self,
@@ -237,6 +249,10 @@ class Participant:
 
     async def wait(self, lot: trio.lowlevel.ParkingLot) -> None:
         """Wait for records, or for something to settle; the application is not away meanwhile."""
+        if self.needs_poll:
+            # The group has called since `settle`: what woke the poll then must not be slept over.
+            await trio.lowlevel.checkpoint()
+            return
         clock = self._member.clock
         clock.stop()
         try:

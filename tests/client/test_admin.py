@@ -5,7 +5,13 @@ import trio
 
 from client.admin import Admin, AdminConfig
 from client.descriptions import ConfigEntry, ConfigSource, CreatedTopic, NewTopic, ResourceType
-from client.errors import ClientClosed, ConnectionBroken, UnknownTopic, WaitTimedOut
+from client.errors import (
+    ClientClosed,
+    ConnectionBroken,
+    RequestTimedOut,
+    UnknownTopic,
+    WaitTimedOut,
+)
 from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError
 
@@ -129,3 +135,30 @@ async def test_outside_of_its_block_an_admin_refuses_to_work(cluster, autojump_c
 
     with pytest.raises(ClientClosed, match="async with"):
         await admin.list_topics()
+
+
+async def test_who_waits_on_a_silent_controller_is_told_once_there_is_another(
+    cluster, autojump_clock
+):
+    async with admin_of(cluster) as admin, trio.open_nursery() as nursery:
+        cluster.silent.add(0)
+
+        @nursery.start_soon
+        async def elect():
+            await trio.sleep(6)
+            cluster.controller_id = 2
+
+        with pytest.raises(RequestTimedOut, match="broker-0.* did not answer CreateTopics"):
+            await admin.create_topic(NewTopic("orders"))
+        assert 6 <= trio.current_time() < 9
+        await admin.create_topic(NewTopic("orders"))
+
+    assert cluster.count(ApiKey.CREATE_TOPICS, 0) == 1
+
+
+async def test_a_controller_that_stays_silent_is_named_in_time(cluster, autojump_clock):
+    async with admin_of(cluster, timeout_s=5) as admin:
+        cluster.silent.add(0)
+        with pytest.raises(RequestTimedOut, match="broker-0.* did not answer CreateTopics"):
+            await admin.create_topic(NewTopic("orders"))
+        assert trio.current_time() < 5

@@ -233,3 +233,22 @@ async def test_committed_offsets_are_forgotten(admin, groups, autojump_clock):
 
     with pytest.raises(RequestError, match="group 'nowhere': GROUP_ID_NOT_FOUND"):
         await admin.delete_consumer_group_offsets("nowhere", [ORDERS_3])
+
+
+async def test_a_silent_broker_of_a_group_is_left_for_its_successor(
+    admin, admin_cluster, groups, autojump_clock
+):
+    await admin.describe_groups(["billing"])
+    admin_cluster.silent.add(1)
+    groups["billing"].coordinator_id = 2
+
+    assert "billing" in await admin.describe_groups(["billing"])
+    assert trio.current_time() < 10
+
+
+async def test_a_broker_of_a_group_that_stays_silent_is_named(admin, admin_cluster, autojump_clock):
+    admin_cluster.silent.add(1)
+
+    with pytest.raises(WaitTimedOut, match="about billing; last: .*broker-1:"):
+        await admin.describe_groups(["billing"])
+    await admin.describe_groups(["audit"])

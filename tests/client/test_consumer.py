@@ -557,3 +557,63 @@ def test_wrong_settings_are_refused(wrong):
 def test_wrong_settings_of_a_group_are_refused(wrong, reason):
     with pytest.raises(ValueError, match=reason):
         ConsumerConfig(**wrong)
+
+
+async def poll_over(consumer, error):
+    """Poll shortly; what is raised is over with that."""
+    try:
+        return await consumer.poll(timeout_s=0.5)
+    except error:
+        return []
+
+
+async def test_a_topic_that_is_there_again_is_read_on(cluster, autojump_clock):
+    topic = cluster.add_topic("orders")
+    topic.partitions[0].add(b"1")
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        await read(consumer, 1)
+        del cluster.topics["orders"]
+        with pytest.raises(UnknownTopic):
+            await consumer.poll()
+        cluster.topics["orders"] = topic
+        topic.partitions[0].add(b"2")
+        await trio.sleep(10)
+        records = await poll_over(consumer, UnknownTopic) or await consumer.poll(timeout_s=5)
+        assert values(records) == [b"2"]
+
+
+async def test_a_short_absence_long_after_another_is_waited_out(cluster, autojump_clock):
+    topic = cluster.add_topic("orders")
+    topic.partitions[0].add(b"1")
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        await read(consumer, 1)
+        for value in (b"2", b"3"):
+            del cluster.topics["orders"]
+            assert await consumer.poll(timeout_s=1) == []
+            cluster.topics["orders"] = topic
+            topic.partitions[0].add(value)
+            assert values(await read(consumer, 1)) == [value]
+            await trio.sleep(5)
+
+
+async def test_damage_on_the_leaders_disk_is_told(cluster, autojump_clock):
+    cluster.add_topic("orders").partitions[0].add(b"1")
+    cluster.script(ApiKey.FETCH, ErrorCode.CORRUPT_MESSAGE)
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        with pytest.raises(RequestError, match="CORRUPT_MESSAGE"):
+            await consumer.poll(timeout_s=5)
+
+
+async def test_a_fault_of_the_leaders_own_may_pass(cluster, autojump_clock):
+    cluster.add_topic("orders").partitions[0].add(b"1")
+    cluster.script(ApiKey.FETCH, ErrorCode.UNKNOWN_SERVER_ERROR)
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        assert values(await read(consumer, 1)) == [b"1"]

@@ -10,7 +10,6 @@ from client.errors import (
     ClientClosed,
     DeliveryFailed,
     NoBrokerReachable,
-    RecordsLost,
     RecordTooLarge,
     UnknownTopic,
     WaitTimedOut,
@@ -341,17 +340,6 @@ async def test_flush_waits_for_everything_and_does_not_linger(cluster, autojump_
         assert trio.current_time() - start < 1
 
 
-async def test_flush_tells_of_failures_that_nobody_waited_for(cluster, autojump_clock):
-    cluster.add_topic("orders")
-    cluster.script(ApiKey.PRODUCE, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
-
-    async with producer_of(cluster) as producer:
-        await enqueue_all(producer, "orders", [b"1", b"2"])
-        with pytest.raises(RecordsLost, match="2 records .* TOPIC_AUTHORIZATION_FAILED"):
-            await producer.flush()
-        await producer.flush()
-
-
 async def test_leaving_by_an_error_fails_what_is_pending_and_keeps_the_error_bare(
     cluster, faults, autojump_clock
 ):
@@ -472,3 +460,45 @@ async def test_no_reachable_bootstrap_server_is_an_error_that_lists_each(cluster
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="acks|compression"):
         ProducerConfig(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [1.5, -1, 2**63, "now"])
+async def test_a_timestamp_that_is_none_is_refused_and_harms_nothing(
+    cluster, autojump_clock, wrong
+):
+    log = cluster.add_topic("orders").partitions[0]
+
+    async with producer_of(cluster) as producer:
+        with pytest.raises(ValueError, match="timestamp_ms is .* give whole milliseconds"):
+            await producer.send("orders", b"never", timestamp_ms=wrong)
+        await producer.send("orders", b"value", timestamp_ms=2**63 - 1)
+
+    assert log.values == [b"value"]
+
+
+async def test_a_record_that_is_none_leaves_nothing_to_send(cluster, autojump_clock):
+    cluster.add_topic("orders")
+
+    async with producer_of(cluster) as producer:
+        with pytest.raises(TypeError):
+            await producer.send("orders", "text, not bytes")
+        await trio.sleep(1)
+        assert cluster.count(ApiKey.PRODUCE) == 0
+        await producer.send("orders", b"value")
+
+
+async def test_a_deleted_topic_stays_away_until_there_is_something_to_write_to_it(
+    cluster, autojump_clock
+):
+    cluster.auto_create = True
+
+    async with producer_of(cluster) as producer:
+        await producer.send("orders", b"1")
+        del cluster.topics["orders"]
+        for name in ("others", "more"):
+            await producer.send(name, b"value")
+            await trio.sleep(400)
+        assert "orders" not in cluster.topics
+        await producer.send("orders", b"2")
+
+    assert cluster.topics["orders"].partitions[0].values == [b"2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from client.errors import MemberFenced, UnsupportedApi
+from client.errors import MemberFenced, NothingAssigned, UnsupportedApi
 from client.group.assignors import ASSIGNORS
 from protocol.api import ApiKey
 from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol
@@ -511,3 +511,50 @@ async def test_brokers_without_groups_are_named(cluster, consumer_of, autojump_c
         consumer.subscribe(["orders"])
         with pytest.raises(UnsupportedApi, match="FindCoordinator"):
             await consumer.poll()
+
+
+async def test_a_poll_after_a_callback_that_took_longer_than_allowed_joins_again(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster, partitions=1)
+    slow = iter([40.0])
+
+    async with consumer_of(max_poll_interval_s=10) as consumer:
+
+        async def take_over(partitions):
+            if (work_s := next(slow, None)) is not None:
+                consumer.pause(*partitions)  # or the end of a long poll wakes it
+                await trio.sleep(work_s)
+
+        consumer.subscribe(["orders"], on_assigned=take_over)
+        await read(consumer, 10)
+        assert len(group.left) == 1
+        assert group.members
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_who_is_cancelled_while_it_unsubscribes_has_left_and_reads_nothing(
+    cluster, consumer_of, group, autojump_clock, silent
+):
+    fill(cluster)
+
+    async def say_farewell(_):
+        await trio.sleep(5)
+
+    async with consumer_of(enable_auto_commit=False) as consumer:
+        consumer.subscribe(["orders"], on_revoked=say_farewell)
+        await read(consumer, 4)
+        if silent:
+            cluster.silent.update(cluster.broker_ids)
+        cancelled_at = trio.current_time() + 1
+        with trio.move_on_at(cancelled_at) as scope:
+            await consumer.unsubscribe()
+
+        assert scope.cancelled_caught
+        assert trio.current_time() <= cancelled_at + 1
+        assert consumer.assignment == ()
+        assert consumer.subscription == ()
+        assert bool(group.members) is silent
+        with pytest.raises(NothingAssigned):
+            await consumer.poll(timeout_s=1)
+        cluster.silent.clear()
