@@ -45,6 +45,7 @@ class Leadership:
             broker_id=state.leader_id,
             epoch_start_offset=log.log_end_offset,
             led_since=trio.current_time(),
+            deleted_before=log.log_start_offset,
         )
         self._note_successor()
 
@@ -123,14 +124,21 @@ class Leadership:
         return self._high_watermark.value >= self._progress.epoch_start_offset
 
     def low_watermark(self, *, log_start_offset: int, live: Container[int]) -> int:
-        """Give the offset below which no live replica holds a record; -1 while one is unheard.
+        """Give the offset below which nobody holds a record who is live, or may come to lead; -1
+        while one is unheard.
 
         `log_start_offset` is ours, as far as it survives a crash.
         """
+        state = self._state
+        leads = {*state.isr, *state.elr, *(self.pending_isr or ())}
         return self._progress.low_watermark(
             log_start_offset=log_start_offset,
-            members=[replica for replica in self._state.replicas if replica in live],
+            members=[one for one in state.replicas if one in live or one in leads],
         )
+
+    def note_deleted(self, offset: int) -> None:
+        """Note that somebody is told that all below `offset` is deleted, by those who may lead."""
+        self._progress.deleted_before = max(self._progress.deleted_before, offset)
 
     def follower_fetched(
         self, follower_id: int, offset: int, *, broker_epoch: int, log_start_offset: int

@@ -66,7 +66,8 @@ class Partition:
         self.told_replicated = UNKNOWN_OFFSET
         """What the leader of this epoch said last of `replicated_end_offset`."""
         self.losses = Losses(context.broker_id, changed=context.checkpoint_due)
-        self.high_watermark = Watermark(0)
+        # Whatever was deleted was committed: a log starts below its high watermark.
+        self.high_watermark = Watermark(log.log_start_offset)
         self.durable = Watermark(log.durable_end_offset)
         self.noted_log_start = log.log_start_offset
         """Where our log will start at least, also after a crash."""
@@ -158,6 +159,7 @@ class Partition:
         if self.leadership is not None and self.leadership.obey(state):
             log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
+        self.deleters_waiting.unpark_all()
         self._follow_state()
         if state.partition_epoch != known.partition_epoch:
             # One that fell out may join again, or a successor take over, by its next fetch.
@@ -373,11 +375,11 @@ class Partition:
 
     def log_was_cut(self) -> None:
         """Take note that the log has lost its end, and may start elsewhere."""
-        end_offset = self.log.log_end_offset
-        self.high_watermark.reset(min(self.high_watermark.value, end_offset))
+        start_offset, end_offset = self.log.log_start_offset, self.log.log_end_offset
+        self.high_watermark.reset(max(start_offset, min(self.high_watermark.value, end_offset)))
         self.durable.reset(self.log.durable_end_offset)
-        if self.log.log_start_offset != self.noted_log_start:
-            self.noted_log_start = min(self.noted_log_start, self.log.log_start_offset)
+        if start_offset != self.noted_log_start:
+            self.noted_log_start = min(self.noted_log_start, start_offset)
             self._context.checkpoint_due()
 
     # Those who wait.

@@ -50,12 +50,14 @@ async def wait_deleted(
     leader_epoch: int,
     live: Callable[[], Container[int]],
 ) -> int:
-    """Return the low watermark once it is at least `offset`: no live replica holds older records.
+    """Return the low watermark once it is at least `offset`.
 
-    That survives a crash of all of them. Raises: NotLeader where `leader_epoch` ends first.
+    No replica holds older records then that lives, or may come to lead. That survives a crash of
+    all of them. Raises: NotLeader where `leader_epoch` ends first.
     """
     while True:
         reached = low_watermark(partition, leader_epoch=leader_epoch, live=live())
         if reached >= offset:
+            partition.require_epoch(leader_epoch).note_deleted(reached)
             return reached
         await partition.deleters_waiting.park()

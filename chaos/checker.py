@@ -20,10 +20,12 @@
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
 | `replicas-differ` | two replicas hold different records below both high watermarks |
+| `undeleted` | records were deleted, and somebody who began after that was handed them |
 | `resurrected` | an older value of a key is there, its newest record or tombstone is not |
 
 Where the topic is compacted, a record may be missing that a newer one of its key has superseded,
-or that is a tombstone (compaction.py); but not before all older values of its key.
+or that is a tombstone (compaction.py); but not before all older values of its key. Where the oldest
+records were to be deleted they may be missing, too (deletion.py).
 What is UNKNOWN may have happened or not; it proves nothing against the cluster.
 Source: the checkers that Jepsen describes in its analyses of Kafka-like systems.
 Must never know: how a history came about.
@@ -39,6 +41,7 @@ from msgspec import Struct, field
 
 from chaos.anomaly import Anomaly, bounded
 from chaos.compaction import Compaction
+from chaos.deletion import Deletion
 from chaos.history import (
     Committed,
     Led,
@@ -50,6 +53,7 @@ from chaos.history import (
     SeenEnd,
     Sent,
     Told,
+    Trimmed,
     Watermark,
 )
 from chaos.reading import NOWHERE, Needed, Starts, order_read
@@ -88,7 +92,13 @@ class _Seen(Struct):
     watermarks: list[Watermark] = field(default_factory=list)
     leaders: list[Led] = field(default_factory=list)
     compaction: Compaction = field(default_factory=lambda: Compaction((), ()))
+    trims: list[Trimmed] = field(default_factory=list)
+    deletion: Deletion = field(default_factory=Deletion)
     starts: dict[str, Starts] = field(default_factory=dict)
+
+    def may_be_gone(self, value: bytes, offset: int | None) -> bool:
+        """Say whether a record may have been removed; None: nobody knows where it is."""
+        return self.deletion.may_be_gone(offset) or self.compaction.may_be_gone(value, offset)
 
     def records_read(self) -> Iterator[tuple[str, int, bytes]]:
         """Give who read what, and where."""
@@ -114,9 +124,10 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         partitions[partition].starts[group] = Starts(commits)
     found: list[Anomaly] = []
     for partition, seen in sorted(partitions.items()):
+        seen.deletion = Deletion(seen.trims)
         if promises.compacted:
             seen.compaction = _compaction(seen, promises)
-        for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _keys):
+        for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _trims, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
         found += bounded(_commits(f"{partition} of group {group}", offsets))
@@ -133,6 +144,8 @@ def _file(operation: Operation, seen: _Seen) -> None:
             seen.replicas.append(operation)
         case SeenEnd():
             seen.ends[operation.process].append(operation)
+        case Trimmed():
+            seen.trims.append(operation)
         case Watermark():
             seen.watermarks.append(operation)
         case Led():
@@ -185,7 +198,7 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
         highest = max(highest, offset)
     for sent in seen.sent:
         unread = sent.outcome is Outcome.OK and sent.value not in read
-        if unread and not seen.compaction.may_be_gone(sent.value, sent.offset):
+        if unread and not seen.may_be_gone(sent.value, sent.offset):
             what = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}"
             if sent.offset is not None and sent.offset < highest:
                 facts = f"{what}, {highest} was read, it was not"
@@ -193,7 +206,7 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
             elif promises.drained:
                 yield Anomaly("unseen", place, f"{what}; nobody read it, {highest} is the last")
         elif sent.outcome is Outcome.OK and left is not None and sent.value not in left:
-            if not seen.compaction.may_be_gone(sent.value, sent.offset):
+            if not seen.may_be_gone(sent.value, sent.offset):
                 who = f"{read[sent.value]} read it, {promises.last_reader} did not any more"
                 facts = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}; {who}"
                 yield Anomaly("lost-write", place, facts)
@@ -232,7 +245,7 @@ def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
 
 def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
     places = {offset: value for _, offset, value in _sightings(seen)}
-    gone = seen.compaction.may_be_gone
+    gone = seen.may_be_gone
     needed = Needed(places, (o for o, value in places.items() if not gone(value, o)))
     for process, operations in seen.read.items():
         found = order_read(str(partition), process, operations, needed=needed, starts=seen.starts)
@@ -329,11 +342,19 @@ def _between(replica: Replica, start: int, end: int) -> dict[int, bytes]:
 def _differ(
     offset: int, ours: Mapping[int, bytes], theirs: Mapping[int, bytes], seen: _Seen
 ) -> bool:
-    """Say whether two replicas differ at an offset in a way that compaction does not explain."""
+    """Say whether two replicas differ at an offset, and not by what may be gone."""
     one, other = ours.get(offset), theirs.get(offset)
     if one is None or other is None:
-        return not seen.compaction.may_be_gone(one or other or b"", offset)
+        return not seen.may_be_gone(one or other or b"", offset)
     return one != other
+
+
+# What was deleted on demand.
+
+
+def _trims(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    found = seen.deletion.undone(seen.read, seen.replicas)
+    yield from bounded(Anomaly("undeleted", str(partition), facts) for facts in found)
 
 
 # Compacted topics.

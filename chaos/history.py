@@ -107,6 +107,21 @@ class SeenEnd(NamedTuple):
     ended_at: float
 
 
+class Trimmed(NamedTuple):
+    """Somebody had the records below an `offset` deleted, unless it is UNKNOWN or FAILED.
+
+    Where it is OK, none below `reached` may come back.
+    """
+
+    process: str
+    partition: Partition
+    offset: int
+    reached: int
+    began_at: float
+    ended_at: float
+    outcome: Outcome
+
+
 class Led(NamedTuple):
     """A broker was seen to lead a partition in a leader epoch."""
 
@@ -137,5 +152,5 @@ class Replica(NamedTuple):
 
 
 Operation: TypeAlias = (
-    Sent | Polled | Positioned | Committed | Told | SeenEnd | Led | Watermark | Replica
+    Sent | Polled | Positioned | Committed | Told | SeenEnd | Trimmed | Led | Watermark | Replica
 )

@@ -23,6 +23,7 @@ from chaos.history import (
     SeenEnd,
     Sent,
     Told,
+    Trimmed,
 )
 from chaos.load import Counts
 from chaos.naming import name_of, tombstone_headers
@@ -66,6 +67,10 @@ class Workload:
         """By partition: the highest offset that was acknowledged."""
         self.committed: dict[tuple[str, int], int] = {}
         """By group and partition: the highest offset that was acknowledged as committed."""
+        self.trimmed: dict[int, int] = {}
+        """By partition: the highest offset below which records were to be deleted."""
+        self.deleted: dict[int, int] = {}
+        """By partition: the highest offset below which they are, as was acknowledged."""
         self.counts = Counts()
 
     @property
@@ -93,6 +98,12 @@ class Workload:
     def note(self, operation: Operation) -> None:
         """Write down what somebody else has seen."""
         self._slots.append(operation)
+
+    def trim(self, number: int, offset: int) -> None:
+        """Note that the records of a partition below an offset may be gone from now on."""
+        now, place = trio.current_time(), Partition(self._load.topic, number)
+        self.trimmed[number] = max(self.trimmed.get(number, 0), offset)
+        self.note(Trimmed("retention", place, offset, offset, now, now, Outcome.UNKNOWN))
 
     def _random(self, name: str) -> random.Random:
         return random.Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
@@ -327,15 +338,16 @@ class Workload:
 
     async def ask(self, name: str) -> None:
         """Ask for the groups' committed offsets again and again."""
-        await self._ask_for_ever(name, self.ask_once)
+        await self.ask_for_ever(name, self.ask_once)
 
     async def ask_ends(self, name: str) -> None:
         """Ask where the partitions end, again and again."""
-        await self._ask_for_ever(name, self._ask_ends_once)
+        await self.ask_for_ever(name, self._ask_ends_once)
 
-    async def _ask_for_ever(
+    async def ask_for_ever(
         self, name: str, question: Callable[[str, Admin], Awaitable[None]]
     ) -> None:
+        """Have an admin of that name ask something again and again; anew after an error."""
         environment = self._environment(name)
         config = AdminConfig(timeout_s=10)
         while True:

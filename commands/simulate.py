@@ -177,14 +177,14 @@ def _kinds(named: str | None) -> frozenset[str] | None:
 
 
 def _themes_known() -> list[str]:
-    from simulation.plan import THEMES
+    from simulation.themes import THEMES
 
     return [f"{name}: {', '.join(sorted(theme.kinds))}" for name, theme in sorted(THEMES.items())]
 
 
 def _theme(named: str | None) -> str | None:
     """Read --about. Raises: click.UsageError."""
-    from simulation.plan import THEMES
+    from simulation.themes import THEMES
 
     if named is not None and named not in THEMES:
         raise click.UsageError(f"no theme is called {named!r}; there are {', '.join(THEMES)}")

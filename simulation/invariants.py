@@ -3,10 +3,12 @@
 - At most one broker leads a partition in a leader epoch, in the whole run.
 - A leader is in the ISR that it obeys.
 - A leader's high watermark never falls within its epoch.
-- A new leader has all that was acknowledged before it came to lead.
+- A new leader has all that was acknowledged before it came to lead, and nothing that was deleted.
 - No ISR changes time and again (isr_changes.py), and time goes on.
 - Replicas are alike below their high watermarks, and committed offsets never fall (committed.py);
   of a compacted topic they have the newest record of each key (committed_keys.py).
+- No log starts beyond what was to be deleted, on demand or as there is more than is to be kept, nor
+  that of a leader beyond its high watermark.
 - Nobody has a replica of a deleted topic after it has told that it is rid of it (deletions.py).
 
 Must never know: faults, clients.
@@ -43,9 +45,9 @@ STEPS_AT_ONCE_MAX: Final = 100_000
 class Invariants(trio.abc.Instrument):
     """Looks after each step at what it may have changed; the first thing wrong ends the run.
 
-    `work` knows what clients were promised. `told` hears of each state that a leader comes to lead
-    in. `lag_time_max_s` is how long followers may lag. `compacted` names topics; a log may not know
-    yet that its topic is.
+    `work` knows what clients asked for and were promised. `told` hears of each state that a leader
+    comes to lead in. `lag_time_max_s` is how long followers may lag. `compacted` names topics; a
+    log may not know yet that its topic is.
     """
 
     def __init__(
@@ -62,6 +64,8 @@ class Invariants(trio.abc.Instrument):
         self.broken: Broken | None = None
         self._cluster = cluster
         self._acknowledged = work.acknowledged
+        self._work = work
+        self._trimmed, self._deleted = work.trimmed, work.deleted
         self._told = told
         self._records = CommittedRecords()
         self._keys = CommittedKeys()
@@ -109,6 +113,8 @@ class Invariants(trio.abc.Instrument):
             self._deletions.look_at(machine.broker_id, partition)
             if partition.is_leader:
                 self._look_at_leader(machine.broker_id, partition)
+            if partition.log.log_start_offset:
+                self._look_at_start(machine.broker_id, partition)
             records = self._keys if partition.topic in self._compacted else self._records
             records.look(machine.broker_id, partition)
 
@@ -141,6 +147,23 @@ class Invariants(trio.abc.Instrument):
             )
         self._watermarks[mark] = watermark
 
+    def _look_at_start(self, broker_id: int, partition: Partition) -> None:
+        start, name = partition.log.log_start_offset, partition.name
+        asked = self._trimmed.get(partition.index, 0) if partition.topic == TOPIC else 0
+        if start > asked:
+            kept, size = partition.log.config.retention_bytes, partition.log.size_bytes
+            if kept < 0 or size < kept:
+                raise Broken(
+                    f"start-moved: {name} starts at {start} at broker {broker_id} and has {size}"
+                    f" bytes; {asked} is all that was asked for, {kept} bytes are to be kept"
+                )
+            self._work.trim(partition.index, start)
+        if partition.is_leader and start > partition.high_watermark.value:
+            raise Broken(
+                f"start-uncommitted: broker {broker_id} leads {name}, which starts at {start};"
+                f" the high watermark is {partition.high_watermark.value}"
+            )
+
     def _registered(self, brokers: Iterable[int]) -> dict[int, int]:
         """Give the broker epochs of those that the coordinator has a registration of."""
         nodes = self._cluster.memory.tree.nodes
@@ -168,6 +191,13 @@ class Invariants(trio.abc.Instrument):
             raise Broken(
                 f"lost-write: broker {broker_id} leads {partition.name} from epoch {epoch}"
                 f" and ends at {end}; {last} was acknowledged"
+            )
+        start = partition.log.log_start_offset
+        deleted = self._deleted.get(partition.index, 0) if partition.topic == TOPIC else 0
+        if start < deleted:
+            raise Broken(
+                f"undeleted: broker {broker_id} leads {partition.name} from epoch {epoch}"
+                f" and starts at {start}; what is below {deleted} was deleted"
             )
 
 

@@ -6,16 +6,14 @@ Must never know: how a fault is carried out.
 from __future__ import annotations
 
 import random  # noqa: TID251 - seeded here, with the seed that was handed in
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from simulation.compaction import (
     COMPACTED_THEMES,
-    COMPACTION,
     OFTEN,
-    SWAPS,
     compacted,
     generator,
 )
@@ -23,12 +21,11 @@ from simulation.kinds import (
     COMPACTED_ONLY,
     DAMAGE,
     KINDS,
-    OTHERS_DIE,
     PLANNED,
     THEMED_ONLY,
-    WHILE_JOINING,
     Fault,
 )
+from simulation.themes import ACKS_ALL, ACKS_LEADER, OFTEN_DRAWN, SELDOM, THEMES, Theme
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -39,10 +36,6 @@ FAULTS_S: Final = 12.0
 DAY_MS: Final = 86_400_000
 
 TOPIC: Final = "orders"
-ACKS_ALL: Final = -1
-ACKS_LEADER: Final = 1
-DELETIONS: Final = "deletions"
-STALLS: Final = "stalls"
 
 
 class Plan(Struct, frozen=True):
@@ -51,8 +44,9 @@ class Plan(Struct, frozen=True):
     What is sent, what is asked of the coordinator and what is synced takes a time of its own, up to
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). Time passes in steps of
     `tick_s` (0: of any length). With `acks` 1 nothing is broken, and leaders move by plan.
-    `passing`: another topic is made and deleted over and over. Where records have one of so many
-    `keys`, the topic is compacted. `about` is the theme, if it has one.
+    `passing`: another topic is made and deleted over and over. `trims`: the oldest records are
+    deleted time and again. `tunes`: so is `min.insync.replicas` changed. Where records have one of
+    so many `keys`, the topic is compacted. `about` is the theme, if it has one.
     """
 
     seed: int
@@ -66,6 +60,8 @@ class Plan(Struct, frozen=True):
     lonely: int = 0
     acks: int = ACKS_ALL
     passing: bool = False
+    trims: bool = False
+    tunes: bool = False
     meets_registrations: bool = False
     keys: int = 0
     latency_s: float = 0.0
@@ -87,6 +83,8 @@ class Plan(Struct, frozen=True):
                 f" {self.members} members in {self.groups} groups,"
                 f" {self.lonely} groups without members"
                 + (", topics that come and go" if self.passing else "")
+                + (", old records are deleted" if self.trims else "")
+                + (", min.insync.replicas changes" if self.tunes else "")
                 + (f", {self.keys} keys" if self.keys else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
                 f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync"
@@ -102,137 +100,15 @@ def read_plan(row: Mapping[str, Any]) -> Plan:
     return Plan(**row["plan"], faults=tuple(Fault(**fault) for fault in row.get("faults", ())))
 
 
-class Theme(NamedTuple):
-    """What a run is about: faults of these kinds alone, one in `mean_s`, and another `plan`.
-
-    `with_damage` is what always comes with damage, and alone; None: what is drawn.
-    """
-
-    kinds: frozenset[str]
-    mean_s: tuple[float, ...]
-    plan: Mapping[str, Any] = {}
-    settings: Mapping[str, str] = {}
-    with_damage: int | None = None
-
-
-THEMES: Final[Mapping[str, Theme]] = {
-    "bounces": Theme(frozenset({"bounce", "isolate", "slow-link"}), (0.4, 0.2)),
-    COMPACTION: Theme(
-        frozenset(
-            {
-                "blackout",
-                "bounce",
-                "deregister",
-                "elect",
-                "fail-sync",
-                "jump-clock",
-                "kill",
-                "lose-disk",
-                "pause",
-                "power",
-                "reassign",
-                "slow-disk",
-                "stop",
-                "strand",
-            }
-        ),
-        (3.0, 1.0, 0.4),
-    ),
-    SWAPS: Theme(
-        COMPACTED_ONLY | {"kill"},
-        (1.5, 0.7),
-        settings={"min.insync.replicas": "1"},
-    ),
-    "cuts": Theme(
-        frozenset({"depose", "elect"}),
-        (3.0, 1.5),
-    ),
-    "disks": Theme(
-        DAMAGE | {"kill", "power", "strand"},
-        (3.0, 1.5),
-        settings={"min.insync.replicas": "2"},
-    ),
-    "joins": Theme(
-        DAMAGE | {"join-alone", "strand"},
-        (3.0, 1.5),
-        settings={"min.insync.replicas": "2"},
-        with_damage=WHILE_JOINING | OTHERS_DIE,
-    ),
-    "moves": Theme(
-        frozenset({"reassign", "elect", "kill", "lose-disk", "slow-disk", "strand"}),
-        (1.0, 0.4),
-        {"brokers": 5},
-        {"min.insync.replicas": "2"},
-    ),
-    "owners": Theme(
-        frozenset(
-            {
-                "cut-store",
-                "deregister",
-                "expire-session",
-                "mute",
-                "pause",
-                "pause-session",
-                "reset",
-                "usurp",
-            }
-        ),
-        (1.0, 0.4),
-        {"groups": 3, "members": 4, "lonely": 2, "store_latency_s": 0.1},
-    ),
-    "usurpers": Theme(
-        frozenset({"usurp", "slow-disk"}),
-        (3.0, 1.5),
-        {"groups": 3, "members": 4, "lonely": 2, "store_latency_s": 0.1, "passing": True},
-    ),
-    "controllers": Theme(
-        frozenset({"deregister", "pause-session", "pause", "isolate", "slow-disk", "separate"}),
-        (1.0, 0.4),
-    ),
-    "followers": Theme(
-        frozenset({"kill", "power-two", "blackout", "strand", "isolate-kill", "isolate-power"}),
-        (1.0, 0.4),
-    ),
-    "handovers": Theme(frozenset(PLANNED), (1.0, 0.4), {"acks": ACKS_LEADER}),
-    "syncs": Theme(frozenset({"fail-sync", "drop-pages", "slow-disk"}), (3.0, 1.5)),
-    "resends": Theme(
-        frozenset({"reset", "mute", "bounce"}),
-        (0.4, 0.2),
-        {"producers": 3, "latency_s": 0.1},
-    ),
-    "leaders": Theme(
-        frozenset({"deregister", "pause", "reset"}),
-        (1.0, 0.4),
-        {"groups": 2, "members": 4},
-    ),
-    DELETIONS: Theme(
-        frozenset({"deregister", "expire-session", "pause-session"}),
-        (1.0, 0.4),
-        {
-            "latency_s": 0.001,
-            "store_latency_s": 0.1,
-            "passing": True,
-            "meets_registrations": True,
-        },
-    ),
-    STALLS: Theme(
-        frozenset({"deregister", "elect", "kill", "pause", "reassign", "stop"}),
-        (1.0, 0.4),
-        {"producers": 3, "tick_s": 0.05},
-    ),
-    "members": Theme(
-        frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
-        (1.0, 0.4),
-        {"groups": 2, "members": 4},
-    ),
-}
-"""Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
-
-DRAWN_APART: Final = {*COMPACTED_THEMES, DELETIONS, STALLS}
-"""Themes that came later, with a draw of their own: other plans stay what they were."""
-
 TICKING: Final = 0.25
 """Part of all plans in which time passes in steps, drawn apart as well."""
+
+TRIMMING: Final = 0.25
+"""Part of the plans without keys in which the oldest records are deleted, drawn apart as well."""
+
+RETENTION_BYTES: Final = "retention.bytes"
+RETAINED_BYTES: Final = ("-1", "-1", "20000", "4000")
+"""What a log may keep where the oldest records are deleted; mostly without a bound."""
 
 THEMED: Final = 0.6
 """Part of the other plans that have a theme."""
@@ -247,7 +123,7 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     if not asked and rng.random() < OFTEN:
         about = rng.choice(COMPACTED_THEMES)
     elif not asked:
-        about = next((theme for theme in (DELETIONS, STALLS) if _apart(theme, seed) < OFTEN), None)
+        about = next((theme for theme in SELDOM if _apart(theme, seed) < OFTEN), None)
     plan = _draw_plan(seed, kinds=kinds, about=about)
     if not asked and (drawn := _apart("ticks", seed)) < TICKING:
         plan = replace(plan, tick_s=0.01 if drawn < TICKING / 2 else 0.05)
@@ -256,7 +132,9 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
     may_be = not asked and plan.acks == ACKS_ALL
     needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
     if needs_it or (may_be and rng.random() < OFTEN):
-        return compacted(plan, rng)
+        return replace(compacted(plan, rng), trims=False)
+    if plan.trims or (not asked and _apart("trimming", seed) < TRIMMING):
+        return _short_lived(plan)
     return plan
 
 
@@ -272,7 +150,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
     acks = ACKS_ALL if rng.random() < 0.9 or asked else ACKS_LEADER
     if about is None:
         themed = kinds is None and acks == ACKS_ALL and rng.random() < THEMED
-        about = rng.choice(sorted(THEMES.keys() - DRAWN_APART)) if themed else ""
+        about = rng.choice(OFTEN_DRAWN) if themed else ""
     theme = THEMES[about] if about else _any_faults(kinds, acks)
     settings = {
         "min.insync.replicas": str(rng.choice([1, 2, 2])),
@@ -325,6 +203,17 @@ def _patient(plan: Plan) -> Plan:
     lag_ms = max(2_000, int(plan.properties["replica.lag.time.max.ms"]))
     properties = {**plan.properties, "replica.lag.time.max.ms": str(lag_ms)}
     return replace(plan, properties=properties)
+
+
+def _short_lived(plan: Plan) -> Plan:
+    """Have old records deleted: on demand, and perhaps by size; what is deleted goes soon."""
+    bytes_max = RETAINED_BYTES[int(_apart("retention", plan.seed) * len(RETAINED_BYTES))]
+    return replace(
+        plan,
+        trims=True,
+        properties={**plan.properties, "log.retention.check.interval.ms": "500"},
+        settings={**plan.settings, RETENTION_BYTES: bytes_max},
+    )
 
 
 def _any_faults(kinds: Collection[str] | None, acks: int) -> Theme:

@@ -24,6 +24,8 @@ from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
 from chaos.liveness import wait_committed, wait_consumed
 from chaos.load import Load
+from chaos.trimming import Trimming
+from chaos.tuning import Tuning
 from chaos.workload import Workload
 from client import Admin, NewTopic
 from simulation.breakage import Breakage, in_sync_everywhere
@@ -31,9 +33,10 @@ from simulation.cluster import simulated_cluster
 from simulation.faults.stage import Stage
 from simulation.invariants import Invariants, records_of, replicas
 from simulation.passing import PASSING, Passing
-from simulation.plan import ACKS_ALL, TOPIC
+from simulation.plan import TOPIC
 from simulation.process import Process
 from simulation.scheduling import deterministic_scheduling, virtual_clock
+from simulation.themes import ACKS_ALL
 from simulation.trace import Trace
 
 if TYPE_CHECKING:
@@ -197,6 +200,10 @@ async def _work(
         passing = Passing(cluster, work, meets_registrations=plan.meets_registrations)
         if plan.passing:
             readers.start_soon(passing.run)
+        if plan.trims:
+            readers.start_soon(Trimming(work, seed=plan.seed).run, "trimmer")
+        if plan.tunes:
+            readers.start_soon(Tuning(work, TOPIC, seed=plan.seed).run, "tuner")
         try:
             async with trio.open_nursery() as producers:
                 for number in range(plan.producers):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from protocol.batch import read_header
+
 if TYPE_CHECKING:
     from broker.partition import Partition
 
@@ -24,9 +26,24 @@ def append_from_leader(partition: Partition, records: memoryview, *, leader_epoc
     """
     if not partition.follows(leader_epoch):
         return False
+    _begin_with(partition, records)
     partition.log.append_as_follower(records)
     partition.flush_soon()
     return True
+
+
+def _begin_with(partition: Partition, records: memoryview) -> None:
+    """Begin an empty log where the leader's first batch does: its log may start within one.
+
+    Records are deleted on demand up to any offset, and batches are sent whole. Where the log is to
+    start the leader's watermarks say next. Raises: CorruptBatch, StorageError.
+    """
+    log = partition.log
+    if log.log_start_offset < log.log_end_offset:
+        return
+    first = read_header(records)
+    if first.base_offset < log.log_end_offset < first.next_offset:
+        restart_log(partition, first.base_offset)
 
 
 def follow_watermarks(partition: Partition, *, high_watermark: int, log_start_offset: int) -> None:

@@ -2,7 +2,8 @@
 
 The two rules that keep acknowledged records: the high watermark advances only over offsets that
 every member of the ISR, and of a pending ISR, has durably acknowledged under this leader epoch;
-the ISR grows only by a follower that has reached the epoch's start and the high watermark.
+the ISR grows only by a follower that has reached the epoch's start and the high watermark, and has
+nothing any more of what was deleted on demand.
 Must never know: logs, requests, clocks (times are handed in, in seconds of a monotonic clock).
 Source: KIP-101, KIP-107, KIP-497, KIP-841, KIP-966 and Kafka's replication specification.
 """
@@ -51,11 +52,15 @@ class FollowerProgress(Struct):
 
 
 class Progress(Struct):
-    """The leader's book about its followers, one for each leader epoch."""
+    """The leader's book about its followers, one for each leader epoch.
+
+    Somebody may have been told that all below `deleted_before` is deleted.
+    """
 
     broker_id: int
     epoch_start_offset: int
     led_since: float
+    deleted_before: int = 0
     followers: dict[int, FollowerProgress] = field(default_factory=dict)
 
     def high_watermark(self, *, durable_end_offset: int, members: frozenset[int]) -> int:
@@ -89,8 +94,10 @@ class Progress(Struct):
     def is_caught_up(self, follower_id: int, *, high_watermark: int) -> bool:
         """Say whether a follower may join the ISR."""
         follower = self.followers.get(follower_id)
-        return follower is not None and follower.durable_end_offset >= max(
-            high_watermark, self.epoch_start_offset
+        return (
+            follower is not None
+            and follower.durable_end_offset >= max(high_watermark, self.epoch_start_offset)
+            and max(follower.log_start_offset, 0) >= self.deleted_before
         )
 
     def lagging(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from simulation.plan import ACKS_ALL
+from simulation.themes import ACKS_ALL
 
 if TYPE_CHECKING:
     from simulation.cluster import SimulatedBroker

@@ -327,6 +327,18 @@ async def test_that_a_log_lacks_records_is_known_until_it_does_not(directory, op
     assert not any(one.losses.any for one in open_partitions(clean=False))
 
 
+async def test_what_a_log_has_deleted_was_committed_also_where_it_lacks_records(
+    directory, open_partitions
+):
+    longer = Checkpoint(recovery_point=15, high_watermark=15, log_start_offset=3)
+    await directory.write_checkpoints({("orders", 0): longer})
+
+    partition = next(iter(open_partitions(clean=False)))
+
+    assert partition.losses.any
+    assert (partition.log.log_start_offset, partition.high_watermark.value) == (3, 3)
+
+
 async def test_a_log_that_is_gone_is_lost(disk, directory, open_partitions):
     await open_partitions().write_checkpoints()
     empty = Checkpoint(5, 5, log_start_offset=5, topic_id=NEXT_TOPIC_ID)

@@ -20,6 +20,7 @@ from tests.support.histories import (
     acknowledged,
     at,
     committed,
+    held,
     joined,
     polled,
     read,
@@ -27,9 +28,14 @@ from tests.support.histories import (
     seen_end,
     sent,
     told,
+    trimmed,
 )
 
 OLD = read(A, by="d")
+
+OLD_THREE = [at(0, by="d"), read(A, B, C, by="d")]
+
+UNKNOWN = Outcome.UNKNOWN
 
 PAIRS = [
     Pair(
@@ -190,6 +196,46 @@ PAIRS = [
         "end-went-back",
         [seen_end(5), seen_end(4)],
         [seen_end(5), seen_end(4, by="f"), seen_end(5), seen_end(6)],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A, B, C), trimmed(1, 0.0, 1.0), at(0), polled((2, C))],
+        [*acknowledged(A, B, C), trimmed(2, 0.0, 1.0), at(0), polled((2, C))],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, Outcome.FAILED), at(0), polled((1, B))],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, Outcome.UNKNOWN), at(0), polled((1, B))],
+    ),
+    Pair(
+        "unseen",
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0)],
+        [*acknowledged(A, B), trimmed(2, 0.0, 1.0)],
+    ),
+    Pair(
+        "poll-skip",
+        [*acknowledged(A, B, C), trimmed(1, 9.0, 9.5), *OLD_THREE, at(0), polled((2, C))],
+        [*acknowledged(A, B, C), trimmed(2, 9.0, 9.5), *OLD_THREE, at(0), polled((2, C))],
+    ),
+    Pair(
+        "replicas-differ",
+        [replica(1, A, B, C), held(2, (1, B), (2, C), committed=3)],
+        [replica(1, A, B, C), held(2, (1, B), (2, C), committed=3), trimmed(1, 9.0, 9.5, UNKNOWN)],
+    ),
+    Pair(
+        "undeleted",
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.6), at(0), read(A, B)],
+    ),
+    Pair(
+        "undeleted",
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, UNKNOWN), at(0), read(A, B)],
+    ),
+    Pair(
+        "undeleted",
+        [*acknowledged(A, B), read(A, B), trimmed(1, 0.0, 1.0), replica(1, A, B)],
+        [*acknowledged(A, B), read(A, B), trimmed(1, 0.0, 1.0), replica(1, B, start=1)],
     ),
     Pair(
         "two-leaders",

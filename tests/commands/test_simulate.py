@@ -17,8 +17,9 @@ import simulation.run
 from chaos.anomaly import Anomaly
 from commands.simulate import simulate
 from simulation.kinds import KINDS
-from simulation.plan import THEMES, draw_plan
+from simulation.plan import draw_plan
 from simulation.run import Verdict
+from simulation.themes import THEMES
 
 ROOT = Path(__file__).parents[2]
 

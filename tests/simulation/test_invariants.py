@@ -28,12 +28,17 @@ def lower_the_watermark(leader, _):
     leader.high_watermark = Watermark(1)
 
 
+def start_later(leader, _):
+    leader.start_log_at(2)
+
+
 @pytest.mark.parametrize(
     ("act", "broken"),
     [
         (leave_the_isr, "leader-not-in-isr: broker"),
         (take_the_epoch_of_another, "two-leaders: brokers"),
         (lower_the_watermark, "watermark-fell: orders-0 from 3 to 1"),
+        (start_later, "start-moved: orders-0 starts at 2 at broker"),
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )
@@ -51,6 +56,30 @@ async def test_what_no_broker_may_do_is_seen(autojump_clock, act, broken):
             here = [p for machine in cluster.brokers.values() for p in machine.replicas()]
             (leader,) = [p for p in here if p.is_leader]
             act(leader, next(p for p in here if not p.is_leader))
+            await trio.sleep(30)
+        trio.lowlevel.remove_instrument(seen)
+
+    assert str(seen.broken).startswith(broken)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "broken"), [(2, "undeleted: broker"), (0, "None")], ids=["there again", "gone"]
+)
+async def test_what_was_deleted_and_is_there_at_a_new_leader_is_seen(
+    autojump_clock, deleted, broken
+):
+    with trio.fail_after(60):
+        async with simulated_cluster(3) as cluster:
+            async with Admin(cluster.bootstrap, environment=cluster.environment("a")) as admin:
+                await admin.create_topic(NewTopic(TOPIC, partitions=1, replication_factor=3))
+            work = Workload(cluster.bootstrap, Load(TOPIC, 1, 1), environment=cluster.environment)
+            seen = Invariants(cluster, work, told=lambda _: None, lag_time_max_s=30)
+            trio.lowlevel.add_instrument(seen)
+            await produce(cluster, [b"1", b"2", b"3"])
+            work.deleted[0] = deleted
+            machines = cluster.brokers.values()
+            (leader,) = [m for m in machines if any(p.is_leader for p in m.replicas())]
+            await leader.kill()
             await trio.sleep(30)
         trio.lowlevel.remove_instrument(seen)
 

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 from simulation.compaction import COMPACTED_THEMES
 from simulation.kinds import COMPACTED_ONLY, KINDS, Fault
 from simulation.minimise import minimise
-from simulation.plan import ACKS_ALL, FAULTS_S, THEMES, Plan, draw_plan
+from simulation.plan import FAULTS_S, Plan, draw_plan
 from simulation.plan_file import decode_plan, encode_plan
+from simulation.themes import ACKS_ALL, THEMES
 
 SEEDS = st.integers(0, 10_000)
 

@@ -15,6 +15,7 @@ from chaos.history import (
     SeenEnd,
     Sent,
     Told,
+    Trimmed,
 )
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ def told(offset, began_at, ended_at):
 
 def seen_end(offset, *, by="e"):
     return SeenEnd(by, P, offset, 1.0, 2.0)
+
+
+def trimmed(offset, began_at, ended_at, outcome=Outcome.OK):
+    """Give a deletion of what is below an offset."""
+    return Trimmed("t", P, offset, offset, began_at, ended_at, outcome)
 
 
 def replica(broker_id, *values, start=0, committed=None):

@@ -106,15 +106,12 @@ async def test_a_replica_that_is_gone_is_not_waited_for_and_forgets_when_it_is_b
     assert delete.log_starts() == [7, 7, 7]
 
 
-async def test_a_replica_that_dies_while_it_is_waited_for_is_waited_for_no_longer(
-    delete, autojump_clock
-):
-    followers = [i for i in delete.cluster.brokers if i != delete.leader_id]
+async def ask_while_followers_die(delete, *followers, timeout_ms):
     leader_id = delete.leader_id
     answers = []
 
     async def ask_for_deletion() -> None:
-        answers.append(await delete(7, timeout_ms=60_000, broker_id=leader_id))
+        answers.append(await delete(7, timeout_ms=timeout_ms, broker_id=leader_id))
 
     for follower in followers:
         delete.cluster.network.separate(f"broker-{follower}", f"broker-{leader_id}")
@@ -124,8 +121,30 @@ async def test_a_replica_that_dies_while_it_is_waited_for_is_waited_for_no_longe
         assert answers == []
         for follower in followers:
             await delete.cluster.brokers[follower].kill()
+    return answers
+
+
+async def test_a_replica_that_dies_while_it_is_waited_for_is_waited_for_no_longer(
+    delete, autojump_clock
+):
+    dies = next(i for i in delete.cluster.brokers if i != delete.leader_id)
+
+    answers = await ask_while_followers_die(delete, dies, timeout_ms=60_000)
 
     assert answers == [(ErrorCode.NONE, 7)]
+
+
+async def test_who_is_gone_and_may_come_back_to_lead_is_waited_for(delete, autojump_clock):
+    die = [i for i in delete.cluster.brokers if i != delete.leader_id]
+
+    answers = await ask_while_followers_die(delete, *die, timeout_ms=60_000)
+
+    assert answers == [(ErrorCode.REQUEST_TIMED_OUT, -1)]
+    for each in die:
+        delete.cluster.network.reunite(f"broker-{each}", f"broker-{delete.leader_id}")
+        await delete.cluster.brokers[each].start()
+    await trio.sleep(10)
+    assert await delete(7) == (ErrorCode.NONE, 7)
 
 
 async def test_a_replica_that_does_not_follow_is_waited_for_until_the_time_is_over(
@@ -153,3 +172,46 @@ async def test_what_was_deleted_stays_so_when_all_lose_power_at_once(delete, aut
     await trio.sleep(20)
 
     assert delete.log_starts() == [7, 7, 7]
+
+
+async def test_who_comes_back_with_what_was_deleted_is_not_in_sync_until_it_is_gone(
+    delete, autojump_clock
+):
+    cluster = delete.cluster
+    machine = next(m for i, m in cluster.brokers.items() if i != delete.leader_id)
+    await machine.kill()
+    await trio.sleep(10)
+    assert await delete(7) == (ErrorCode.NONE, 7)
+    machine.disk.sync_latency_s = lambda: 0.2
+    await machine.start()
+
+    def leads():
+        return cluster.brokers[delete.leader_id].broker.partitions.get(TOPIC, 0)
+
+    with trio.fail_after(20):
+        while machine.broker_id not in leads().isr:  # noqa: ASYNC110 - a plain value
+            await trio.sleep(0.001)
+    assert machine.broker.partitions.get(TOPIC, 0).noted_log_start == 7
+
+
+@pytest.mark.parametrize("offset", [RECORDS + 5, RECORDS + 10])
+async def test_a_replica_without_a_disk_joins_also_where_the_log_starts_within_a_batch(
+    delete, autojump_clock, offset
+):
+    environment = delete.cluster.environment("client")
+    async with Producer(delete.cluster.bootstrap, environment=environment) as producer:
+        for number in range(10):
+            await producer.enqueue(TOPIC, b"%d" % number, partition=0)
+    assert await delete(offset) == (ErrorCode.NONE, offset)
+    machine = next(m for i, m in delete.cluster.brokers.items() if i != delete.leader_id)
+    await machine.kill()
+    machine.lose_disk()
+    await machine.start()
+    await trio.sleep(20)
+
+    replica = machine.broker.partitions.get(TOPIC, 0)
+    assert machine.broker_id in replica.isr
+    assert delete.log_starts() == [offset] * 3
+    assert {replica.log.log_end_offset, replica.high_watermark.value} == {RECORDS + 10}
+    async with Producer(delete.cluster.bootstrap, environment=environment) as producer:
+        await producer.send(TOPIC, b"more", partition=0)

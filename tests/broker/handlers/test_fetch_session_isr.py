@@ -274,6 +274,7 @@ async def test_where_a_followers_log_starts_holds_until_a_fetch_of_the_session_t
     await broker.write(0, 10)
     broker.trim(0, 7)
     broker.partition(0).log_start_noted(7)
+    await broker.change(0, isr=(US, PEER))
     follower = Follower(broker)
     await follower.fetch({0: 10, 1: 0}, log_start_offset=3)
     noted = partial(low_watermark, broker.partition(0), leader_epoch=1, live=(US, PEER))

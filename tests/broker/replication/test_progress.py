@@ -72,6 +72,24 @@ def test_a_follower_joins_only_from_the_epoch_start_and_the_high_watermark():
     assert not progress.is_caught_up(2, high_watermark=25)
 
 
+def test_a_follower_joins_only_without_what_was_deleted():
+    progress = book()
+    fetched(progress, 2, 10, log_end=10, now=1)
+    progress.followers[2].log_start_offset = 3
+
+    progress.deleted_before = 4
+    assert not progress.is_caught_up(2, high_watermark=10)
+    progress.followers[2].log_start_offset = 4
+    assert progress.is_caught_up(2, high_watermark=10)
+
+
+def test_who_does_not_say_where_its_log_starts_joins_where_nothing_was_deleted():
+    progress = book()
+    fetched(progress, 2, 10, log_end=10, now=1)
+
+    assert progress.is_caught_up(2, high_watermark=10)
+
+
 def test_a_follower_that_fetches_but_never_catches_up_lags():
     progress = book()
     for second in range(20):

@@ -1,0 +1,54 @@
+"""Which records of a partition were deleted on demand, and which of them are there again. Pure.
+
+Must never know: how a history came about, what follows from what is gone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chaos.history import Outcome, Positioned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from chaos.history import Polled, Replica, Trimmed
+
+
+class Deletion:
+    """What was deleted of one partition: from its start up to some offset."""
+
+    def __init__(self, trims: Iterable[Trimmed] = ()) -> None:
+        trims = list(trims)
+        wanted = (one.offset for one in trims if one.outcome is not Outcome.FAILED)
+        self._may_be_gone_below = max(wanted, default=0)
+        self._done = [one for one in trims if one.outcome is Outcome.OK]
+
+    def may_be_gone(self, offset: int | None) -> bool:
+        """Say whether a record may have been deleted; None: nobody knows where it is."""
+        return offset is not None and offset < self._may_be_gone_below
+
+    def undone(
+        self, read: Mapping[str, Iterable[Polled | Positioned]], replicas: Iterable[Replica]
+    ) -> Iterator[str]:
+        """Tell who found what had been deleted before it began to look."""
+        for process, operations in read.items():
+            floor = 0
+            for operation in operations:
+                if isinstance(operation, Positioned):
+                    # What a consumer has fetched before is its own to hand out.
+                    floor = self._floor(operation.at)
+                    continue
+                for offset, value in operation.records:
+                    if offset < floor:
+                        yield f"{process} was handed {value!r} at {offset}; {floor} is the first"
+        floor = self._floor()
+        for replica in replicas:
+            if replica.log_start < floor:
+                start = f"broker {replica.broker_id} begins at {replica.log_start}"
+                yield f"{start}; {floor} is the first"
+
+    def _floor(self, at: float | None = None) -> int:
+        """Give the first offset that is left of what was deleted for sure, by then or at last."""
+        done = (one.reached for one in self._done if at is None or one.ended_at < at)
+        return max(done, default=0)
