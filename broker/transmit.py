@@ -5,6 +5,7 @@ Must never know: messages, requests, logs (a slice is a file, a position and a s
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,9 @@ class FileSlice(Protocol):
     def __len__(self) -> int:
         """The same."""
 
+    def failed(self, error: StorageError) -> None:
+        """Say that the disk has refused to give some of it."""
+
 
 Chunk = bytes | bytearray | memoryview | FileSlice
 IN_MEMORY = (bytes, bytearray, memoryview)
@@ -80,7 +84,7 @@ async def send_chunks(stream: trio.abc.SendStream, chunks: Sequence[Chunk]) -> N
                 if joined_bytes >= SEND_BYTES:
                     await _send(stream, b"".join(joined))
                     joined, joined_bytes = [], 0
-                piece = _read(chunk.file, position, size=min(SEND_BYTES, end - position))
+                piece = _read(chunk, position, size=min(SEND_BYTES, end - position))
                 joined.append(piece)
                 joined_bytes += len(piece)
         if joined_bytes >= SEND_BYTES:
@@ -102,13 +106,14 @@ def _suits_sendfile(chunk: FileSlice) -> bool:
     return chunk.size >= SENDFILE_BYTES_MIN and chunk.file.fileno() is not None
 
 
-def _read(file: FileView, position: int, *, size: int) -> bytes:
+def _read(chunk: FileSlice, position: int, *, size: int) -> bytes:
     try:
-        piece = file.read(position, size)
+        piece = chunk.file.read(position, size)
     except StorageError as error:
+        chunk.failed(error)
         raise CutShort(str(error)) from error
     if len(piece) < size:
-        raise CutShort(f"{file.path} has no {size} bytes at {position}")
+        raise CutShort(f"{chunk.file.path} has no {size} bytes at {position}")
     return piece
 
 
@@ -124,6 +129,8 @@ async def _send_file(socket: trio.socket.SocketType, chunk: FileSlice) -> None:
         except BlockingIOError:
             await trio.lowlevel.wait_writable(socket)
         except OSError as error:
+            if error.errno == errno.EIO:  # the disk, not the peer
+                chunk.failed(StorageError(f"cannot read {chunk.file.path}: {error}"))
             raise trio.BrokenResourceError(f"sendfile failed: {error}") from error
         else:
             if sent == 0:

@@ -166,6 +166,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
     "separate": (3, _pair(LONG)),
     "slow-disk": (2, _slow_disk),
     "fail-sync": (1, _fail_sync),
+    "fail-read": (1, _one((0.0,))),
     "drop-pages": (1, _alone),
     "join-alone": (1, _alone),
     "fill-disk": (1, _one(LONG)),
@@ -196,7 +197,7 @@ KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
 COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone", "stop-swap"})
 """Kinds that mean something for compacted topics alone."""
 
-THEMED_ONLY: Final = COMPACTED_ONLY | {"stop-moved"}
+THEMED_ONLY: Final = COMPACTED_ONLY | {"fail-read", "stop-moved"}
 """Kinds that come up where a run is about them."""
 
 DAMAGE: Final = frozenset({"cut-file", "damage-tail", "lose-disk", "roll-back"})

@@ -19,6 +19,7 @@ DELETIONS: Final = "deletions"
 STALLS: Final = "stalls"
 TRIMS: Final = "trims"
 MINIMA: Final = "minima"
+READS: Final = "reads"
 
 
 class Theme(NamedTuple):
@@ -149,6 +150,10 @@ THEMES: Final[Mapping[str, Theme]] = {
         (1.0, 0.4),
         {"tunes": True},
     ),
+    READS: Theme(
+        frozenset({"elect", "fail-read", "kill", "reassign", "slow-disk"}),
+        (1.0, 0.4),
+    ),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -157,7 +162,7 @@ THEMES: Final[Mapping[str, Theme]] = {
 }
 """Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
 
-SELDOM: Final = (DELETIONS, STALLS, TRIMS, MINIMA)
+SELDOM: Final = (DELETIONS, STALLS, TRIMS, MINIMA, READS)
 """Themes that came later, with a draw of their own: other plans stay what they were."""
 
 OFTEN_DRAWN: Final = sorted(THEMES.keys() - {*COMPACTED_THEMES, *SELDOM})

@@ -252,7 +252,10 @@ class Log:
         except StorageError as error:
             state.fail(error)
             raise
-        return found or LogSlice.EMPTY
+        if found is None:
+            return LogSlice.EMPTY
+        found.on_failure = state.fail
+        return found
 
     def offset_for_timestamp(self, timestamp_ms: int) -> TimestampedOffset | None:
         """Find the first record that is as new as the timestamp, opening one batch.

@@ -7,14 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from protocol.errors import StorageError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from broker.log.disk import FileView
 
 
 class LogSlice:
-    """A run of bytes of a file, to be sent without being read. Keeps the file open by itself."""
+    """A run of bytes of a file, to be sent without being read. Keeps the file open by itself.
 
-    __slots__ = ("file", "position", "size")
+    `on_failure` hears that the disk does not give them: whoever reads may not know whose they are.
+    """
+
+    __slots__ = ("file", "on_failure", "position", "size")
 
     EMPTY: ClassVar[LogSlice]
 
@@ -22,13 +29,23 @@ class LogSlice:
         self.file = file
         self.position = position
         self.size = size
+        self.on_failure: Callable[[StorageError], None] | None = None
 
     def __len__(self) -> int:
         return self.size
 
     def read_bytes(self) -> bytes:
         """Read all of it. Raises: StorageError."""
-        return self.file.read(self.position, self.size)
+        try:
+            return self.file.read(self.position, self.size)
+        except StorageError as error:
+            self.failed(error)
+            raise
+
+    def failed(self, error: StorageError) -> None:
+        """Say that the disk has refused to give some of it."""
+        if self.on_failure is not None:
+            self.on_failure(error)
 
 
 class _NoFile:

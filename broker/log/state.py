@@ -85,7 +85,7 @@ class LogState:
 
     def fail(self, error: StorageError) -> None:
         """Use this log no more: what the disk holds of it is not known."""
-        if self.failed is not None:
+        if self.failed is not None or self.closed:
             return
         self.failed = error
         if self.on_failure is not None:

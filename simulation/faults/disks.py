@@ -39,6 +39,7 @@ class DiskFaults:
             "slow-disk": self._slow_disk,
             "fail-sync": self._fail_sync,
             "drop-pages": self._drop_pages,
+            "fail-read": self._fail_read,
             "fill-disk": self._fill_disk,
         }
 
@@ -68,6 +69,16 @@ class DiskFaults:
             if other.is_running:
                 await other.kill(power=True)
             self._stage.start_soon(other)
+        self._stage.start_soon(machine)
+        return True
+
+    async def _fail_read(self, fault: Fault) -> bool:
+        """Refuse a read, whoever comes next, and start again what ends of it."""
+        if (machine := self._stage.machine(fault)) is None:
+            return False
+        self._stage.begin(fault)
+        machine.disk.fail_next_read()
+        await trio.sleep(STARTED_AGAIN_AFTER_S)
         self._stage.start_soon(machine)
         return True
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import errno
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import trio
 import trio.testing
 
 from broker.transmit import SEND_BYTES, SENDFILE_BYTES_MIN, CutShort, send_chunks
+from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,9 +23,13 @@ class Slice:
     file: RegularFile
     position: int
     size: int
+    failures: list[StorageError] = field(default_factory=list)
 
     def __len__(self) -> int:
         return self.size
+
+    def failed(self, error: StorageError) -> None:
+        self.failures.append(error)
 
 
 class RegularFile:
@@ -112,12 +118,33 @@ async def test_a_slice_beyond_the_end_of_its_file_is_an_error(size, file, stream
     await ours.aclose()
 
 
-async def test_a_peer_that_has_gone_is_an_error(file, streams):
+async def test_a_peer_that_has_gone_is_an_error_and_none_of_the_disks(file, streams):
     ours, theirs = streams
     await theirs.aclose()
+    piece = Slice(file, 0, 1_000_000)
 
     with pytest.raises(trio.BrokenResourceError), trio.fail_after(10):
-        await send_chunks(ours, [b"header", Slice(file, 0, 1_000_000)] * 100)
+        await send_chunks(ours, [b"header", piece] * 100)
+    assert piece.failures == []
+
+
+@pytest.mark.parametrize("size", [SENDFILE_BYTES_MIN - 1, 200_000])
+async def test_a_disk_that_refuses_to_give_a_slice_is_told_of(size, file, streams, monkeypatch):
+    ours, _theirs = streams
+    piece = Slice(file, 0, size)
+
+    def refuse(*_):
+        raise OSError(errno.EIO, "a bad sector")
+
+    def refuse_to_read(*_):
+        raise StorageError("a bad sector")
+
+    monkeypatch.setattr("os.sendfile", refuse)
+    monkeypatch.setattr(file, "read", refuse_to_read)
+    with pytest.raises(trio.BrokenResourceError), trio.fail_after(10):
+        await send_chunks(ours, [b"header", piece])
+    (failure,) = piece.failures
+    assert "a bad sector" in str(failure)
 
 
 async def test_other_tasks_run_while_a_slow_peer_reads(file, streams):
