@@ -85,6 +85,7 @@ class Breakage:
             machine.disk.sync_latency_s = self._stage.sync_s
             machine.disk.fail_next_sync(0)
             machine.disk.fail_next_directory_sync(0)
+            machine.disk.fail_next_read(0)
             self._stage.start_soon(machine)
 
     async def repair(self) -> None:
