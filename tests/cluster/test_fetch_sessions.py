@@ -98,7 +98,7 @@ async def run_story(seed: int, *, properties: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("properties", [{}, FEW_SLOTS], ids=["with-room", "with-few-slots"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_our_consumer_skips_and_repeats_nothing_whatever_becomes_of_its_sessions(
     seed: int, properties: dict[str, str]
 ):
