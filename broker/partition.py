@@ -159,9 +159,9 @@ class Partition:
         if self.leadership is not None and self.leadership.obey(state):
             log_events.info("isr_changed", partition=self.name, isr=state.isr)
         self.state = state
-        self.deleters_waiting.unpark_all()
         self._follow_state()
         if state.partition_epoch != known.partition_epoch:
+            self.deleters_waiting.unpark_all()  # others may come to lead now
             # One that fell out may join again, or a successor take over, by its next fetch.
             self._wake(self.fetchers_waiting)
 

@@ -152,16 +152,10 @@ class Participant:
         finally:
             # Whatever ended it: nothing of the group's is read once the group may be left.
             self._drop(self._assignment.places())
-            member = self._membership.identity
             self._member.busy = False
-            self._member.unsubscribe()
-            self._membership.left(UNSUBSCRIBING)
-            self._member.accept_loss()
-            self._signal.notify()
             cancelled = is_cancelled()
             with trio.move_on_after(FAREWELL_S if cancelled else math.inf, shield=cancelled):
-                async with patience.trying("leaving", otherwise=NOT_LEFT):
-                    await leave_group(self._cluster, self._broker, member, UNSUBSCRIBING)
+                await self._leave(self._cluster, self._broker, patience, UNSUBSCRIBING)
 
     async def commit(
         self,
@@ -278,13 +272,24 @@ class Participant:
             await self._give_up_all(commits, patience, offsets)
         finally:
             error = self._member.error
-            member = self._membership.identity
-            self._member.unsubscribe()
-            self._membership.left(CLOSING)
-            async with patience.trying("leaving", otherwise=NOT_LEFT):
-                await leave_group(cluster, broker, member, CLOSING)
+            await self._leave(cluster, broker, patience, CLOSING)
         if error is not None:
             raise error
+
+    async def _leave(
+        self, cluster: Cluster, broker: GroupBroker, patience: Patience, reason: str
+    ) -> None:
+        """Be no member from now on, and have the group told as long as there is patience.
+
+        Raises: RequestError where the farewell is refused.
+        """
+        member = self._membership.identity
+        self._member.unsubscribe()
+        self._membership.left(reason)
+        self._member.accept_loss()
+        self._signal.notify()
+        async with patience.trying("leaving", otherwise=NOT_LEFT):
+            await leave_group(cluster, broker, member, reason)
 
     @property
     def _has_lost(self) -> bool:

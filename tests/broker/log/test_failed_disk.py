@@ -205,11 +205,16 @@ def test_a_full_disk_refuses_a_cut_and_harms_nothing(disk, log, batch_of, cut):
     assert log.log_end_offset == 3
 
 
-def test_a_slice_that_the_disk_does_not_give_fails_its_log(disk, log, batch_of):
+@pytest.fixture
+def found(log, batch_of):
+    """A slice of the log."""
+    log.append_as_leader(batch_of(1), leader_epoch=0)
+    return log.read(0, bytes_max=1 << 20, end_offset=1)
+
+
+def test_a_slice_that_the_disk_does_not_give_fails_its_log(disk, log, found, batch_of):
     told = []
     log.on_failure(told.append)
-    log.append_as_leader(batch_of(1), leader_epoch=0)
-    found = log.read(0, bytes_max=1 << 20, end_offset=1)
     disk.fail_next_read()
 
     with pytest.raises(StorageError) as failed:
@@ -220,11 +225,9 @@ def test_a_slice_that_the_disk_does_not_give_fails_its_log(disk, log, batch_of):
         log.append_as_leader(batch_of(1), leader_epoch=0)
 
 
-def test_a_slice_that_outlives_its_log_fails_nothing(disk, log, batch_of):
+def test_a_slice_that_outlives_its_log_fails_nothing(disk, log, found):
     told = []
     log.on_failure(told.append)
-    log.append_as_leader(batch_of(1), leader_epoch=0)
-    found = log.read(0, bytes_max=1 << 20, end_offset=1)
     log.close()
     disk.fail_next_read()
 
