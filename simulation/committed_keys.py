@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from broker.log.segment import Segment
     from broker.partition import Partition
+    from protocol.batch import BatchHeader
     from protocol.records import Record
 
 Place: TypeAlias = "tuple[bytes, int]"
@@ -64,10 +65,15 @@ class _Looked(Struct):
 
 
 class CommittedKeys:
-    """The records below a high watermark of each partition, as the first replica showed them."""
+    """The records below a high watermark of each partition, as the first replica showed them.
+
+    Batches that were seen before are not decoded again: all replicas have the same ones, and most
+    stay as they are when a segment is rewritten.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Place, _Known] = {}
+        self._decoded: dict[bytes, list[_Committed]] = {}
         self._looked: dict[tuple[int, Place], _Looked] = {}
 
     def look(self, broker_id: int, replica: Partition) -> None:
@@ -95,7 +101,7 @@ class CommittedKeys:
         replica = looked.replica
         known = self._known.setdefault((replica.topic_id, replica.index), _Known())
         try:
-            for found in _records_of(replica, looked.end, end):
+            for found in self._records_of(replica, looked.end, end):
                 self._compare(who, replica, found, known)
                 looked.held[found.record.key or b""] = found
         except CorruptBatch as error:
@@ -109,7 +115,7 @@ class CommittedKeys:
     def _compare(self, who: str, replica: Partition, found: _Committed, known: _Known) -> None:
         offset, key = found.record.offset, found.record.key or b""
         committed = known.records.setdefault(offset, found)
-        if committed != found:
+        if committed is not found and committed != found:
             raise Broken(
                 f"replicas-differ: {who} holds {found} in {replica.name}, where {committed} is"
                 " committed"
@@ -117,6 +123,14 @@ class CommittedKeys:
         newest = known.newest.get(key)
         if newest is None or newest.record.offset < offset:
             known.newest[key] = found
+
+    def _records_of(self, replica: Partition, start: int, end: int) -> Iterator[_Committed]:
+        for header, view in batches_of(replica, start, end):
+            batch = bytes(view)
+            found = self._decoded.get(batch)
+            if found is None:
+                found = self._decoded[batch] = _decode(header, batch)
+            yield from (each for each in found if start <= each.record.offset)
 
     def _demand_newest(self, who: str, looked: _Looked, known: _Known) -> None:
         start, name = looked.replica.log.log_start_offset, looked.replica.name
@@ -150,15 +164,14 @@ def _demand_end(broker_id: int, looked: _Looked) -> None:
         )
 
 
-def _records_of(replica: Partition, start: int, end: int) -> Iterator[_Committed]:
-    for header, batch in batches_of(replica, start, end):
-        for record in decode_batch(batch):
-            if start <= record.offset:
-                sequence = header.base_sequence + record.offset - header.base_offset
-                yield _Committed(
-                    record,
-                    header.partition_leader_epoch,
-                    header.producer_id,
-                    header.producer_epoch,
-                    sequence,
-                )
+def _decode(header: BatchHeader, batch: bytes) -> list[_Committed]:
+    return [
+        _Committed(
+            record,
+            header.partition_leader_epoch,
+            header.producer_id,
+            header.producer_epoch,
+            header.base_sequence + record.offset - header.base_offset,
+        )
+        for record in decode_batch(batch)
+    ]
