@@ -15,7 +15,7 @@
 | `nonmonotonic-poll` | a consumer went back, or was handed a record twice |
 | `nonmonotonic-send` | a producer's records got offsets in another order than it sent them |
 | `commit-went-back` | a group was told less than had been acknowledged or told before |
-| `commit-from-nowhere` | a group was told an offset that nobody has committed |
+| `commit-from-nowhere` | a group was told an offset that nobody had committed by then |
 | `end-went-back` | somebody was told that a partition ends, and later that it ends sooner |
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from chaos.anomaly import Anomaly, bounded
+from chaos.committing import order_committed
 from chaos.compaction import Compaction
 from chaos.deletion import Deletion
 from chaos.history import (
@@ -130,7 +131,8 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _trims, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
-        found += bounded(_commits(f"{partition} of group {group}", offsets))
+        trims = partitions[partition].trims
+        found += bounded(order_committed(f"{partition} of group {group}", offsets, trims))
     return found
 
 
@@ -258,41 +260,6 @@ def _ends(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
             if after.offset < before.offset:
                 facts = f"{process} was told {before.offset}, then {after.offset}"
                 yield Anomaly("end-went-back", str(partition), facts)
-
-
-# Groups.
-
-
-def _commits(place: str, operations: Iterable[Committed | Told]) -> Iterator[Anomaly]:
-    """Whoever asks after an answer has come is told at least as much as that answer said."""
-    moments: list[tuple[float, int, Committed | Told]] = []
-    tried: set[int] = set()
-    for operation in operations:
-        if isinstance(operation, Committed):
-            if operation.outcome is not Outcome.FAILED:
-                tried.add(operation.offset)
-            if operation.outcome is Outcome.OK:
-                moments.append((operation.ended_at, 1, operation))
-        else:
-            moments += [(operation.began_at, 0, operation), (operation.ended_at, 1, operation)]
-    floor, why = -1, ""
-    floors: dict[int, tuple[int, str]] = {}
-    for _, ends, operation in sorted(moments, key=lambda moment: moment[:2]):
-        if not ends:
-            floors[id(operation)] = floor, why
-            continue
-        offset = -1 if operation.offset is None else operation.offset
-        if isinstance(operation, Told):
-            bound, since = floors[id(operation)]
-            if offset < bound:
-                facts = f"{operation.process} was told {operation.offset}, {since}"
-                yield Anomaly("commit-went-back", place, facts)
-            if operation.offset is not None and operation.offset not in tried:
-                facts = f"{operation.process} was told {operation.offset}, which nobody committed"
-                yield Anomaly("commit-from-nowhere", place, facts)
-        if offset > floor:
-            verb = "was told" if isinstance(operation, Told) else "had committed"
-            floor, why = offset, f"{operation.process} {verb} {offset} before"
 
 
 # What brokers were seen to do.

@@ -11,10 +11,11 @@ from msgspec import Struct
 
 
 class Counts(Struct):
-    """How many records were handed to producers, acknowledged, and handed out by consumers."""
+    """How many records were handed to producers, acknowledged, given up, and read."""
 
     sent: int = 0
     acknowledged: int = 0
+    given_up: int = 0
     read: int = 0
 
 
@@ -25,7 +26,8 @@ class Load(Struct, frozen=True):
     seconds, and sends again for `delivery_timeout_s` before it gives up. Whoever reads, and whoever
     asks, rests for `rest_s` each time. Members share partitions in `groups`; `lonely_groups` have
     none, and for each partition somebody who commits. Where there are `keys`, each record has one
-    of so many, and this part of them are `tombstones`.
+    of so many, and this part of them are `tombstones`. `varied`: clients are set up in all ways
+    that promise the same (setups.py).
     """
 
     topic: str
@@ -40,3 +42,4 @@ class Load(Struct, frozen=True):
     lonely_groups: tuple[str, ...] = ()
     keys: int = 0
     tombstones: float = 0.2
+    varied: bool = False

@@ -16,31 +16,26 @@ import trio
 from msgspec import Struct
 
 from chaos.anomaly import Anomaly
+from chaos.asking import ask_ends, ask_offsets, note_offsets
 from chaos.breakage import Breakage
 from chaos.checker import check
 from chaos.history import Partition
 from chaos.liveness import wait_consumed, wait_written
-from chaos.load import Load
 from chaos.replicas import read_replicas
 from chaos.running import ClusterTrouble
 from chaos.schedule import draw_schedule
+from chaos.trimming import Trimming
+from chaos.tuning import Tuning
 from chaos.workload import Workload
 from client import Admin, Environment, NewTopic
 from client.admin import AdminConfig
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from chaos.history import Operation, Replica
+    from chaos.order import Order
     from chaos.running import RunningCluster
 
-RECORDS_MAX: Final = 1_000_000
-"""A history is held in memory, about 0.8 KB for each record."""
-
-RATE_MAX: Final = 1_000.0
-BURST_MAX: Final = 20
-REST_S: Final = 0.05
 CALM_S: Final = 2.0
 IN_SYNC_WITHIN_S: Final = 60.0
 READ_WITHIN_S: Final = 300.0
@@ -55,41 +50,6 @@ class TopicExists(Exception):
     def __init__(self, topic: str) -> None:
         super().__init__(f"there is a topic {topic} already")
         self.topic = topic
-
-
-class Order(Struct, frozen=True):
-    """What a run shall be. `rate` is how many records are sent in a second, at most."""
-
-    seed: int
-    duration_s: float
-    kinds: Collection[str] = ()
-    partitions: int = 4
-    producers: int = 2
-    readers: int = 1
-    members: int = 2
-
-    @property
-    def rate(self) -> float:
-        """Give how many records are sent in a second, so that the history fits into memory."""
-        return min(RATE_MAX, RECORDS_MAX / self.duration_s)
-
-    @property
-    def topic(self) -> str:
-        """Name the topic, and the group that shares it."""
-        return f"chaos-{self.seed}"
-
-    def load(self) -> Load:
-        """Say what the clients do."""
-        pause_s = (BURST_MAX + 1) / 2 / (self.rate / self.producers)
-        return Load(
-            self.topic,
-            self.partitions,
-            self.seed,
-            burst_max=BURST_MAX,
-            pauses_s=(0.0, 0.5 * pause_s, pause_s, 2.5 * pause_s),
-            rest_s=REST_S,
-            groups=(self.topic,),
-        )
 
 
 class Gap(Struct):
@@ -192,8 +152,12 @@ class ChaosRun:
                 readers.start_soon(work.read, f"reader-{number}")
             for number in range(order.members):
                 readers.start_soon(work.share, f"member-{number}", order.topic)
-            readers.start_soon(work.ask, "asker")
-            readers.start_soon(work.ask_ends, "asker-of-ends")
+            readers.start_soon(ask_offsets, work, "asker")
+            readers.start_soon(ask_ends, work, "asker-of-ends")
+            if order.trims:
+                readers.start_soon(Trimming(work, seed=order.seed).run, "trimmer")
+            if order.tunes and self.cluster is not None:
+                readers.start_soon(Tuning(work, order.topic, seed=order.seed).run, "tuner")
             async with trio.open_nursery() as producers:
                 for number in range(order.producers):
                     producers.start_soon(partial(work.write, f"producer-{number}", until=done))
@@ -268,7 +232,7 @@ class ChaosRun:
                     if self.order.members:
                         self.phase = "waiting for the group"
                         await wait_consumed(self.work, [self.order.topic], ends, admin)
-                await self.work.ask_once("last", admin)
+                await note_offsets(self.work, "last", admin)
         except* trio.TooSlowError:
             self._find("no-progress", self.order.topic, f"not {self.phase} in time, ends {ends}")
         except* OttlaError as group:

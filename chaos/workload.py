@@ -20,17 +20,16 @@ from chaos.history import (
     Partition,
     Polled,
     Positioned,
-    SeenEnd,
     Sent,
-    Told,
     Trimmed,
 )
 from chaos.load import Counts
 from chaos.naming import name_of, tombstone_headers
-from client import Admin, Consumer, ConsumerConfig, Producer, ProducerConfig, TopicPartition
+from chaos.setups import member_config, producer_config, work_s
+from client import Admin, Consumer, ConsumerConfig, Producer, TopicPartition
 from client.admin import AdminConfig
 from client.errors import DeliveryFailed
-from protocol.errors import OttlaError, RequestError
+from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -63,6 +62,7 @@ class Workload:
         self._slots: list[Operation | None] = []
         self._unsettled: dict[int, Sent] = {}
         self._pairs: dict[Partition, dict[int, tuple[int, bytes]]] = {}
+        self._automatic: dict[str, dict[TopicPartition, int]] = {}
         self.acknowledged: dict[int, int] = {}
         """By partition: the highest offset that was acknowledged."""
         self.committed: dict[tuple[str, int], int] = {}
@@ -79,6 +79,11 @@ class Workload:
         for slot, sent in self._unsettled.items():
             self._slots[slot] = sent
         return [operation for operation in self._slots if operation is not None]
+
+    @property
+    def topic(self) -> str:
+        """The topic that is written to and read."""
+        return self._load.topic
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -123,11 +128,7 @@ class Workload:
         self, name: str, rng: random.Random, numbers: Iterator[int], *, until: trio.Event
     ) -> None:
         """Produce, some in flight at once."""
-        config = ProducerConfig(
-            acks=self._load.acks,
-            linger_ms=rng.choice([0, 1, 5]),
-            delivery_timeout_s=self._load.delivery_timeout_s,
-        )
+        config = producer_config(self._load, rng)
         environment = self._environment(name)
         async with (
             Producer(self._bootstrap, config, environment=environment) as producer,
@@ -181,6 +182,7 @@ class Workload:
             self._acknowledge(slot, written.offset)
 
     def _give_up(self, slot: int, error: DeliveryFailed) -> None:
+        self.counts.given_up += 1
         outcome = Outcome.UNKNOWN if error.may_be_written else Outcome.FAILED
         self._slots[slot] = self._unsettled.pop(slot)._replace(
             ended_at=trio.current_time(), outcome=outcome, error=str(error.cause)
@@ -222,7 +224,7 @@ class Workload:
             while True:
                 began_at = trio.current_time()
                 self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
-                await self._rest()
+                await _rest(self._load.rest_s)
 
     async def read_to(self, name: str, ends: Mapping[int, int]) -> None:
         """Read every partition from its start up to these ends. Raises: OttlaError."""
@@ -256,10 +258,6 @@ class Workload:
         for place, found in by_place.items():
             self.note(Polled(name, place, tuple(found), began_at, now))
 
-    async def _rest(self) -> None:
-        if self._load.rest_s:
-            await trio.sleep(self._load.rest_s)
-
     # Sharing.
 
     async def share(self, name: str, group: str) -> None:
@@ -272,25 +270,39 @@ class Workload:
                 await trio.sleep(AGAIN_S)
 
     async def _share_once(self, name: str, group: str, rng: random.Random) -> None:
-        config = ConsumerConfig(
-            group_id=group,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            session_timeout_s=6,
-        )
+        config = member_config(self._load, name, group, rng)
         environment = self._environment(name)
         async with Consumer(self._bootstrap, config, environment=environment) as consumer:
-            topics = [self._load.topic]
-            noted = partial(self._position, name, group=group)
-            consumer.subscribe(topics, on_assigned=noted)
-            stays = rng.randint(3, rng.choice(STAYS_MAX))
+            automatic = partial(self._note_automatic, name, group, consumer)
+
+            def begin(places: tuple[TopicPartition, ...]) -> None:
+                self._position(name, places, group=group)
+                if config.enable_auto_commit:  # it may commit where it begins
+                    now = trio.current_time()
+                    self._note_committed(name, group, dict.fromkeys(places, 0), now)
+
+            consumer.subscribe([self._load.topic], on_assigned=begin, on_revoked=automatic)
+            stays, rest_s = rng.randint(3, rng.choice(STAYS_MAX)), work_s(self._load, rng)
             for _ in range(stays):
                 began_at = trio.current_time()
+                automatic(consumer.assignment)
                 records = await consumer.poll(timeout_s=POLL_S)
                 self._hand_out(name, records, began_at)
-                if records:
+                if records and not config.enable_auto_commit:
                     await self._commit(name, group, consumer, _positions(consumer))
-                await self._rest()
+                await _rest(rest_s)
+            automatic(consumer.assignment)  # it commits as it leaves
+
+    def _note_automatic(
+        self, name: str, group: str, consumer: Consumer, places: Iterable[TopicPartition]
+    ) -> None:
+        """Note what the consumer may commit of itself: it asks for more, or gives partitions up."""
+        if consumer.config.enable_auto_commit:
+            noted = self._automatic.setdefault(name, {})
+            found = _positions(consumer).items()
+            offsets = {p: at for p, at in found if p in places and noted.get(p) != at}
+            noted |= offsets
+            self._note_committed(name, group, offsets, trio.current_time())
 
     async def _commit(
         self, name: str, group: str, consumer: Consumer, offsets: Mapping[TopicPartition, int]
@@ -301,13 +313,24 @@ class Workload:
             await consumer.commit(offsets)
             outcome = Outcome.OK
         finally:
-            now = trio.current_time()
-            for place, offset in offsets.items():
-                if outcome is Outcome.OK:
-                    of = group, place.partition
-                    self.committed[of] = max(self.committed.get(of, -1), offset)
-                at = Partition(*place)
-                self.note(Committed(name, group, at, offset, began_at, now, outcome))
+            self._note_committed(name, group, offsets, began_at, outcome)
+
+    def _note_committed(
+        self,
+        name: str,
+        group: str,
+        offsets: Mapping[TopicPartition, int],
+        began_at: float,
+        outcome: Outcome = Outcome.UNKNOWN,
+    ) -> None:
+        """Note what was committed; UNKNOWN: what may be from now on, of itself."""
+        now = trio.current_time()
+        for place, offset in offsets.items():
+            if outcome is Outcome.OK:
+                of = group, place.partition
+                self.committed[of] = max(self.committed.get(of, -1), offset)
+            at = Partition(*place)
+            self.note(Committed(name, group, at, offset, began_at, now, outcome))
 
     async def commit_alone(self, name: str, group: str, place: TopicPartition) -> None:
         """Commit ever higher offsets of one partition in a group without members, for ever.
@@ -336,14 +359,6 @@ class Workload:
                 await self._commit(name, group, consumer, {place: next(offsets)})
                 await trio.sleep(rng.choice(self._load.pauses_s))
 
-    async def ask(self, name: str) -> None:
-        """Ask for the groups' committed offsets again and again."""
-        await self.ask_for_ever(name, self.ask_once)
-
-    async def ask_ends(self, name: str) -> None:
-        """Ask where the partitions end, again and again."""
-        await self.ask_for_ever(name, self._ask_ends_once)
-
     async def ask_for_ever(
         self, name: str, question: Callable[[str, Admin], Awaitable[None]]
     ) -> None:
@@ -359,26 +374,10 @@ class Workload:
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
-    async def _ask_ends_once(self, name: str, admin: Admin) -> None:
-        began_at = trio.current_time()
-        ends = await admin.end_offsets(self._load.topic)
-        now = trio.current_time()
-        for number, offset in ends.items():
-            place = Partition(self._load.topic, number)
-            self.note(SeenEnd(name, place, offset, began_at, now))
 
-    async def ask_once(self, name: str, admin: Admin) -> None:
-        """Ask once. Raises: OttlaError."""
-        began_at = trio.current_time()
-        answers = await admin.list_consumer_group_offsets([*self.groups, *self.lonely_groups])
-        now = trio.current_time()
-        for group, found in answers.items():
-            if isinstance(found, RequestError):
-                raise found
-            for place in self.partitions:
-                told = found.get(place)
-                offset = None if told is None else told.offset
-                self.note(Told(name, group, Partition(*place), offset, began_at, now))
+async def _rest(seconds: float) -> None:
+    if seconds:
+        await trio.sleep(seconds)
 
 
 def _positions(consumer: Consumer) -> dict[TopicPartition, int]:

@@ -27,7 +27,8 @@ from commands.ports import require_any_listens
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from chaos.run import ChaosRun, Order
+    from chaos.order import Order
+    from chaos.run import ChaosRun
     from chaos.running import RunningCluster
     from commands.chaos_view import Lines, Screen
 
@@ -129,14 +130,14 @@ def run_chaos(*, as_json: bool, list_faults: bool, **options: Any) -> int:
 
 
 def _order(options: dict[str, Any]) -> Order:
-    from chaos.run import Order
+    from chaos.order import Order
 
     if options["bootstrap"] is not None:
         for name in OWN_CLUSTER:
             if options[name] is not None:
                 raise click.UsageError(f"--bootstrap breaks nothing: leave out --{name}")
     seed = options["seed"]
-    return Order(
+    return Order.draw(
         int.from_bytes(os.urandom(4)) if seed is None else seed,
         options["duration"],
         kinds=_kinds(options),
@@ -197,7 +198,7 @@ async def _run(
         screen(live=sys.stdout.isatty() and not as_json, err=as_json) as shown,
         trio.open_signal_receiver(*END_SIGNALS) as signals,
     ):
-        shown.tell(f"seed {order.seed}, {order.duration_s:g} s")
+        shown.tell(str(order))
         ender = Ender()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ender.listen, signals)
@@ -273,7 +274,8 @@ def _summary(run: ChaosRun) -> str:
     counts = run.work.counts
     lines = [
         f"seed {run.order.seed}, {run.lasted_s:.0f} s: {count_of(counts.acknowledged, 'record')}"
-        f" acknowledged of {counts.sent:,} sent, {counts.read:,} read,"
+        f" acknowledged of {counts.sent:,} sent, {counts.given_up:,} given up,"
+        f" {counts.read:,} read,"
         f" {count_of(run.operations, 'operation')} judged; longest gap without an"
         f" acknowledgement {run.longest.lasts_s:.1f} s"
     ]
@@ -292,7 +294,13 @@ def _facts(run: ChaosRun, directory: Path | None) -> dict[str, Any]:
         "duration_seconds": run.order.duration_s,
         "lasted_seconds": round(run.lasted_s, 1),
         "sent": counts.sent,
+        "clients": {
+            "varied": run.order.varied,
+            "trims": run.order.trims,
+            "tunes": run.order.tunes,
+        },
         "acknowledged": counts.acknowledged,
+        "given_up": counts.given_up,
         "read": counts.read,
         "operations": run.operations,
         "longest_gap_seconds": round(run.longest.lasts_s, 1),

@@ -42,7 +42,7 @@ STRAGGLERS_S: Final = 1.0
 
 
 class Passing:
-    """Makes the topics, one after the other; `work` keeps the history.
+    """Makes the topics, one after the other, and every second one larger; `work` keeps the history.
 
     With `meets_registrations` each is deleted while some broker has just registered and does not
     obey yet, if one does: what it reads of the topic then is the first that it hears of it.
@@ -70,10 +70,12 @@ class Passing:
         environment = self._cluster.environment(f"maker-{number}")
         async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
             made = await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
-        place = Partition(f"{PASSING}-{number}", 0)
-        await self._write(place)
+            await self._write(Partition(f"{PASSING}-{number}", 0))
+            if number % 2:
+                await admin.create_partitions(PASSING, 2)
+                await self._write(Partition(f"{PASSING}-{number}", 1))
         with trio.move_on_after(PATIENCE_S):
-            await self._read(place, made.topic_id)
+            await self._read(Partition(f"{PASSING}-{number}", 0), made.topic_id)
 
     async def delete(self, name: str) -> None:
         """Delete the topic that there is, if there is one. Raises: OttlaError."""
@@ -110,7 +112,7 @@ class Passing:
                 value, now = b"%s-%d" % (place.topic.encode(), number), trio.current_time()
                 sent = Sent(f"writer-of-{place}", place, value, now, now, Outcome.UNKNOWN)
                 self._work.note(sent)
-                await producer.send(PASSING, value, partition=0)
+                await producer.send(PASSING, value, partition=place.number)
 
     async def _is_known_to_all(self, topic_id: bytes) -> bool:
         """Wait for a time until all brokers mean this topic by its name. Returns: whether they do.

@@ -45,8 +45,9 @@ class Plan(Struct, frozen=True):
     `latency_s`, `store_latency_s` and `sync_s` (seconds; 0: at once). Time passes in steps of
     `tick_s` (0: of any length). With `acks` 1 nothing is broken, and leaders move by plan.
     `passing`: another topic is made and deleted over and over. `trims`: the oldest records are
-    deleted time and again. `tunes`: so is `min.insync.replicas` changed. Where records have one of
-    so many `keys`, the topic is compacted. `about` is the theme, if it has one.
+    deleted time and again. `tunes`: so is `min.insync.replicas` changed. `varied`: clients are set
+    up in many ways. Where records have one of so many `keys`, the topic is compacted. `about` is
+    the theme, if it has one.
     """
 
     seed: int
@@ -62,6 +63,7 @@ class Plan(Struct, frozen=True):
     passing: bool = False
     trims: bool = False
     tunes: bool = False
+    varied: bool = False
     meets_registrations: bool = False
     keys: int = 0
     latency_s: float = 0.0
@@ -85,6 +87,7 @@ class Plan(Struct, frozen=True):
                 + (", topics that come and go" if self.passing else "")
                 + (", old records are deleted" if self.trims else "")
                 + (", min.insync.replicas changes" if self.tunes else "")
+                + (", clients of all sorts" if self.varied else "")
                 + (f", {self.keys} keys" if self.keys else ""),
                 f"acks: {self.acks}; up to {self.latency_s:g} s to travel,"
                 f" {self.store_latency_s:g} s to the coordinator, {self.sync_s:g} s to sync"
@@ -105,6 +108,12 @@ TICKING: Final = 0.25
 
 TRIMMING: Final = 0.25
 """Part of the plans without keys in which the oldest records are deleted, drawn apart as well."""
+
+VARIED: Final = 0.25
+"""Part of all plans in which clients are set up in many ways, drawn apart as well."""
+
+COMPRESSION_TYPES: Final = ("producer", "producer", "uncompressed", "lz4", "zstd")
+"""How such a topic's batches are compressed; as often as not as their producers chose."""
 
 RETENTION_BYTES: Final = "retention.bytes"
 RETAINED_BYTES: Final = ("-1", "-1", "20000", "4000")
@@ -129,6 +138,8 @@ def draw_plan(seed: int, *, kinds: Collection[str] | None = None, about: str | N
         plan = replace(plan, tick_s=0.01 if drawn < TICKING / 2 else 0.05)
     if plan.tick_s:
         plan = _patient(plan)
+    if plan.varied or (not asked and _apart("clients", seed) < VARIED):
+        plan = _varied(plan)
     may_be = not asked and plan.acks == ACKS_ALL
     needs_it = about in COMPACTED_THEMES or not COMPACTED_ONLY.isdisjoint(kinds or ())
     if needs_it or (may_be and rng.random() < OFTEN):
@@ -203,6 +214,12 @@ def _patient(plan: Plan) -> Plan:
     lag_ms = max(2_000, int(plan.properties["replica.lag.time.max.ms"]))
     properties = {**plan.properties, "replica.lag.time.max.ms": str(lag_ms)}
     return replace(plan, properties=properties)
+
+
+def _varied(plan: Plan) -> Plan:
+    """Have clients set up in many ways; what they send may be compressed in another one."""
+    chosen = COMPRESSION_TYPES[int(_apart("compression", plan.seed) * len(COMPRESSION_TYPES))]
+    return replace(plan, varied=True, settings={**plan.settings, "compression.type": chosen})
 
 
 def _short_lived(plan: Plan) -> Plan:

@@ -20,6 +20,7 @@ from msgspec import Struct, field
 
 from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.anomaly import Anomaly
+from chaos.asking import ask_ends, ask_offsets, note_offsets
 from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
 from chaos.liveness import wait_committed, wait_consumed
@@ -136,6 +137,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         groups=tuple(f"readers-{number}" for number in range(plan.groups)),
         lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
         keys=plan.keys,
+        varied=plan.varied,
     )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
     invariants = Invariants(
@@ -195,8 +197,8 @@ async def _work(
         for group, place in product(work.lonely_groups, work.partitions):
             name = f"committer-{place.partition}-of-{group}"
             readers.start_soon(work.commit_alone, name, group, place)
-        readers.start_soon(work.ask, "asker")
-        readers.start_soon(work.ask_ends, "asker-of-ends")
+        readers.start_soon(ask_offsets, work, "asker")
+        readers.start_soon(ask_ends, work, "asker-of-ends")
         passing = Passing(cluster, work, meets_registrations=plan.meets_registrations)
         if plan.passing:
             readers.start_soon(passing.run)
@@ -226,7 +228,7 @@ async def _work(
         await _live_on(cluster, work, ends, verdict)
         readers.cancel_scope.cancel()
     async with Admin(cluster.bootstrap, environment=cluster.environment("last")) as admin:
-        await work.ask_once("last", admin)
+        await note_offsets(work, "last", admin)
     _note_replicas(cluster, work)
     if plan.passing and not await passing.end():
         verdict.anomalies.append(Anomaly("no-progress", PASSING, "a deleted topic did not go"))

@@ -20,6 +20,7 @@ STALLS: Final = "stalls"
 TRIMS: Final = "trims"
 MINIMA: Final = "minima"
 READS: Final = "reads"
+CLIENTS: Final = "clients"
 
 
 class Theme(NamedTuple):
@@ -154,6 +155,11 @@ THEMES: Final[Mapping[str, Theme]] = {
         frozenset({"elect", "fail-read", "kill", "reassign", "slow-disk"}),
         (1.0, 0.4),
     ),
+    CLIENTS: Theme(
+        frozenset({"elect", "isolate-client", "kill", "pause-client", "reset", "stop"}),
+        (1.0, 0.4),
+        {"groups": 2, "members": 4, "varied": True},
+    ),
     "members": Theme(
         frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
         (1.0, 0.4),
@@ -162,7 +168,7 @@ THEMES: Final[Mapping[str, Theme]] = {
 }
 """Each subject: where everything breaks at once, what needs a calm moment hardly ever comes up."""
 
-SELDOM: Final = (DELETIONS, STALLS, TRIMS, MINIMA, READS)
+SELDOM: Final = (DELETIONS, STALLS, TRIMS, MINIMA, READS, CLIENTS)
 """Themes that came later, with a draw of their own: other plans stay what they were."""
 
 OFTEN_DRAWN: Final = sorted(THEMES.keys() - {*COMPACTED_THEMES, *SELDOM})

@@ -193,6 +193,16 @@ PAIRS = [
         [committed(5, 0, 1, Outcome.UNKNOWN), told(5, 2, 3)],
     ),
     Pair(
+        "commit-from-nowhere",
+        [told(5, 2, 3), committed(5, 4, 5)],
+        [told(5, 2, 3), committed(5, 3, 5)],
+    ),
+    Pair(
+        "commit-from-nowhere",
+        [trimmed(4, 0, 1), told(5, 2, 3), trimmed(6, 4, 5)],
+        [trimmed(6, 0, 1), told(5, 2, 3)],
+    ),
+    Pair(
         "end-went-back",
         [seen_end(5), seen_end(4)],
         [seen_end(5), seen_end(4, by="f"), seen_end(5), seen_end(6)],

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from chaos.anomaly import Anomaly
 from chaos.breakage import Breakage, Met
-from chaos.run import ChaosRun, Order, TopicExists
+from chaos.order import Order
+from chaos.run import ChaosRun, TopicExists
 from chaos.schedule import KINDS, Fault
 from commands.chaos import run_chaos
 from commands.chaos_view import Rates, _table, clock

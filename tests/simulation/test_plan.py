@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from simulation.compaction import COMPACTED_THEMES
 from simulation.kinds import COMPACTED_ONLY, KINDS, Fault
 from simulation.minimise import minimise
-from simulation.plan import FAULTS_S, Plan, draw_plan
+from simulation.plan import COMPRESSION_TYPES, FAULTS_S, Plan, draw_plan
 from simulation.plan_file import decode_plan, encode_plan
 from simulation.themes import ACKS_ALL, THEMES
 
@@ -70,6 +70,18 @@ def test_in_some_plans_time_passes_in_steps():
     assert {plan.about for plan in ticking} == {*THEMES, ""}
     assert "in steps of 0.05 s" in str(replace(plans[0], tick_s=0.05))
     assert not draw_plan(ticking[0].seed, about="moves").tick_s
+
+
+def test_in_some_plans_clients_are_of_all_sorts():
+    plans = [draw_plan(seed) for seed in range(1000)]
+    varied = [plan for plan in plans if plan.varied]
+
+    assert 0.2 < len(varied) / len(plans) < 0.3
+    assert {plan.about for plan in varied} == {*THEMES, ""}
+    assert {plan.settings["compression.type"] for plan in varied} == {*COMPRESSION_TYPES}
+    assert all("compression.type" not in plan.settings for plan in plans if not plan.varied)
+    assert "clients of all sorts" in str(varied[0])
+    assert not draw_plan(varied[0].seed, about="moves").varied
 
 
 def test_some_topics_are_compacted_whatever_the_plan_is_about():
