@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 
 def read_replicas(
-    directory: Path, place: Partition, *, end: int, count: int
+    directory: Path, place: Partition, *, start: int = 0, end: int, count: int
 ) -> tuple[list[Replica], list[Anomaly]]:
-    """Read all replicas of a partition in a cluster's directory; [0, `end`) is committed.
+    """Read all replicas of a partition in a cluster's directory; [`start`, `end`) is committed.
+
+    What is below that was deleted, and may be there until its whole segment goes.
 
     Returns: those that can be read, and what is wrong with others: a segment that holds something
     else than whole batches, or fewer replicas than `count`.
@@ -34,11 +36,11 @@ def read_replicas(
     for replica in replicas:
         name = replica.parent.name
         try:
-            records = tuple(_records(replica))
+            records = tuple(one for one in _records(replica) if one[0] >= start)
         except OttlaError as error:
             wrong.append(Anomaly("unreadable", f"{place} on {name}", str(error)))
             continue
-        found.append(Replica(place, int(name.removeprefix("broker-")), 0, end, records))
+        found.append(Replica(place, int(name.removeprefix("broker-")), start, end, records))
     return found, wrong
 
 

@@ -110,6 +110,7 @@ class ChaosRun:
         await self._make_topic()
         self._began_at = trio.current_time()
         ends = await self._live()
+        starts = await self._ask_starts()
         self.lasted_s = self.elapsed_s
         if self.cluster is not None:
             self.phase = "stopping the cluster"
@@ -118,7 +119,7 @@ class ChaosRun:
         self.phase = "judging"
         history = self.work.history
         self.operations = len(history)
-        self.anomalies += await trio.to_thread.run_sync(self._judge, history, ends)
+        self.anomalies += await trio.to_thread.run_sync(self._judge, history, starts, ends)
         if self.cluster is None and not self.anomalies:
             await self._tidy_up()
         self.phase = "over"
@@ -239,6 +240,15 @@ class ChaosRun:
             self._find("no-progress", self.order.topic, f"{self.phase}: {group.exceptions[0]!r}")
         return ends
 
+    async def _ask_starts(self) -> dict[int, int]:
+        """Ask where the partitions begin, now that nobody has records deleted any more."""
+        try:
+            async with self._admin() as admin:
+                return await admin.beginning_offsets(self.order.topic)
+        except* OttlaError as group:
+            self._find("no-progress", self.order.topic, f"{self.phase}: {group.exceptions[0]!r}")
+        return {}
+
     async def _wait_in_sync(self) -> None:
         self.phase = "waiting for replicas"
         topic = self.order.topic
@@ -269,7 +279,9 @@ class ChaosRun:
         for bug in bugs:
             self._find("crash", "a process", bug)
 
-    def _judge(self, history: list[Operation], ends: dict[int, int]) -> list[Anomaly]:
+    def _judge(
+        self, history: list[Operation], starts: dict[int, int], ends: dict[int, int]
+    ) -> list[Anomaly]:
         """Judge each partition by itself, its replicas included, which saves memory."""
         partitions: dict[Partition, list[Operation]] = defaultdict(list)
         for operation in history:
@@ -278,10 +290,10 @@ class ChaosRun:
         for place, operations in sorted(partitions.items()):
             replicas: list[Replica] = []
             if self.cluster is not None:
-                end = ends.get(place.number, 0)
+                start, end = starts.get(place.number, 0), ends.get(place.number, 0)
                 count = min(REPLICAS_MAX, len(self.cluster.brokers))
                 directory = self.cluster.directory
-                replicas, wrong = read_replicas(directory, place, end=end, count=count)
+                replicas, wrong = read_replicas(directory, place, start=start, end=end, count=count)
                 found += wrong
             found += check([*operations, *replicas])
         return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from chaos.checker import check
-from chaos.history import Partition
 from chaos.replicas import read_replicas
 from protocol.records import Record, encode_batch
+from tests.support.histories import P, trimmed
 
-PLACE = Partition("orders", 0)
+PLACE = P
 
 
 def write(directory, broker_id: int, *segments: list[bytes]) -> None:
@@ -43,6 +43,18 @@ def test_a_replica_that_lacks_a_committed_record_differs(tmp_path):
     assert anomalies(tmp_path, end=3) == {"replicas-differ"}
 
 
+def test_what_was_deleted_may_be_there_yet(tmp_path):
+    write(tmp_path, 1, [b"tea", b"cake", b"jam"])
+    write(tmp_path, 2, [b"pie", b"cake", b"jam"])
+
+    replicas, wrong = read_replicas(tmp_path, PLACE, start=1, end=3, count=2)
+
+    assert wrong == []
+    assert [replica.log_start for replica in replicas] == [1, 1]
+    assert check([trimmed(1, 0, 1), *replicas]) == []
+    assert {one.name for one in check([trimmed(2, 0, 1), *replicas])} == {"undeleted"}
+
+
 def test_a_replica_with_another_record_differs(tmp_path):
     write(tmp_path, 1, [b"tea", b"cake"])
     write(tmp_path, 2, [b"tea", b"pie"])
@@ -59,7 +71,7 @@ def test_a_damaged_replica_is_named_and_the_others_are_read(tmp_path):
     replicas, (wrong,) = read_replicas(tmp_path, PLACE, end=2, count=2)
 
     assert [replica.broker_id for replica in replicas] == [2]
-    assert (wrong.name, wrong.place) == ("unreadable", "orders-0 on broker-1")
+    assert (wrong.name, wrong.place) == ("unreadable", "t-0 on broker-1")
 
 
 def test_fewer_replicas_than_there_must_be_are_told(tmp_path):
