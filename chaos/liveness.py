@@ -48,9 +48,9 @@ async def wait_consumed(
     work: Workload, groups: Iterable[str], ends: Mapping[int, int], admin: Admin
 ) -> None:
     """Return once members of these groups have committed the ends of all partitions."""
-    behind = set(groups)
+    behind = sorted(set(groups))  # in the same order each time: a simulated run is to repeat
     while behind:
-        behind = {group for group in behind if not await _has_consumed(work, group, ends, admin)}
+        behind = [group for group in behind if not await _has_consumed(work, group, ends, admin)]
         await trio.sleep(LOOK_EVERY_S)
 
 
