@@ -131,8 +131,9 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _trims, _keys):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
-        trims = partitions[partition].trims
-        found += bounded(order_committed(f"{partition} of group {group}", offsets, trims))
+        place, seen = f"{partition} of group {group}", partitions[partition]
+        starts, deletion = seen.starts[group], seen.deletion
+        found += bounded(order_committed(place, offsets, starts=starts, deletion=deletion))
     return found
 
 

@@ -5,20 +5,20 @@ Must never know: who read what, how a history came about.
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from chaos.anomaly import Anomaly
 from chaos.history import Committed, Outcome, Told
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from chaos.history import Trimmed
+    from chaos.deletion import Deletion
+    from chaos.reading import Starts
 
 
 def order_committed(
-    place: str, operations: Iterable[Committed | Told], trims: Collection[Trimmed]
+    place: str, operations: Iterable[Committed | Told], *, starts: Starts, deletion: Deletion
 ) -> Iterator[Anomaly]:
     """Judge one partition: whoever asks after an answer is told at least as much as it said.
 
@@ -26,12 +26,8 @@ def order_committed(
     commit where they begin, and where old records go that may be anywhere up to the newest that do.
     """
     moments: list[tuple[float, int, Committed | Told]] = []
-    tried_at: dict[int, float] = {}
     for operation in operations:
         if isinstance(operation, Committed):
-            if operation.outcome is not Outcome.FAILED:
-                first = tried_at.get(operation.offset, inf)
-                tried_at[operation.offset] = min(operation.began_at, first)
             if operation.outcome is Outcome.OK:
                 moments.append((operation.ended_at, 1, operation))
         else:
@@ -49,14 +45,11 @@ def order_committed(
                 facts = f"{operation.process} was told {operation.offset}, {since}"
                 yield Anomaly("commit-went-back", place, facts)
             by = operation.ended_at
-            if tried_at.get(offset, inf) > by and offset > _trimmed_to(trims, by=by):
+            if operation.offset is not None and not (
+                starts.may_be_committed(offset, by=by) or deletion.may_begin_at(offset, by=by)
+            ):
                 facts = f"{operation.process} was told {offset}, which nobody had committed"
                 yield Anomaly("commit-from-nowhere", place, facts)
         if offset > floor:
             verb = "was told" if isinstance(operation, Told) else "had committed"
             floor, why = offset, f"{operation.process} {verb} {offset} before"
-
-
-def _trimmed_to(trims: Collection[Trimmed], *, by: float) -> int:
-    """Give the highest offset below which records may have been gone by then; -1: none are."""
-    return max((trim.offset for trim in trims if trim.began_at <= by), default=-1)

@@ -20,13 +20,17 @@ class Deletion:
 
     def __init__(self, trims: Iterable[Trimmed] = ()) -> None:
         trims = list(trims)
-        wanted = (one.offset for one in trims if one.outcome is not Outcome.FAILED)
-        self._may_be_gone_below = max(wanted, default=0)
+        self._wanted = [one for one in trims if one.outcome is not Outcome.FAILED]
+        self._may_be_gone_below = max((one.offset for one in self._wanted), default=0)
         self._done = [one for one in trims if one.outcome is Outcome.OK]
 
     def may_be_gone(self, offset: int | None) -> bool:
         """Say whether a record may have been deleted; None: nobody knows where it is."""
         return offset is not None and offset < self._may_be_gone_below
+
+    def may_begin_at(self, offset: int, *, by: float) -> bool:
+        """Say whether that may have been the first offset left by then: all below was to go."""
+        return any(offset <= one.offset and one.began_at <= by for one in self._wanted)
 
     def undone(
         self, read: Mapping[str, Iterable[Polled | Positioned]], replicas: Iterable[Replica]

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 VARIED: Final = 0.5
-"""Part of all runs that have clients of all sorts."""
-
 TRIMMED: Final = 0.25
 TUNED: Final = 0.25
+"""Part of all runs with clients of all sorts, with records deleted, with settings changed."""
 
 RECORDS_MAX: Final = 1_000_000
 """A history is held in memory, about 0.8 KB for each record."""
@@ -55,14 +54,11 @@ class Order(Struct, frozen=True):
         return cls(seed, duration_s, kinds, varied=varied, trims=trims, tunes=tunes)
 
     def __str__(self) -> str:
-        return f"seed {self.seed}, {self.duration_s:g} s" + "".join(
-            text
-            for is_so, text in (
-                (self.varied, ", clients of all sorts"),
-                (self.trims, ", old records are deleted"),
-                (self.tunes, ", min.insync.replicas changes"),
-            )
-            if is_so
+        return (
+            f"seed {self.seed}, {self.duration_s:g} s"
+            + (", clients of all sorts" if self.varied else "")
+            + (", old records are deleted" if self.trims else "")
+            + (", min.insync.replicas changes" if self.tunes else "")
         )
 
     @property

@@ -45,11 +45,11 @@ class Needed:
 
 
 class Starts:
-    """Where members of one group may begin in one partition: at a commit of theirs, or at 0."""
+    """What one group commits of one partition: members begin at a commit of theirs, or at 0."""
 
     def __init__(self, commits: Iterable[Committed] = ()) -> None:
         commits = list(commits)
-        self._tried_at = {0: -inf}
+        self._tried_at: dict[int, float] = {}
         for one in commits:
             if one.outcome is not Outcome.FAILED:
                 known = self._tried_at.get(one.offset, inf)
@@ -64,12 +64,16 @@ class Starts:
         index = bisect_left(self._times, at)
         return self._floors[index - 1] if index else 0
 
+    def may_be_committed(self, offset: int, *, by: float) -> bool:
+        """Say whether somebody had begun to commit this offset by then."""
+        return self._tried_at.get(offset, inf) <= by
+
     def nearest(self, offset: int, *, by: float) -> int:
         """Give the highest offset up to this one that may have been committed by then, or 0."""
         index = bisect_right(self._tried, offset) - 1
-        while self._tried_at[self._tried[index]] > by:
+        while index >= 0 and not self.may_be_committed(self._tried[index], by=by):
             index -= 1
-        return self._tried[index]
+        return self._tried[index] if index >= 0 else 0
 
 
 def order_read(

@@ -110,9 +110,10 @@ class ChaosRun:
         await self._make_topic()
         self._began_at = trio.current_time()
         ends = await self._live()
-        starts = await self._ask_starts()
         self.lasted_s = self.elapsed_s
+        starts: dict[int, int] = {}
         if self.cluster is not None:
+            starts = await self._ask_starts()
             self.phase = "stopping the cluster"
             self._judge_bugs(self.cluster.bugs_met())
             await trio.to_thread.run_sync(self.cluster.close)
@@ -158,7 +159,7 @@ class ChaosRun:
             if order.trims:
                 readers.start_soon(Trimming(work, seed=order.seed).run, "trimmer")
             if order.tunes and self.cluster is not None:
-                readers.start_soon(Tuning(work, order.topic, seed=order.seed).run, "tuner")
+                readers.start_soon(Tuning(work, seed=order.seed).run, "tuner")
             async with trio.open_nursery() as producers:
                 for number in range(order.producers):
                     producers.start_soon(partial(work.write, f"producer-{number}", until=done))

@@ -24,11 +24,10 @@ MINIMA: Final = ("1", "2", "2", "3")
 
 
 class Tuning:
-    """The operator; `seed` decides what becomes of `topic`, and when."""
+    """The operator; `seed` decides what becomes of the topic of `work`, and when."""
 
-    def __init__(self, work: Workload, topic: str, *, seed: int) -> None:
+    def __init__(self, work: Workload, *, seed: int) -> None:
         self._work = work
-        self._topic = topic
         self._rng = random.Random(f"{seed} tuning")  # noqa: S311 - to be repeatable
 
     async def run(self, name: str) -> None:
@@ -39,4 +38,4 @@ class Tuning:
         del name  # it leaves no word in the history: no promise depends on it
         await trio.sleep(self._rng.uniform(*PAUSES_S))
         changes = {"min.insync.replicas": self._rng.choice(MINIMA)}
-        await admin.alter_configs(ResourceType.TOPIC, self._topic, changes)
+        await admin.alter_configs(ResourceType.TOPIC, self._work.topic, changes)

@@ -293,12 +293,12 @@ def _facts(run: ChaosRun, directory: Path | None) -> dict[str, Any]:
         "seed": run.order.seed,
         "duration_seconds": run.order.duration_s,
         "lasted_seconds": round(run.lasted_s, 1),
-        "sent": counts.sent,
         "clients": {
             "varied": run.order.varied,
             "trims": run.order.trims,
             "tunes": run.order.tunes,
         },
+        "sent": counts.sent,
         "acknowledged": counts.acknowledged,
         "given_up": counts.given_up,
         "read": counts.read,

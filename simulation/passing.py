@@ -66,16 +66,18 @@ class Passing:
             await trio.sleep(REST_S)
 
     async def _pass(self, number: int) -> None:
-        await self.delete(f"passing-{number}")
+        name = f"{PASSING}-{number}"
+        first, second = Partition(name, 0), Partition(name, 1)
+        await self.delete(name)
         environment = self._cluster.environment(f"maker-{number}")
         async with Admin(self._cluster.bootstrap, self._config, environment=environment) as admin:
             made = await admin.create_topic(NewTopic(PASSING, partitions=1, replication_factor=3))
-            await self._write(Partition(f"{PASSING}-{number}", 0))
+            await self._write(first)
             if number % 2:
                 await admin.create_partitions(PASSING, 2)
-                await self._write(Partition(f"{PASSING}-{number}", 1))
+                await self._write(second)
         with trio.move_on_after(PATIENCE_S):
-            await self._read(Partition(f"{PASSING}-{number}", 0), made.topic_id)
+            await self._read(first, made.topic_id)
 
     async def delete(self, name: str) -> None:
         """Delete the topic that there is, if there is one. Raises: OttlaError."""

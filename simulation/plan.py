@@ -113,7 +113,7 @@ VARIED: Final = 0.25
 """Part of all plans in which clients are set up in many ways, drawn apart as well."""
 
 COMPRESSION_TYPES: Final = ("producer", "producer", "uncompressed", "lz4", "zstd")
-"""How such a topic's batches are compressed; as often as not as their producers chose."""
+"""How such a topic's batches are compressed; two times in five as their producers chose."""
 
 RETENTION_BYTES: Final = "retention.bytes"
 RETAINED_BYTES: Final = ("-1", "-1", "20000", "4000")

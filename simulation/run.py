@@ -205,7 +205,7 @@ async def _work(
         if plan.trims:
             readers.start_soon(Trimming(work, seed=plan.seed).run, "trimmer")
         if plan.tunes:
-            readers.start_soon(Tuning(work, TOPIC, seed=plan.seed).run, "tuner")
+            readers.start_soon(Tuning(work, seed=plan.seed).run, "tuner")
         try:
             async with trio.open_nursery() as producers:
                 for number in range(plan.producers):
