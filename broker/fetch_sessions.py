@@ -92,16 +92,23 @@ class CachedPartition(Struct, eq=False):
         return len(self.found.records or b"") if self.found is not None else 0
 
     @property
-    def is_urgent(self) -> bool:
+    def is_refused(self) -> bool:
         """Whether there is something to tell that no reader should wait for."""
         found = self.found
         return found is not None and (found.error_code != 0 or found.diverging_epoch is not None)
+
+    @property
+    def starts_later(self) -> bool:
+        """Whether the log starts later than the reader was told."""
+        if self.told is None or self.found is None:
+            return False
+        return self.found.log_start_offset > self.told.log_start_offset
 
     def tell(self) -> bool:
         """Take what was found as told. Returns: whether the reader does not know it yet."""
         found = self.found
         assert found is not None, "only what was looked at is told"
-        if self.is_urgent:
+        if self.is_refused:
             self.told = None  # what holds after the error is news again
             return True
         told, self.told = (
@@ -200,7 +207,7 @@ class FetchSession:
         Returns: whether the reader does not know it yet.
         """
         is_news = cached.tell()
-        if at_end and not cached.is_urgent:
+        if at_end and not cached.is_refused:
             del self.due[cached]
             assert cached.partition is not None, "only a replica that leads has an end"
             if self.id != NO_SESSION:

@@ -179,8 +179,8 @@ class Partition:
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         if self._context.leaving() and len(state.isr) > 1:
             self.leadership.hand_over()
-        # What was appended as a follower may still wait for its fsync.
-        self.flush_soon()
+        if self.log.durable_end_offset < self.log.log_end_offset:
+            self.flush_soon()  # Else it can wait: an epoch without a record may be forgotten.
         self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:

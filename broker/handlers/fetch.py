@@ -201,9 +201,9 @@ class _Fetch:
 
     def is_satisfied(self) -> bool:
         """Say whether the answer need not wait: enough bytes, or something to tell at once."""
-        due = self._session.due
+        due, is_follower = self._session.due, self._session.reader.is_follower
         return (
-            any(cached.is_urgent for cached in due)
+            any(c.is_refused or (is_follower and c.starts_later) for c in due)
             or sum(cached.found_bytes for cached in due) >= self._bytes_min
         )
 

@@ -44,6 +44,8 @@ FETCH_VERSION = 17
 OFFSET_FOR_LEADER_EPOCH_VERSION = 4
 ANSWER_GRACE_S = 5.0
 FIRST_PAUSE_S = 0.02
+START_NOTED_S = 0.05
+"""About as long as it takes to note where a log starts."""
 
 Key = tuple[bytes, int]
 
@@ -72,6 +74,11 @@ class Followed(Struct):
             and not partition.needs_reconciling
             and partition.durable.value >= partition.log.log_end_offset
         )
+
+    @property
+    def starts_for_good(self) -> bool:
+        """Whether a crash leaves the log starting where it does."""
+        return self.partition.noted_log_start >= self.partition.log.log_start_offset
 
     def asked(self, *, bytes_max: int) -> FetchPartition:
         """Say what is to be fetched next, and acknowledge all before."""
@@ -111,6 +118,9 @@ class LeaderFetcher:
         self._paused: dict[Key, Followed] = {}
         self._fetched: dict[Key, Followed] = {}
         """Those that the leader was asked for."""
+        self._starting: dict[Key, Followed] = {}
+        """Those whose leader may wait to hear that a crash leaves the log starting where it does.
+        """
         self._session = FetchSessionHandler()
         self._round = trio.CancelScope()
         self._changed = trio.Event()
@@ -128,6 +138,7 @@ class LeaderFetcher:
         if followed is not None:
             self._touched.pop(followed.key, None)
             self._paused.pop(followed.key, None)
+            self._starting.pop(followed.key, None)
             self._leave_out(followed)
         return followed is not None
 
@@ -264,11 +275,18 @@ class LeaderFetcher:
         self._take(response)
 
     def _wait_s(self) -> float:
-        """Give how long the leader may wait: not past the pause of a partition left out."""
+        """Give how long the leader may wait: not past the pause of a partition left out.
+
+        Nor for long while it has yet to hear that a log's start was noted: that is soon.
+        """
+        for followed in tuple(self._starting.values()):
+            if followed.starts_for_good:
+                del self._starting[followed.key]
         now = trio.current_time()
         # A pause may have ended long ago, while others' records were made durable.
         pauses = (max(0.0, f.paused_until - now) for f in self._paused.values())
-        return min([self._config.replica_fetch_wait_max_ms / 1000, *pauses])
+        longest = self._config.replica_fetch_wait_max_ms / 1000
+        return min([longest, *([START_NOTED_S] if self._starting else []), *pauses])
 
     def _request(self, *, wait_s: float) -> FetchRequest:
         request = FetchRequest(
@@ -335,9 +353,12 @@ class LeaderFetcher:
             return
         if data.records:
             append_from_leader(partition, data.records, leader_epoch=followed.leader_epoch)
+        start_offset = partition.log.log_start_offset
         follow_watermarks(
             partition, high_watermark=data.high_watermark, log_start_offset=data.log_start_offset
         )
+        if partition.log.log_start_offset != start_offset:
+            self._starting[followed.key] = followed
         partition.told_replicated = data.replicated_end_offset
         # Only now: an append that the disk refuses is to be tried less and less often.
         followed.pause_s = 0.0

@@ -1,7 +1,7 @@
 """Committing what the application has been handed, by itself and when it is told to.
 
 By itself it commits what was handed out before the application asked for more: who asks for more is
-done with what it had.
+done with what it had. It never takes back what the application has committed itself.
 Must never know: requests, memberships.
 """
 
@@ -55,6 +55,8 @@ class Commits:
         self._on_error = on_error
         self._is_due = False
         self._next: Offsets | None = None
+        self._asked: Offsets = {}
+        """What was to be committed last, whether or not it was."""
         self._newest: Offsets = {}
 
     def positions(self, places: Iterable[TopicPartition]) -> Offsets:
@@ -67,13 +69,21 @@ class Commits:
         return found
 
     def positions_before_last(self) -> Offsets:
-        """Return how far everything has been handed out before what was handed out last."""
+        """Return how far everything has been handed out before what was handed out last.
+
+        Of that, too, what was to be committed has been processed.
+        """
         found = {}
         for state in self._assignment:
             before = state.position_before(self._assignment.turn)
-            if before is not None and before == state.position:
+            if before is None or state.position is None:
+                continue
+            asked = self._asked.get(state.place)
+            if asked is not None and before <= asked.offset <= state.position:
+                found[state.place] = asked
+            elif before == state.position:
                 found[state.place] = OffsetAndMetadata(before, state.position_epoch)
-            elif before is not None:
+            else:
                 found[state.place] = OffsetAndMetadata(before)
         return found
 
@@ -90,10 +100,15 @@ class Commits:
     def forget(self, places: Iterable[TopicPartition]) -> None:
         """Note that others may commit offsets of these partitions from now on."""
         for place in places:
+            self._asked.pop(place, None)
             self._newest.pop(place, None)
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit offsets. Raises: as `GroupOffsets.commit` does."""
+        if self._next is not None:
+            # Stock was taken before: it would go out after these, and undo them.
+            self._next = {place: at for place, at in self._next.items() if place not in offsets}
+        self._asked |= offsets
         await self._offsets.commit(offsets, self._committer())
         self._newest |= offsets
 

@@ -267,7 +267,7 @@ class Participant:
             broker = GroupBroker(cluster, self._options.group_id)
             commits = self._commits_through(GroupOffsets(cluster, broker))
         patience = Patience(cluster, self._options.group_id)
-        offsets = None if cleanly else commits.positions_before_last()
+        offsets = None if cleanly else self._commits.positions_before_last()
         try:
             await self._give_up_all(commits, patience, offsets)
         finally:

@@ -368,3 +368,28 @@ async def test_what_is_sent_counts_once_however_often_it_was_looked_at(
         assert throttle.passed == 0
 
     assert throttle.passed == sizes(answers[0])[0] > 2 * RATE
+
+
+async def test_a_follower_hears_at_once_that_a_log_starts_later(broker, autojump_clock):
+    await broker.write(0, 10)
+    follower = Follower(broker)
+    await follower.fetch({0: 10, 1: 0})
+    await follower.fetch()
+    answers = []
+
+    async def wait_for_news():
+        response = await follower.fetch(max_wait_ms=500, min_bytes=1)
+        answers.append((trio.current_time(), response))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for_news)
+        await trio.sleep(0.1)
+        trimmed_at = trio.current_time()
+        broker.trim(0, 7)
+    ((answered_at, response),) = answers
+    assert answered_at == trimmed_at
+    assert [p.log_start_offset for t in response.responses for p in t.partitions] == [7]
+
+    asked_at = trio.current_time()
+    await follower.fetch(max_wait_ms=500, min_bytes=1)
+    assert trio.current_time() - asked_at == pytest.approx(0.5), "it is told once"

@@ -217,3 +217,48 @@ async def test_what_else_catches_up_waits_for_the_same_throttle(
     await trio.sleep(5)
 
     assert len(leader.session) == 3
+
+
+async def test_the_leader_hears_at_once_that_the_start_of_a_log_was_noted(
+    leader, fetcher, follower, nursery, autojump_clock
+):
+    partition = follower(0)
+    append_from_leader(partition, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    starts = [0]
+
+    def start_later(*, partition_index: int) -> PartitionData:
+        start = starts.pop(0) if starts else 2
+        return PartitionData(partition_index, high_watermark=3, log_start_offset=start)
+
+    leader.answer = start_later
+    partition.needs_reconciling = False
+    fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(1.1)
+    assert partition.log.log_start_offset == 2
+    waits_ms = [request.max_wait_ms for request in leader.asked]
+    assert set(waits_ms) == {500, 50}, "it asks again soon for as long as that is not noted"
+    assert waits_ms[-1] == 50
+
+    partition.log_start_noted(2)
+    fetcher.touch(partition)
+    await trio.sleep(2)
+    assert leader.asked[-1].max_wait_ms == 500
+
+
+async def test_who_begins_to_lead_syncs_what_it_has_appended_and_nothing_else(
+    follower, disk, autojump_clock
+):
+    idle, busy = follower(0), follower(1)
+    append_from_leader(idle, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    await trio.sleep(1)
+    syncs = disk.syncs
+
+    idle.apply(led_by(US, leader_epoch=4), broker_epoch=7, min_isr=1)
+    await trio.sleep(1)
+    assert disk.syncs == syncs, "hundreds of idle partitions change leaders at once"
+
+    append_from_leader(busy, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    busy.apply(led_by(US, leader_epoch=4), broker_epoch=7, min_isr=1)
+    await trio.sleep(1)
+    assert busy.log.durable_end_offset == busy.durable.value == 3

@@ -195,6 +195,68 @@ async def test_commits_go_out_by_interval_for_what_was_handed_out_before_the_las
         assert len(group.commits) == 1, "nothing is committed while the application is away"
 
 
+async def test_stock_that_was_taken_before_does_not_undo_what_the_application_commits(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster, partitions=1)
+
+    async with consumer_of(auto_commit_interval_s=1) as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 6)
+        await trio.sleep(1.5)
+        assert len(await consumer.poll(max_records=2)) == 2
+        await consumer.commit()
+        assert committed(group) == {place(0): 8}
+        await trio.sleep(0.2)
+        assert committed(group) == {place(0): 8}
+
+
+async def test_an_error_does_not_take_back_what_the_application_has_committed(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster, partitions=1)
+
+    async def fail():
+        async with consumer_of() as consumer:
+            consumer.subscribe(["orders"])
+            assert len(await consumer.poll(max_records=3)) == 3
+            assert len(await consumer.poll(max_records=4)) == 4
+            await consumer.commit({place(0): 5})
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await fail()
+    assert [commit.offset for commit in group.commits] == [5]
+
+    with trio.move_on_after(5):
+        async with consumer_of() as consumer:
+            consumer.subscribe(["orders"])
+            assert len(await consumer.poll(max_records=4)) == 4
+            await consumer.commit()
+            await trio.sleep_forever()
+    assert committed(group) == {place(0): 9}
+
+
+async def test_after_going_back_an_error_commits_where_it_went(
+    cluster, consumer_of, group, autojump_clock
+):
+    fill(cluster, partitions=1)
+
+    async def fail():
+        async with consumer_of() as consumer:
+            consumer.subscribe(["orders"])
+            await read(consumer, 8)
+            await consumer.commit()
+            consumer.seek(place(0), 2)
+            assert len(await consumer.poll(max_records=1)) == 1
+            assert len(await consumer.poll(max_records=1)) == 1
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await fail()
+    assert committed(group) == {place(0): 3}
+
+
 async def test_an_idle_consumer_commits_nothing_again(cluster, consumer_of, group, autojump_clock):
     fill(cluster, partitions=1)
 
