@@ -93,7 +93,7 @@ class CachedPartition(Struct, eq=False):
 
     @property
     def is_refused(self) -> bool:
-        """Whether there is something to tell that no reader should wait for."""
+        """Whether there is an error to tell, or that the reader's log is not as ours."""
         found = self.found
         return found is not None and (found.error_code != 0 or found.diverging_epoch is not None)
 

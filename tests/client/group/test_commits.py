@@ -25,16 +25,23 @@ async def test_the_end_of_the_block_commits_what_was_handed_out(
     assert cluster.count(ApiKey.OFFSET_COMMIT) == 1
 
 
+async def end_with_an_error(consumer_of, work):
+    """Have a consumer of `orders` do this work, then raise an error of the application's."""
+
+    async def fail():
+        async with consumer_of() as consumer:
+            consumer.subscribe(["orders"])
+            await work(consumer)
+            raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        await fail()
+
+
 async def test_an_error_leaves_uncommitted_what_was_handed_out_last(
     cluster, consumer_of, group, autojump_clock
 ):
     fill(cluster, partitions=1)
-
-    async def fail(read_on):
-        async with consumer_of() as consumer:
-            consumer.subscribe(["orders"])
-            await read_on(consumer)
-            raise LookupError("mine")
 
     async def polls(consumer):
         assert len(await consumer.poll(max_records=3)) == 3
@@ -45,11 +52,9 @@ async def test_an_error_leaves_uncommitted_what_was_handed_out_last(
             if record.offset == 7:
                 break
 
-    with pytest.raises(LookupError, match="mine"):
-        await fail(polls)
+    await end_with_an_error(consumer_of, polls)
     assert committed(group) == {place(0): 3}
-    with pytest.raises(LookupError, match="mine"):
-        await fail(iterates)
+    await end_with_an_error(consumer_of, iterates)
     assert committed(group) == {place(0): 7}
     assert not group.members
 
@@ -216,16 +221,12 @@ async def test_an_error_does_not_take_back_what_the_application_has_committed(
 ):
     fill(cluster, partitions=1)
 
-    async def fail():
-        async with consumer_of() as consumer:
-            consumer.subscribe(["orders"])
-            assert len(await consumer.poll(max_records=3)) == 3
-            assert len(await consumer.poll(max_records=4)) == 4
-            await consumer.commit({place(0): 5})
-            raise LookupError("mine")
+    async def commits_within_a_poll(consumer):
+        assert len(await consumer.poll(max_records=3)) == 3
+        assert len(await consumer.poll(max_records=4)) == 4
+        await consumer.commit({place(0): 5})
 
-    with pytest.raises(LookupError, match="mine"):
-        await fail()
+    await end_with_an_error(consumer_of, commits_within_a_poll)
     assert [commit.offset for commit in group.commits] == [5]
 
     with trio.move_on_after(5):
@@ -242,18 +243,14 @@ async def test_after_going_back_an_error_commits_where_it_went(
 ):
     fill(cluster, partitions=1)
 
-    async def fail():
-        async with consumer_of() as consumer:
-            consumer.subscribe(["orders"])
-            await read(consumer, 8)
-            await consumer.commit()
-            consumer.seek(place(0), 2)
-            assert len(await consumer.poll(max_records=1)) == 1
-            assert len(await consumer.poll(max_records=1)) == 1
-            raise LookupError("mine")
+    async def goes_back(consumer):
+        await read(consumer, 8)
+        await consumer.commit()
+        consumer.seek(place(0), 2)
+        assert len(await consumer.poll(max_records=1)) == 1
+        assert len(await consumer.poll(max_records=1)) == 1
 
-    with pytest.raises(LookupError, match="mine"):
-        await fail()
+    await end_with_an_error(consumer_of, goes_back)
     assert committed(group) == {place(0): 3}
 
 
