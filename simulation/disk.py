@@ -209,13 +209,16 @@ class MemoryDisk:
         """Give a file the bytes last remembered, durably, as a disk does that lost its writes.
 
         It is made anew where it was removed meanwhile; nobody may have it open.
-        Raises: FileMissing where its directory is gone, or another one of that name.
+        Raises: FileMissing where its directory is gone, or another one of that name, or where what
+        was remembered has been undone by `leave`.
         """
-        self._was_faulty = True
         directory, name = self._parent(path)
+        if path not in self._remembered:
+            raise FileMissing(f"cannot roll back {path}: nothing is remembered of it")
         remembered_in, remembered = self._remembered[path]
         if directory is not remembered_in:
             raise FileMissing(f"cannot roll back {path}: its directory was made anew")
+        self._was_faulty = True
         content = directory.entries.get(name)
         if not isinstance(content, Content):
             content = Content()

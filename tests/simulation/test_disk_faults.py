@@ -71,6 +71,18 @@ def test_only_the_file_is_rolled_back_and_can_be_written_on(disk):
     assert disk.read_file("/d/f") == b"first?"
 
 
+def test_nothing_is_rolled_back_to_what_was_remembered_after_the_disk_was_held(disk):
+    held = disk.hold()
+    disk.remember("/d/f")
+    disk.leave(held)
+
+    with pytest.raises(FileMissing, match="nothing is remembered"):
+        disk.roll_back("/d/f")
+
+    assert disk.read_file("/d/f") == b"first"
+    assert not disk.was_faulty
+
+
 def test_a_file_that_a_crash_could_lose_cannot_be_remembered(disk):
     disk.open("/d/new", create=True)
 
