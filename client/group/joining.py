@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from msgspec import Struct
 
-from client.errors import ConnectionBroken, error_code, refusal
+from client.errors import ConnectionBroken, UnsupportedApi, error_code, refusal
 from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
 from client.group.assignors import common_protocol
-from client.group.leader import divide, partitions_to_divide, read_subscribers, topics_of
+from client.group.leader import (
+    count_assigned,
+    divide,
+    partitions_to_divide,
+    read_subscribers,
+    topics_of,
+)
 from client.group.verdicts import Verdict
 from client.pool import Lane
 from client.records import GroupMetadata, TopicPartition
 from protocol.api import ApiKey
+from protocol.api.describe_groups import DescribeGroupsRequest, DescribeGroupsResponse
 from protocol.api.join_group import JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse
 from protocol.api.sync_group import (
     SyncGroupRequest,
@@ -204,12 +211,27 @@ class Joiner:
             self._cluster.follow(topics.followed)
             await self._cluster.refresh()
         topics.update(self._cluster.metadata, trio.current_time())
-        counts = topics.note_assigned()
         if answer.skip_assignment:
-            return []  # a static leader that came back: everybody keeps what they have (KIP-814)
+            # A static leader that came back: everybody keeps what they have (KIP-814). But what
+            # changed since that was divided nobody may have noticed: the leader was away.
+            topics.note_assigned_before(await self._find_assigned())
+            if (reason := topics.reason_to_rejoin()) is not None:
+                self._membership.ask_to_join(reason)
+            return []
+        counts = topics.note_assigned()
         (assignor,) = (a for a in self._options.assignors if a.name == answer.protocol_name)
         partitions = partitions_to_divide(counts, self._cluster.metadata)
         return divide(assignor, subscribers, partitions)
+
+    async def _find_assigned(self) -> dict[str, int]:
+        """Ask how many partitions of each topic the members have; none where nobody says."""
+        request = DescribeGroupsRequest(groups=[self._broker.group_id])
+        try:
+            answer: DescribeGroupsResponse = await self._broker.ask(lambda _: request)
+        except (ConnectionBroken, UnsupportedApi) as error:
+            self._cluster.last_error = error
+            return {}
+        return count_assigned(answer.groups[0]) if answer.groups else {}
 
     def _warn_of(self, unreadable: Mapping[str, ProtocolError]) -> None:
         """Tell once of each member that gets nothing because nobody knows what it wants."""

@@ -5,8 +5,10 @@ Must never know: connections, how an assignor divides.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from client.group.assignor import Assignor, Partitions, Subscriber, by_topic, places_of
 from client.records import TopicPartition
@@ -14,6 +16,7 @@ from protocol.api.sync_group import SyncGroupRequestAssignment
 from protocol.consumer_protocol import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
+    decode_assignment,
     decode_subscription,
     encode_assignment,
 )
@@ -21,7 +24,10 @@ from protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
     from client.metadata import Metadata
+    from protocol.api.describe_groups import DescribedGroup
     from protocol.api.join_group import JoinGroupResponseMember
+
+STABLE: Final = "Stable"
 
 
 def read_subscribers(
@@ -68,6 +74,20 @@ def partitions_to_divide(counts: Mapping[str, int], metadata: Metadata) -> Parti
         for place in (TopicPartition(topic, partition) for partition in range(count))
     }
     return Partitions(counts, racks)
+
+
+def count_assigned(group: DescribedGroup) -> dict[str, int]:
+    """Count the partitions of each topic that members have; none unless the group is stable.
+
+    Whose assignment cannot be read has nothing.
+    """
+    places: set[TopicPartition] = set()
+    if group.group_state == STABLE:
+        for member in group.members:
+            with suppress(ProtocolError):
+                assignment = decode_assignment(member.member_assignment)
+                places.update(places_of(assignment.assigned_partitions))
+    return dict(Counter(place.topic for place in places))
 
 
 def divide(

@@ -141,6 +141,10 @@ class GroupTopics:
         self._assigned = self._counts_of_group()
         return dict(self._assigned)
 
+    def note_assigned_before(self, counts: Mapping[str, int]) -> None:
+        """Note how many partitions of each topic the group's members have since before we came."""
+        self._assigned = counts
+
     def reason_to_rejoin(self) -> str | None:
         """Say what has changed since the group was told or its partitions were divided."""
         if self._joined_with is not None and self._joined_with != self.subscribed():

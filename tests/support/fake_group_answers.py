@@ -8,6 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from protocol.api import ApiKey
+from protocol.api.describe_groups import (
+    DescribedGroup,
+    DescribedGroupMember,
+    DescribeGroupsResponse,
+)
 from protocol.api.find_coordinator import Coordinator, FindCoordinatorResponse
 from protocol.api.heartbeat import HeartbeatResponse
 from protocol.api.join_group import JoinGroupResponse
@@ -99,6 +104,20 @@ class GroupAnswers:
                 for member in request.members
             ]
         )
+
+    def describe_groups(self, broker_id: int, request: Any, code: ErrorCode | None) -> object:
+        answers = []
+        for group_id in request.groups:
+            group, error = self._group(broker_id, group_id, code)
+            answer = DescribedGroup(error_code=error, group_id=group_id)
+            if not error:
+                answer.group_state = group.state.value
+                answer.members = [
+                    DescribedGroupMember(m.member_id, m.instance_id, member_assignment=m.assignment)
+                    for m in group.members.values()
+                ]
+            answers.append(answer)
+        return DescribeGroupsResponse(groups=answers)
 
     def offset_commit(self, broker_id: int, request: Any, code: ErrorCode | None) -> object:
         group, error = self._group(broker_id, request.group_id, code)

@@ -448,6 +448,44 @@ async def test_a_static_leader_that_comes_back_still_watches_the_topics(
         assert [r.value for r in await read(consumer, 1)] == [b"more"]
 
 
+async def test_a_static_leader_that_comes_back_notices_how_topics_changed_meanwhile(
+    cluster, consumer_of, group, autojump_clock
+):
+    topic = fill(cluster, partitions=1)
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 10)
+    topic.partitions.append(type(topic.partitions[0])(leader_id=0))
+    topic.partitions[1].add(b"more")
+
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        with trio.fail_after(5):
+            assert [r.value for r in await read(consumer, 1)] == [b"more"]
+        assert consumer.assignment == places(2)
+    assert group.join_reasons[-1] == "the partitions of the group's topics have changed"
+
+
+@pytest.mark.parametrize("fault", [Fault(code=ErrorCode.NOT_COORDINATOR), Fault(drop_before=True)])
+async def test_a_static_leader_that_nobody_tells_what_is_divided_has_it_divided_again(
+    cluster, consumer_of, group, autojump_clock, fault
+):
+    fill(cluster)
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 40)
+    rebalances = group.rebalances
+    cluster.script(ApiKey.DESCRIBE_GROUPS, fault)
+
+    async with consumer_of(group_instance_id="one") as consumer:
+        consumer.subscribe(["orders"])
+        with trio.fail_after(5):
+            while group.rebalances == rebalances or len(consumer.assignment) != 4:
+                await consumer.poll(timeout_s=0.5)
+
+    assert group.rebalances == rebalances + 1
+
+
 @pytest.mark.parametrize("key", [ApiKey.HEARTBEAT, ApiKey.OFFSET_COMMIT])
 async def test_a_fenced_member_says_so_and_stays_out(
     cluster, consumer_of, group, nursery, autojump_clock, key

@@ -5,15 +5,19 @@ from __future__ import annotations
 from client.group.assignor import Partitions, RebalanceProtocol
 from client.group.assignors import ASSIGNORS
 from client.group.handover import change_to, to_give_up
-from client.group.leader import divide, read_subscribers, topics_of
+from client.group.leader import count_assigned, divide, read_subscribers, topics_of
 from client.group.topics import Subscription
+from protocol.api.describe_groups import DescribedGroup, DescribedGroupMember
 from protocol.api.join_group import JoinGroupResponseMember
 from protocol.consumer_protocol import (
+    ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
     TopicPartitions,
     decode_assignment,
+    encode_assignment,
     encode_subscription,
 )
+from protocol.errors import ErrorCode
 from tests.support.group_apps import place, places
 
 
@@ -51,6 +55,25 @@ def test_the_group_wants_what_any_member_wants():
 
     assert topics_of(subscribers) == {*"xyz"}
     assert topics_of([]) == frozenset()
+
+
+def test_what_the_members_of_a_stable_group_have_is_counted():
+    def member(*topics):
+        assignment = encode_assignment(ConsumerProtocolAssignment(list(topics)))
+        return DescribedGroupMember(member_assignment=assignment)
+
+    members = [
+        member(TopicPartitions("orders", [0, 2]), TopicPartitions("tills", [0])),
+        member(TopicPartitions("orders", [1, 2])),
+        member(),
+        DescribedGroupMember(member_assignment=b"\xff\xff garbage"),
+    ]
+
+    stable = DescribedGroup(group_state="Stable", members=members)
+    assert count_assigned(stable) == {"orders": 3, "tills": 1}
+    rebalancing = DescribedGroup(group_state="PreparingRebalance", members=members)
+    assert count_assigned(rebalancing) == {}
+    assert count_assigned(DescribedGroup(error_code=ErrorCode.NOT_COORDINATOR)) == {}
 
 
 def test_what_is_given_up_before_joining_depends_on_the_protocol():
