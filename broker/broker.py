@@ -316,7 +316,7 @@ class Broker:
             directory=self._directory,
             context=context,
             fetchers=self._fetchers,
-            topic_defaults=self.config.topic_defaults(),
+            topic_defaults=self.settings.topic_defaults(self.view.latest),
             wall_ms=self._environment.wall_ms,
         )
 

@@ -127,12 +127,11 @@ class DynamicConfig:
     def topic_defaults(self, cluster: ClusterState) -> dict[str, str]:
         """Give what topics get that neither have it of their own nor inherit it.
 
-        What is inherited comes with the topic, at the moment when the controller acts on it.
+        What is inherited comes with the topic, at the moment when the controller acts on it. Our
+        file's word on that counts for new topics only: the controller does not know of it.
         """
-        current, static = self.as_of(cluster).topic_defaults(), self.static.topic_defaults()
-        return {key: value for key, value in current.items() if key not in INHERITED_KEYS} | {
-            key: static[key] for key in INHERITED_KEYS if key in static
-        }
+        current = self.as_of(cluster).topic_defaults()
+        return {key: value for key, value in current.items() if key not in INHERITED_KEYS}
 
     def defaults_of_new_topic(self) -> dict[str, str]:
         """Give what a new topic is made to keep as its own.

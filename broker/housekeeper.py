@@ -58,7 +58,7 @@ class Housekeeper:
                     await self._write_checkpoints()
                     if trio.current_time() >= next_retention:
                         next_retention = trio.current_time() + self._retention_s
-                        self._partitions.apply_retention()
+                        await self._partitions.apply_retention()
                 except StorageError as error:
                     self._storage_failed(error)
 

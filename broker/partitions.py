@@ -323,11 +323,13 @@ class Partitions:
             self._load_log(topic, index, config, clean=clean, again=again)
         if not self._offline:
             self.directory.trust_syncs()
-        here = self._hosted.keys() | self._offline.keys()
+        # A log that says it is another topic's will be set aside: what was ours is gone as well.
+        here = {key: log.topic_id for key, log in self._offline.items()}
+        here |= {key: partition.topic_id for key, partition in self._hosted.items()}
         self._gone = frozenset(
             (noted.topic_id, key[1])
             for key, noted in self.checkpoints
-            if noted.reaches_to > noted.log_start_offset and key not in here
+            if noted.reaches_to > noted.log_start_offset and here.get(key) != noted.topic_id
         )
 
     def _load_log(
@@ -348,7 +350,7 @@ class Partitions:
             if isinstance(error, DiskFull):
                 raise  # that is no matter of one log
             storage = Storage(self._disk, path, config, self._wall_ms)
-            self._keep_offline(topic, index, OfflineLog(storage, error))
+            self._keep_offline(topic, index, OfflineLog(storage, error, checkpoint.topic_id))
         else:
             if log.topic_id is None and log.log_end_offset == 0:
                 log.delete()
@@ -376,10 +378,12 @@ class Partitions:
             if partition.log_start_noted(checkpoint.log_start_offset):
                 self._fetchers.touch(partition)
 
-    def apply_retention(self) -> None:
+    async def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
         for partition in self:
-            partition.apply_retention()
+            if self._hosted.get((partition.topic, partition.index)) is partition:
+                partition.apply_retention()
+            await trio.lowlevel.checkpoint()  # there may be thousands
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

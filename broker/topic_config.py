@@ -17,6 +17,7 @@ from broker.settings import ValueType, format_value, type_of
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS
 from coordinator.errors import InvalidConfig
 from coordinator.topic_config import (
+    INHERITED_KEYS,
     MIN_INSYNC_REPLICAS,
     UNCLEAN_LEADER_ELECTION,
     check_config,
@@ -125,7 +126,9 @@ def origins(
         if key in config:
             places.append(Origin(key, config[key], Source.DYNAMIC_TOPIC))
         broker_key = TOPIC_DEFAULT_KEYS.get(key, key)
-        places += [o for o in broker.origins(broker_key) if o.source is not Source.DEFAULT]
+        # A broker's file says nothing of what the controller has to know as well.
+        unheard = {Source.DEFAULT, *([Source.STATIC_BROKER] if key in INHERITED_KEYS else [])}
+        places += [o for o in broker.origins(broker_key) if o.source not in unheard]
         if key in defaults:
             places.append(Origin(broker_key, format_value(defaults[key]), Source.DEFAULT))
     return found

@@ -37,6 +37,7 @@ async def await_answer(
     It is overdue `expected_s` seconds after now; the deadline is on trio's clock. The connection is
     closed when we give up. Raises: ConnectionBroken, RequestTimedOut.
     """
+    exchange.awaited_until = deadline
     with trio.move_on_at(deadline):
         with trio.move_on_after(expected_s):
             return await exchange.wait()

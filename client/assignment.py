@@ -99,6 +99,20 @@ class PartitionState:
         if self.position is not None:
             self.seek(self.position, leader_epoch=self._position_epoch)
 
+    def drop_ahead(self) -> None:
+        """Make room: drop what was fetched ahead, to be fetched again later."""
+        self.seeks += 1
+        is_open = self._opened_next < len(self._opened)
+        self.fetch_offset = self._opened_end if is_open else self.position
+        self._fetch_epoch = self._position_epoch
+        self._batches.clear()
+        self.buffered_bytes = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Say whether nobody takes what is buffered, for as long as the application lets it be."""
+        return self.paused or self.error is not None
+
     def back_off(self, now: float) -> None:
         """Leave the partition alone for a while."""
         self.retry_at = now + self._backoff.next_s()
@@ -224,6 +238,21 @@ class Assignment:
     def buffered_bytes(self) -> int:
         """Return the bytes fetched ahead in all partitions."""
         return sum(state.buffered_bytes for state in self._states.values())
+
+    def make_room(self, bytes_max: int) -> None:
+        """Have partitions that nobody takes from give way to those that have nothing left.
+
+        They keep what they have fetched ahead for as long as all fits into `bytes_max`, or others
+        have records to go on with.
+        """
+        states = self._states.values()
+        if self.buffered_bytes < bytes_max or all(s.is_stuck or s.buffered_bytes for s in states):
+            return
+        for state in states:
+            if state.is_stuck:
+                state.drop_ahead()
+            if self.buffered_bytes < bytes_max:
+                return
 
     def take(self, count: int) -> list[ConsumerRecord]:
         """Take up to `count` records, from each partition in its turn.

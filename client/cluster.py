@@ -25,10 +25,18 @@ from client.errors import (
     WaitTimedOut,
     refusal,
 )
-from client.metadata import Address, Metadata, PartitionInfo, TopicInfo, parse_bootstrap
+from client.metadata import (
+    Address,
+    Metadata,
+    PartitionInfo,
+    TopicInfo,
+    is_topic_name,
+    metadata_request,
+    parse_bootstrap,
+)
 from client.pool import ConnectionPool, Lane
 from client.race import Race
-from protocol.api.metadata import MetadataRequest, MetadataRequestTopic, MetadataResponse
+from client.wanted import WantedTopics
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
 from protocol.frame_reader import FRAME_BYTES_MAX
 
@@ -36,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from client.connection import Connection
+    from protocol.api.metadata import MetadataRequest, MetadataResponse
 
 T = TypeVar("T")
 
@@ -86,9 +95,7 @@ class Cluster:
         self.last_error: OttlaError | None = None
         self._bootstrap = bootstrap
         self._last_answered: Address | None = None
-        self._topics: dict[str, None] = {}
-        self._needed: set[str] = set()
-        self._followed: frozenset[str] | None = frozenset()
+        self._wanted = WantedTopics()
         self._refreshing = trio.Lock()
         self._refreshes_begun = 0
         self._refresh_wanted = trio.Event()
@@ -103,7 +110,7 @@ class Cluster:
 
         None stands for all topics that there are.
         """
-        self._followed = None if topics is None else frozenset(topics)
+        self._wanted.follow(topics)
 
     def backoff(self) -> Backoff:
         """Make a backoff of this client's randomness."""
@@ -115,7 +122,7 @@ class Cluster:
         A topic that is `needed` is created where it is unknown, as far as `create_topics` allows.
         """
         if needed is not None:
-            self._needed.add(needed)
+            self._wanted.need(needed)
         self._refresh_wanted.set()
 
     async def refresh(self) -> None:
@@ -137,7 +144,7 @@ class Cluster:
 
         Raises: NoBrokerReachable.
         """
-        return await self._ask_metadata(_metadata_request(topics))
+        return await self._ask_metadata(metadata_request(topics))
 
     async def first_answer(
         self,
@@ -154,7 +161,7 @@ class Cluster:
         Raises: NoBrokerReachable.
         """
         response: MetadataResponse = await self.call_any(
-            _metadata_request(topics), controller_first=True
+            metadata_request(topics), controller_first=True
         )
         return response
 
@@ -163,7 +170,10 @@ class Cluster:
 
         Raises: UnknownTopic, WaitTimedOut, RequestError.
         """
-        self._topics[name] = None
+        if not is_topic_name(name):
+            code = ErrorCode.INVALID_TOPIC_EXCEPTION
+            raise refusal(code, f"topic {name!r} is refused", detail=REFUSALS[code])
+        self._wanted.in_use[name] = None
         try:
             return await self.retry(
                 lambda: self.metadata.topics.get(name),
@@ -172,7 +182,7 @@ class Cluster:
                 timeout_s=timeout_s,
             )
         except UnknownTopic:
-            self._topics.pop(name, None)
+            self._wanted.in_use.pop(name, None)
             raise
 
     async def leader_of(self, topic: str, partition: int, *, timeout_s: float) -> PartitionInfo:
@@ -206,11 +216,14 @@ class Cluster:
         grace_ends = trio.current_time() + UNKNOWN_TOPIC_GRACE_S
         with trio.move_on_after(timeout_s):
             while (found := find()) is None:
-                self._needed.add(topic)
+                self._wanted.need(topic)
                 try:
                     await self.refresh()
                 except NoBrokerReachable:
                     grace_ends = trio.current_time() + UNKNOWN_TOPIC_GRACE_S
+                # Where it had to be created, what was told before says nothing.
+                created_at = self._wanted.created_at(topic)
+                grace_ends = max(grace_ends, created_at + UNKNOWN_TOPIC_GRACE_S)
                 self._check_refused(topic, believe_unknown=trio.current_time() >= grace_ends)
                 if find() is None:
                     await trio.sleep(backoff.next_s())
@@ -241,17 +254,25 @@ class Cluster:
             moved=moved or (lambda: broker_id not in self.metadata.brokers),
         )
 
-    async def call_any(self, request: object, *, controller_first: bool = False) -> Any:
-        """Ask the first broker that answers. Raises: NoBrokerReachable."""
+    async def call_any(
+        self, request: object, *, controller_first: bool = False, repeatable: bool = True
+    ) -> Any:
+        """Ask the first broker that answers. Raises: NoBrokerReachable.
+
+        What is `repeatable` each broker has its share of the time for, anything else all of it.
+        """
         causes: list[OttlaError] = []
         candidates = self._candidates()
         controller = self.metadata.brokers.get(self.metadata.controller_id)
         if controller_first and controller is not None:
-            candidates.sort(key=lambda address: address != controller.address)
-        for address in candidates:
+            candidates.sort(key=lambda a: (self._is_stalled(a), a != controller.address))
+        deadline = trio.current_time() + self.options.request_timeout_s
+        for number, address in enumerate(candidates):
             try:
                 connection = await self.pool.get(address, Lane.CONTROL)
-                return await connection.call(request, timeout_s=self.options.request_timeout_s)
+                left_s = max(deadline - trio.current_time(), 0.0)
+                sharers = len(candidates) - number if repeatable else 1
+                return await connection.call(request, timeout_s=left_s / sharers)
             except (ConnectionBroken, UnsupportedApi) as error:
                 causes.append(error)
         raise NoBrokerReachable(causes)
@@ -266,7 +287,7 @@ class Cluster:
             return await self.call(
                 controller_id, request, moved=lambda: self.metadata.controller_id != controller_id
             )
-        return await self.call_any(request)
+        return await self.call_any(request, repeatable=False)
 
     async def run(self) -> None:
         """Keep the metadata fresh: when it has aged, and when `refresh_soon` asks."""
@@ -294,14 +315,14 @@ class Cluster:
         return answer
 
     async def _refresh(self) -> None:
-        needed, self._needed = self._needed, set()
+        needed, wanted = self._wanted.take_needed(), self._wanted.names()
         try:
-            wanted = None if self._followed is None else sorted(self._followed | {*self._topics})
             response = await self.fetch_metadata(wanted)
             self.metadata.update(response)
+            self._wanted.forget_created(self.metadata.topics.__contains__)
             if wanted is None:
                 listed = {topic.name for topic in response.topics}
-                self.metadata.note_unknown({*self.metadata.topics, *self._topics} - listed)
+                self.metadata.note_unknown({*self.metadata.topics, *self._wanted.in_use} - listed)
             if self.options.create_topics:
                 await self._create(needed)
         except NoBrokerReachable as error:
@@ -311,18 +332,19 @@ class Cluster:
         for listener in self._listeners:
             listener()
 
-    async def _create(self, needed: set[str]) -> None:
+    async def _create(self, needed: Iterable[str]) -> None:
         """Have brokers create what is needed and unknown; the next refresh tells what came of it.
 
         Raises: NoBrokerReachable.
         """
         unknown = [
             name
-            for name in sorted(needed)
+            for name in needed
             if self.metadata.topic_errors.get(name) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
         ]
         if unknown:
-            await self._ask_metadata(_metadata_request(unknown, create=True))
+            await self._ask_metadata(metadata_request(unknown, create=True))
+            self._wanted.note_created(unknown, now=trio.current_time())
 
     def _check_refused(self, topic: str, *, believe_unknown: bool) -> None:
         """Raise what a refusal of the topic means, unless it may pass."""
@@ -330,6 +352,7 @@ class Cluster:
         if code is None:
             return
         if code is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION and believe_unknown:
+            self._wanted.forget_created(lambda name: name == topic)
             raise UnknownTopic(topic)
         error = refusal(code, f"topic {topic!r} is refused", detail=REFUSALS.get(code))
         if code not in RETRIABLE_CODES:
@@ -343,20 +366,16 @@ class Cluster:
         known.sort(key=self._reluctance)
         return known + [address for address in self._bootstrap if address not in known]
 
+    def _is_stalled(self, address: Address) -> bool:
+        return self.pool.is_stalled(address, longer_than_s=STALLED_S)
+
     def _reluctance(self, address: Address) -> int:
-        if self.pool.is_stalled(address, longer_than_s=STALLED_S):
+        if self._is_stalled(address):
             return 3
         if address == self._last_answered:
             # Its view may be the very one that did not help: one cut off from the others is old.
             return 2
         return 0 if self.pool.get_nowait(address, Lane.CONTROL) is not None else 1
-
-
-def _metadata_request(topics: Iterable[str] | None, *, create: bool = False) -> MetadataRequest:
-    return MetadataRequest(
-        topics=None if topics is None else [MetadataRequestTopic(name=name) for name in topics],
-        allow_auto_topic_creation=create,
-    )
 
 
 def _knows_brokers(answer: MetadataResponse, address: Address) -> OttlaError | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import asynccontextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -30,11 +31,14 @@ from protocol.framing import (
 from protocol.message import layout_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from client.environment import Network
 
 __all__ = ["Connection", "ConnectionBroken", "Exchange", "connect", "open_connection"]
+
+CONNECT_TIMEOUT_S: Final = 5.0
+"""A machine that is gone does not refuse: the operating system would try for two minutes."""
 
 REQUEST_TIMEOUT_S: Final = 30.0
 WRITE_BYTES: Final = 256 * 1024
@@ -44,15 +48,24 @@ _CORRELATION_IDS: Final = 2**31
 
 
 class Exchange:
-    """One request on its way and the response to come."""
+    """One request on its way and the response to come, which is `awaited_until` some time."""
 
-    __slots__ = ("_done", "api", "correlation_id", "error", "response", "started_at", "version")
+    __slots__ = (
+        "_done",
+        "api",
+        "awaited_until",
+        "correlation_id",
+        "error",
+        "response",
+        "started_at",
+        "version",
+    )
 
     def __init__(self, api: Api, *, version: int, correlation_id: int) -> None:
         self.api = api
         self.version = version
         self.correlation_id = correlation_id
-        self.started_at = trio.current_time()
+        self.awaited_until = self.started_at = trio.current_time()
         self.response: Any = None
         self.error: ConnectionBroken | None = None
         self._done = trio.Event()
@@ -183,17 +196,23 @@ class Connection:
     ) -> Any:
         """Send a request and wait for its response.
 
-        Raises: ConnectionBroken, RequestTimedOut (after which the connection is broken),
-        UnsupportedApi.
+        Raises: ConnectionBroken, RequestTimedOut (after which the connection is broken, unless an
+        earlier request is waited for, which has to be answered first), UnsupportedApi.
         """
         exchange = self.start(request, version=version)
-        with trio.move_on_after(timeout_s):
+        exchange.awaited_until = exchange.started_at + timeout_s
+        with trio.move_on_at(exchange.awaited_until):
             return await exchange.wait()
         error = RequestTimedOut(
             f"{self.address} did not answer {exchange.api.name} within {timeout_s:g} s"
         )
-        self.close(error)
+        if not any(e.awaited_until > exchange.awaited_until for e in self._before(exchange)):
+            self.close(error)
         raise error
+
+    def _before(self, exchange: Exchange) -> Iterator[Exchange]:
+        """List what has to be answered before."""
+        return takewhile(lambda earlier: earlier is not exchange, self._unanswered)
 
     async def send(self, request: object, *, version: int | None = None) -> None:
         """Send a request that has no response; returns once it is written.
@@ -292,9 +311,12 @@ async def connect(
     """
     address = f"{host}:{port}"
     try:
-        stream = await network.connect(host, port)
+        with trio.fail_after(CONNECT_TIMEOUT_S):
+            stream = await network.connect(host, port)
     except OSError as error:
         raise ConnectFailed(address, _cause_of(error)) from error
+    except trio.TooSlowError as error:
+        raise ConnectFailed(address, f"no answer within {CONNECT_TIMEOUT_S:g} s") from error
     reader = FrameReader(frame_bytes_max)
     versions: Mapping[int, tuple[int, int]] | None = None
     try:

@@ -265,10 +265,8 @@ class Consumer(Client):
         """Go on with paused partitions."""
         fetcher = self._running().fetcher
         for place in places:
-            state = self._state(place)
-            if state.paused:
-                state.paused = False
-                fetcher.interrupt(state)
+            self._state(place).paused = False
+        fetcher.wake()  # a fetch under way names it, or comes back soon: see `crowded`
         self._arrived.unpark_all()
 
     @property

@@ -107,7 +107,7 @@ class Fetcher:
         self._changed.unpark_all()
 
     def interrupt(self, state: PartitionState) -> None:
-        """Have a partition that was moved or resumed fetched now, not after the long poll."""
+        """Have a partition that was moved fetched now, not after the long poll."""
         leader = self._cluster.leader_nowait(*state.place)
         connection = self._leaders.get(leader.leader_id) if leader is not None else None
         if connection is not None:
@@ -140,7 +140,9 @@ class Fetcher:
         topic, now = state.place.topic, trio.current_time()
         if self._cluster.metadata.topic_errors.get(topic) != ErrorCode.UNKNOWN_TOPIC_OR_PARTITION:
             self._unknown_since.pop(topic, None)
-        elif now - self._unknown_since.setdefault(topic, now) > UNKNOWN_TOPIC_GRACE_S:
+            return
+        since = self._unknown_since.setdefault(topic, now)
+        if now - since > UNKNOWN_TOPIC_GRACE_S and state.error is None:
             self._fail(state, UnknownTopic(topic))
 
     def _note_led(self, state: PartitionState) -> None:
@@ -157,6 +159,7 @@ class Fetcher:
             while not self._closed and (states := self._led_by(broker_id)):
                 now = trio.current_time()
                 self._settle_positions(broker_id, states)
+                self._assignment.make_room(self._options.buffer_bytes_max)
                 ready = [state for state in states if self._is_fetchable(state, now)]
                 if not ready:
                     later = [state.retry_at for state in states if state.retry_at > now]
@@ -335,7 +338,8 @@ class Fetcher:
         except WaitTimedOut as error:
             self._cluster.last_error = error
         except OttlaError as error:
-            self._fail(state, error)
+            if state.seeks == seeks:
+                self._fail(state, error)
         else:
             start = found[state.place]
             if start is not None and state.seeks == seeks:

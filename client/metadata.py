@@ -6,12 +6,14 @@ Must never know: how the news came, connections.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from client.errors import error_code
+from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
 from protocol.errors import ErrorCode
 
 if TYPE_CHECKING:
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 NO_LEADER: Final = -1
 NO_TOPIC_ID: Final = bytes(16)
 DEFAULT_PORT: Final = 9092
+_TOPIC_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+
+
+def is_topic_name(name: str) -> bool:
+    """Say whether there can be a topic of that name."""
+    return _TOPIC_NAME.fullmatch(name) is not None
+
+
+def metadata_request(topics: Iterable[str] | None, *, create: bool = False) -> MetadataRequest:
+    """Ask for some topics or, with None, for all; create those that do not exist if told to."""
+    return MetadataRequest(
+        topics=None if topics is None else [MetadataRequestTopic(name=name) for name in topics],
+        allow_auto_topic_creation=create,
+    )
 
 
 class Address(NamedTuple):

@@ -126,7 +126,7 @@ class _Search:
             )
             return
         error = refusal(code, f"ListOffsets of {place}")
-        if code in RETRIABLE_CODES:
+        if code in RETRIABLE_CODES or code is ErrorCode.UNKNOWN_SERVER_ERROR:
             self.last_error = error
         else:
             self._final_error = error

@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from client.connection import Connection, connect
+from client.connection import CONNECT_TIMEOUT_S, Connection, connect
 from client.errors import ConnectFailed
 
 if TYPE_CHECKING:
     from client.environment import Network
     from client.metadata import Address
-
-CONNECT_TIMEOUT_S: Final = 5.0
 
 
 class Lane(Enum):

@@ -365,6 +365,8 @@ class Sender:
                 )
             self._retry({batch: queue}, cause, in_doubt=code not in NOT_WRITTEN_CODES)
         else:
+            # Whatever went wrong there may have gone wrong after the append.
+            batch.in_doubt = batch.in_doubt or code is ErrorCode.UNKNOWN_SERVER_ERROR
             queue.fail(batch, cause)
 
     def _retry(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.effort import examples
 from tests.support.zookeeper import RealZooKeeper, require_zookeeper
 
 # How long an example takes says something about the machine's other work, not about the code.
@@ -15,7 +15,7 @@ settings.register_profile(
     "ottla",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=200 if os.environ.get("OTTLA_CI") else 50,
+    max_examples=examples(200),
 )
 settings.load_profile("ottla")
 

@@ -14,7 +14,7 @@ from broker.groups.errors import InconsistentProtocol, MemberIdRequired, Rebalan
 from broker.groups.history import Kind
 from broker.groups.member import Member, size_bytes
 from broker.groups.state import State
-from broker.groups.subscriptions import topics_of
+from broker.groups.subscriptions import has_to_give_up, topics_of
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -167,12 +167,15 @@ def _rejoin(group: Group, member: Member, joining: Joining, reply: Reply, *, now
 def _replace(group: Group, member: Member, joining: Joining, reply: Reply, *, now: float) -> None:
     """Let a restarted static member have its old place, without a rebalance if that will do."""
     old_leader_id, old_topics = group.leader_id, topics_of(group, member)
+    # Of what it was to give up nobody else knows that it is free now.
+    must_join = group.state is State.STABLE and has_to_give_up(group, member)
     group.members.adopt(member, joining)
     group.members.hear(member, now=now)
     group.replace(member, _new_member_id(group, joining))
     member.join_reply = reply
     is_as_before = (
         group.state is State.STABLE
+        and not must_join
         and group.members.choose_protocol() == group.protocol_name
         and topics_of(group, member) == old_topics
     )

@@ -34,6 +34,22 @@ def owners(group: Group) -> dict[tuple[str, int], str]:
     return found
 
 
+def has_to_give_up(group: Group, member: Member) -> bool:
+    """Say whether a member held partitions when it joined that it was not assigned again.
+
+    Others get them only once it has joined anew, without them (KIP-429).
+    """
+    if group.protocol_type != PROTOCOL_TYPE:
+        return False
+    try:
+        held = decode_subscription(member.metadata(group.protocol_name)).owned_partitions
+        given = decode_assignment(member.assignment).assigned_partitions
+    except ProtocolError:
+        return False
+    places = {(topic.topic, index) for topic in given for index in topic.partitions}
+    return any((topic.topic, index) not in places for topic in held for index in topic.partitions)
+
+
 def subscribed_topics(group: Group) -> frozenset[str] | None:
     """Name the topics that some member reads; None where that cannot be known."""
     topics: set[str] = set()

@@ -113,9 +113,9 @@ class TimeIndex:
         if len(data) % cls.ENTRY_BYTES:
             raise IndexDamaged(f"{len(data)} bytes are not whole entries")
         index = cls()
-        for timestamp, offset in _TIME_ENTRY.iter_unpack(data):
-            index._timestamps.append(timestamp)
-            index._offsets.append(offset)
+        if data:
+            timestamps, offsets = zip(*_TIME_ENTRY.iter_unpack(data), strict=True)
+            index._timestamps, index._offsets = array("q", timestamps), array("i", offsets)
         if not (_rising(index._timestamps) and _rising(index._offsets)):
             raise IndexDamaged("entries do not rise")
         if index._offsets and index._offsets[0] < 0:

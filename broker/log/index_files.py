@@ -39,6 +39,30 @@ class IndexFiles:
         if len(self.offsets) and not len(self.times):
             raise IndexDamaged("the time index lacks what the offset index has")
 
+    def read_ends(self, *, segment_bytes: int) -> tuple[int, tuple[int, int] | None]:
+        """Read the last position and the last timestamp with its relative offset, no more.
+
+        Raises: as `read`.
+        """
+        offsets_path, times_path = self._paths()
+        offsets = self._read_end(offsets_path, OffsetIndex.ENTRY_BYTES)
+        times = self._read_end(times_path, TimeIndex.ENTRY_BYTES)
+        if offsets and not times:
+            raise IndexDamaged("the time index lacks what the offset index has")
+        position = OffsetIndex.parse(offsets, segment_bytes=segment_bytes).last_position
+        return position, TimeIndex.parse(times).last
+
+    def _read_end(self, path: str, entry_bytes: int) -> bytes:
+        """Read the last entry of a file; nothing where there is none."""
+        file = self._storage.disk.open(path)
+        try:
+            size = file.size_bytes
+            if size % entry_bytes:
+                raise IndexDamaged(f"{size} bytes are not whole entries")
+            return file.read(size - entry_bytes, entry_bytes) if size else b""
+        finally:
+            file.close()
+
     def spill(self) -> None:
         """Write the new entries once there are many of them. Raises: StorageError."""
         if len(self.offsets.unwritten) >= _SPILL_BYTES:

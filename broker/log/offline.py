@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 class OfflineLog:
-    """A log's directory without its log. `error` says why it could not be opened."""
+    """A log's directory without its log. `error` says why it could not be opened.
 
-    def __init__(self, storage: Storage, error: StorageError) -> None:
+    Where it cannot be read whose it is either, it is whose was noted there.
+    """
+
+    def __init__(self, storage: Storage, error: StorageError, noted_id: bytes) -> None:
         self.error = error
-        self.topic_id = _read_topic_id(storage)
+        self.topic_id = _read_topic_id(storage) or noted_id or None
         self._storage = storage
 
     def begin_delete(self) -> str:

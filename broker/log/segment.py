@@ -122,8 +122,8 @@ class Segment:
     @property
     def max_timestamp(self) -> tuple[int, int]:
         """The newest timestamp (-1 for none) and the last offset of the first batch that has it."""
-        if self._loaded is None:
-            self.load()
+        if self._loaded is None and self._max_timestamp[0] == NO_TIMESTAMP:
+            self._find_max_timestamp()
         return self._max_timestamp
 
     @property
@@ -235,6 +235,35 @@ class Segment:
             self.start_recovery()
             self._scan(0, end=end)
             self._indexes.rewrite()
+
+    def _find_max_timestamp(self) -> None:
+        """Find it as `load` does, but for all of the indexes but their ends. Raises: StorageError.
+
+        Thousands of segments are asked for it, of which few are read.
+        """
+        try:
+            position, newest = IndexFiles(self._storage, self.base_offset).read_ends(
+                segment_bytes=self.size_bytes
+            )
+        except (StorageError, IndexDamaged):
+            self.load()
+            return
+        was_closed = self._file is None
+        timestamp_ms, offset = newest or (NO_TIMESTAMP, 0)
+        found = (timestamp_ms, self.base_offset + offset)
+        for header, _ in self._headers(position, end=self.size_bytes):
+            if header.max_timestamp > found[0]:
+                found = (header.max_timestamp, header.last_offset)
+        if was_closed:
+            self.close()
+        self._max_timestamp = found
+
+    def make_sure(self) -> bool:
+        """Read the indexes where they have not been. Returns: whether. Raises: StorageError."""
+        if self._loaded is not None:
+            return False
+        self.load()
+        return True
 
     def start_recovery(self) -> None:
         """Forget what the indexes say: every batch that is worth keeping will be noted again."""

@@ -94,13 +94,20 @@ def remove_expired(state: LogState, *, high_watermark: int) -> int:
     """
     now_ms, config = state.storage.wall_ms(), state.storage.config
     state.producers.expire(now_ms=now_ms, expiration_ms=config.producer_id_expiration_ms)
-    count = count_expired(
-        state.segments.as_tuple(),
-        config,
-        log_start_offset=state.start_offset,
-        high_watermark=high_watermark,
-        now_ms=now_ms,
-    )
+
+    def look() -> int:
+        return count_expired(
+            state.segments.as_tuple(),
+            config,
+            log_start_offset=state.start_offset,
+            high_watermark=high_watermark,
+            now_ms=now_ms,
+        )
+
+    count = look()
+    # Nothing is deleted on the word of an index of which only the end was read.
+    if sum(segment.make_sure() for segment in state.segments.as_tuple()[:count]):
+        count = look()
     if count == len(state.segments) and not _begins_anew(state):
         count -= 1
     if count:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import structlog
+import trio
 
 from broker.replication.following import begin_anew_if_lossy, truncate
 from broker.replication.truncate import Truncation, decide_truncation
@@ -62,6 +63,7 @@ async def reconcile(
                     refused.append(found[0])
                 elif next_epoch >= 0:
                     again[topic.topic, answer.partition] = (found[0], found[1], next_epoch)
+                await trio.lowlevel.checkpoint()  # a cut may take long, and there may be many
         refused.extend(partition for partition, _, _ in asked.values())
         asked = again
     return refused

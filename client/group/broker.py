@@ -105,7 +105,8 @@ class GroupBroker:
     async def _await_answer(
         self, connection: Connection, exchange: Exchange, address: Address, *, timeout_s: float
     ) -> Any:
-        with trio.move_on_after(timeout_s):
+        exchange.awaited_until = trio.current_time() + timeout_s
+        with trio.move_on_at(exchange.awaited_until):
             moved = False
             while not moved:
                 with trio.move_on_after(PROBE_S):

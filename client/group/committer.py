@@ -72,8 +72,10 @@ class Insider:
         return self._membership.loss
 
     def answered(self, api: ApiKey, code: ErrorCode, *, asked_as: GroupMetadata) -> Verdict:
-        """Take in the code of an answer."""
-        return self._membership.answered(api, code, asked_as=asked_as)
+        """Take in the code of an answer; whoever has to act on a loss hears of it."""
+        verdict = self._membership.answered(api, code, asked_as=asked_as)
+        self._signal.notify()
+        return verdict
 
     async def wait_settled(self) -> None:
         """Wait until no join is under way."""

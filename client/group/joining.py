@@ -127,13 +127,13 @@ class Joiner:
     async def _enter_generation(
         self, topics: GroupTopics, owned: Sequence[TopicPartition]
     ) -> JoinGroupResponse | None:
-        reason = self._membership.begin_join()
+        reason, losses = self._membership.begin_join(), self._membership.losses
         subscribed = topics.note_joined()
         while True:
             asked_as = self._membership.identity
             request = self._join_request(asked_as, subscribed, owned, reason)
             answer: JoinGroupResponse = await self._ask_and_wait(request)
-            if self._membership.identity != asked_as:
+            if self._membership.identity != asked_as or self._membership.losses != losses:
                 return None  # left, or thrown out, while the others were waited for
             code = error_code(answer.error_code)
             verdict = self._membership.answered(

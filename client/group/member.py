@@ -224,6 +224,8 @@ class GroupMember:
             # A pattern must be matched against all topics that there are now.
             await self._cluster.refresh()
             topics.update(self._cluster.metadata, trio.current_time())
+            if self.topics is not topics or not self._may_join():
+                return  # the application has decided otherwise meanwhile
         self.target = None
         target = await self._joiner.join(topics, self._assignment.places())
         if self.topics is topics:

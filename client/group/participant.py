@@ -352,9 +352,12 @@ class Participant:
         await self._call(self._callbacks.on_assigned, change.assigned)
 
     async def _give_up(self, places: tuple[TopicPartition, ...]) -> None:
-        """Commit partitions and give them up, unless they turn out to be lost."""
-        if self._options.commit.automatic:
-            await self._commits.commit_quietly(self._commits.positions(places))
+        """Commit partitions and give them up, unless they turn out to be lost.
+
+        A commit of the application's that is under way comes first: later it would undo others'.
+        """
+        automatic = self._options.commit.automatic
+        await self._commits.commit_quietly(self._commits.positions(places) if automatic else {})
         if not self._has_lost:
             await self._revoke(places)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from client.errors import refusal
+from client.metadata import is_topic_name
 from protocol.errors import RETRIABLE_CODES, ErrorCode, RequestError
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Subscription(Struct, frozen=True):
         names = frozenset(topics)
         if not names:
             raise ValueError("no topic to subscribe to: name some, or unsubscribe")
+        if wrong := sorted(name for name in names if not is_topic_name(name)):
+            raise ValueError(
+                f"no topic is named {wrong[0]!r}: a name has 1 to 249 letters, digits,"
+                " '.', '_' and '-'; or subscribe to a pattern, re.compile(...)"
+            )
         return Subscription(names)
 
     def wants(self, topic: str) -> bool:

@@ -59,6 +59,7 @@ VERDICTS: Final[Mapping[ApiKey, Mapping[ErrorCode, Verdict]]] = {
     ApiKey.OFFSET_COMMIT: {
         **_OF_A_GENERATION,
         ErrorCode.REQUEST_TIMED_OUT: Verdict.ELSEWHERE,
+        ErrorCode.GROUP_ID_NOT_FOUND: Verdict.FORGOTTEN,
     },
     ApiKey.OFFSET_FETCH: _ANY,
 }

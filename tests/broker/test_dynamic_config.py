@@ -79,15 +79,15 @@ def test_what_one_is_given_wins_over_what_all_are_and_that_over_the_file_and_the
     assert given.retention_ms == 4
 
 
-def test_topics_get_their_defaults_from_it_but_what_they_inherit():
-    given = Given(min_insync_replicas="1")
+def test_topics_get_their_defaults_from_it_but_what_the_controller_must_know_as_well():
+    given = Given(min_insync_replicas="1", ottla_flush="os", log_segment_bytes="2000")
     given.to_all(log_retention_ms="3", min_insync_replicas="2", ottla_flush="os")
     given.to_one(US, message_max_bytes="7")
 
     assert given.settings.topic_defaults(given.cluster) == {
         "retention.ms": "3",
         "max.message.bytes": "7",
-        "min.insync.replicas": "1",
+        "segment.bytes": "2000",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -252,6 +253,7 @@ async def take_rare_step(broker: LeadingBroker, reader: Reader, kind: str, index
         await broker.create_topic(partitions=PARTITIONS)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     steps=STEPS,

@@ -16,6 +16,7 @@ from broker.log.directory import Checkpoint, DataDirectory
 from broker.log.errors import DiskFull
 from broker.log.flush import Flusher
 from broker.log.log import Log
+from broker.log.metadata import encode_topic_id
 from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
 from broker.replication.fetchers import Fetchers
@@ -346,6 +347,22 @@ async def test_a_log_that_is_gone_is_lost(disk, directory, open_partitions):
     disk.remove(f"{DATA}/orders-1")
 
     assert open_partitions(clean=False).lossy_replicas() == {(TOPIC_ID, 1)}
+
+
+@pytest.mark.parametrize("written", [encode_topic_id(bytes(16)), b"version: 0\ntopic_i"])
+async def test_a_log_that_does_not_say_any_more_whose_it_is_is_lost(disk, open_partitions, written):
+    await open_partitions().write_checkpoints()
+    disk.write_file(f"{DATA}/orders-1/partition.metadata", written)
+
+    assert open_partitions(clean=False).lossy_replicas() == {(TOPIC_ID, 1)}
+
+
+async def test_a_log_that_cannot_be_opened_is_whose_was_noted(disk, open_partitions):
+    await open_partitions().write_checkpoints()
+    hide_where_batches_begin(disk, 1)
+    disk.write_file(f"{DATA}/orders-1/partition.metadata", b"")
+
+    assert open_partitions(clean=False).offline_replicas() == {(TOPIC_ID, 1)}
 
 
 async def test_a_replica_that_copies_lacks_what_it_has_not_got_yet(open_partitions):

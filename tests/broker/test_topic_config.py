@@ -101,3 +101,14 @@ def test_the_default_of_min_insync_replicas_follows_the_replication_factor(
 
     assert found["min.insync.replicas"][0].value == expected
     assert found.keys() == TOPIC_KEYS
+
+
+def test_a_file_says_nothing_of_what_the_controller_has_to_know_as_well():
+    broker = BrokerConfig.parse(
+        {"min.insync.replicas": "1", "unclean.leader.election.enable": "true", "ottla.flush": "os"}
+    )
+    found = origins({}, settings_of(broker), replication_factor=3)
+
+    assert [(o.value, o.source) for o in found["min.insync.replicas"]] == [("2", Source.DEFAULT)]
+    for key, value in (("unclean.leader.election.enable", "false"), ("ottla.flush", "commit")):
+        assert [(o.value, o.source) for o in found[key]] == [(value, Source.DEFAULT)]

@@ -45,6 +45,29 @@ async def test_what_cannot_be_created_says_why_and_the_others_are(cluster, autoj
             await admin.create_topic(NewTopic("old"))
 
 
+async def test_a_slow_answer_is_waited_for_though_nobody_else_can_be_asked(
+    cluster, faults, autojump_clock
+):
+    for broker_id in (1, 2):
+        cluster.kill(broker_id)
+    cluster.script(ApiKey.CREATE_TOPICS, faults(delay_s=20))
+
+    async with admin_of(cluster) as admin:
+        created = await admin.create_topic(NewTopic("orders"))
+        assert created.name == "orders"
+        assert cluster.count(ApiKey.CREATE_TOPICS) == 1
+        assert await admin.list_topics() == ("orders",)
+
+
+async def test_a_silent_controller_leaves_time_for_others(cluster, autojump_clock):
+    cluster.add_topic("orders")
+
+    async with admin_of(cluster, timeout_s=30) as admin:
+        cluster.silent.add(cluster.controller_id)
+        with trio.fail_after(15):
+            assert await admin.list_topics() == ("orders",)
+
+
 async def test_validation_creates_nothing(cluster, autojump_clock):
     async with admin_of(cluster) as admin:
         await admin.create_topic(NewTopic("orders"), validate_only=True)

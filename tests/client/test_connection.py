@@ -118,6 +118,16 @@ async def test_a_refused_connect_names_address_and_cause(cluster):
             pass
 
 
+async def test_a_machine_that_is_gone_is_not_waited_for_long(autojump_clock):
+    class Nowhere:
+        async def connect(self, host, port):
+            await trio.sleep_forever()
+
+    with trio.fail_after(10), pytest.raises(ConnectFailed, match="gone:9092: no answer within 5 s"):
+        async with open_connection(Nowhere(), "gone", 9092, client_id="test", negotiate=False):
+            pass
+
+
 async def test_requests_are_pipelined_and_answers_find_their_callers(peer, autojump_clock):
     answers = {}
 

@@ -444,6 +444,50 @@ async def test_fetching_ahead_stays_within_the_buffer(cluster, autojump_clock):
     assert len(records) == 300
 
 
+async def test_paused_partitions_with_full_buffers_hold_up_nobody(cluster, autojump_clock):
+    topic = cluster.add_topic("orders", partitions=4)
+    for partition in topic.partitions:
+        for number in range(50):
+            partition.add(b"%d" % number + b" " * 1000)
+    urgent = cluster.add_topic("urgent").partitions[0]
+    bulk = [TopicPartition("orders", number) for number in range(4)]
+
+    async with consumer_of(cluster, buffer_bytes_max=20_000, partition_bytes_max=5_000) as consumer:
+        await consumer.assign([*bulk, TopicPartition("urgent", 0)])
+        seen = await read(consumer, 20)
+        await trio.sleep(5)
+        consumer.pause(*bulk)
+        for word in (b"one", b"two"):
+            urgent.add(word)
+            assert values(await read(consumer, 1)) == [word]
+        assert consumer.buffered_bytes < 30_000
+        consumer.resume(*bulk)
+        seen += await read(consumer, 180)
+
+    for place in bulk:
+        assert [r.offset for r in seen if r.topic_partition == place] == [*range(50)]
+
+
+async def test_a_resumed_partition_is_read_on_over_the_same_connection(cluster, autojump_clock):
+    log = cluster.add_topic("orders", partitions=2).partitions[0]
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0, P1])
+        log.add(b"1")
+        await read(consumer, 1)
+        asked = cluster.count(ApiKey.API_VERSIONS)
+        for value in (b"2", b"3", b"4"):
+            consumer.pause(P0)
+            await trio.sleep(2)
+            log.add(value)
+            assert await consumer.poll(timeout_s=1) == []
+            consumer.resume(P0)
+            began_at = trio.current_time()
+            assert values(await read(consumer, 1)) == [value]
+            assert trio.current_time() - began_at < 0.1
+        assert cluster.count(ApiKey.API_VERSIONS) == asked
+
+
 async def test_a_batch_over_the_bound_of_a_partition_is_read_all_the_same(cluster, autojump_clock):
     log = cluster.add_topic("orders").partitions[0]
     log.add(b"x" * 2_000_000)
@@ -584,6 +628,22 @@ async def test_a_topic_that_is_there_again_is_read_on(cluster, autojump_clock):
         assert values(records) == [b"2"]
 
 
+async def test_a_position_that_is_missing_stays_so_while_a_topic_is_away(cluster, autojump_clock):
+    topic = cluster.add_topic("orders")
+    topic.partitions[0].add(b"1")
+
+    async with consumer_of(cluster, auto_offset_reset="none") as consumer:
+        await consumer.assign([P0])
+        del cluster.topics["orders"]
+        await trio.sleep(400)
+        cluster.topics["orders"] = topic
+        await trio.sleep(400)
+        with pytest.raises(NoPosition):
+            await consumer.poll(timeout_s=1)
+        consumer.seek(P0, 0)
+        assert values(await read(consumer, 1)) == [b"1"]
+
+
 async def test_a_short_absence_long_after_another_is_waited_out(cluster, autojump_clock):
     topic = cluster.add_topic("orders")
     topic.partitions[0].add(b"1")
@@ -610,9 +670,10 @@ async def test_damage_on_the_leaders_disk_is_told(cluster, autojump_clock):
             await consumer.poll(timeout_s=5)
 
 
-async def test_a_fault_of_the_leaders_own_may_pass(cluster, autojump_clock):
+@pytest.mark.parametrize("key", [ApiKey.FETCH, ApiKey.LIST_OFFSETS])
+async def test_a_fault_of_the_leaders_own_may_pass(cluster, autojump_clock, key):
     cluster.add_topic("orders").partitions[0].add(b"1")
-    cluster.script(ApiKey.FETCH, ErrorCode.UNKNOWN_SERVER_ERROR)
+    cluster.script(key, ErrorCode.UNKNOWN_SERVER_ERROR)
 
     async with consumer_of(cluster) as consumer:
         await consumer.assign([P0])

@@ -12,6 +12,7 @@ from client.consumer_config import ConsumerConfig
 from client.fetcher import Fetcher
 from client.records import TopicPartition
 from protocol.api import ApiKey
+from protocol.errors import ErrorCode
 
 P0 = TopicPartition("orders", 0)
 
@@ -46,6 +47,16 @@ async def test_a_position_sought_before_a_reset_begins_is_kept(fetching, autojum
     await trio.sleep(1)
 
     assert (state.position, state.busy) == (1, False)
+
+
+async def test_a_reset_that_is_refused_after_a_seek_does_no_harm(cluster, fetching, autojump_clock):
+    fetcher, _, state = fetching
+    cluster.script(ApiKey.LIST_OFFSETS, ErrorCode.TOPIC_AUTHORIZATION_FAILED)
+    fetcher._settle_positions(1, [state])
+    state.seek(1)
+    await trio.sleep(1)
+
+    assert (state.position, state.busy, state.error) == (1, False, None)
 
 
 async def test_a_partition_taken_away_before_its_log_is_compared_is_left_alone(

@@ -17,7 +17,7 @@ from client.errors import (
 from client.producer import Producer, ProducerConfig
 from protocol.api import ApiKey
 from protocol.batch import read_header
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, RequestError
 from protocol.records import Record
 
 
@@ -431,6 +431,37 @@ async def test_a_topic_that_the_broker_creates_on_demand_is_waited_for(cluster, 
 
     async with producer_of(cluster) as producer:
         assert (await producer.send("fresh", b"value")).offset == 0
+
+
+async def test_a_topic_that_takes_long_to_be_created_is_waited_for(cluster, faults, autojump_clock):
+    cluster.auto_create = True
+
+    async with producer_of(cluster) as producer:
+        for name in ("slow", "slow-too"):
+            cluster.script(ApiKey.METADATA, None, faults(delay_s=4))
+            assert (await producer.send(name, b"value")).offset == 0
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "x" * 40_000, "", "not/a/topic"])
+async def test_what_cannot_name_a_topic_is_refused_and_harms_nobody(cluster, autojump_clock, name):
+    cluster.add_topic("orders")
+
+    async with producer_of(cluster) as producer:
+        with pytest.raises(RequestError, match="1 to 249 letters.*INVALID_TOPIC_EXCEPTION"):
+            await producer.send(name, b"value")
+        await trio.sleep(400)  # the metadata have been refreshed
+        assert (await producer.send("orders", b"value")).offset == 0
+
+
+async def test_a_leader_that_fails_may_have_written(cluster, autojump_clock):
+    cluster.add_topic("orders")
+    cluster.script(ApiKey.PRODUCE, ErrorCode.UNKNOWN_SERVER_ERROR)
+
+    async with producer_of(cluster) as producer:
+        with pytest.raises(DeliveryFailed, match="may have been written") as failed:
+            await producer.send("orders", b"value")
+
+    assert failed.value.may_be_written
 
 
 async def test_new_partitions_are_used_once_they_are_known(cluster, autojump_clock):

@@ -91,6 +91,7 @@ async def test_a_record_that_fits_no_more_begins_the_batch_of_the_next_partition
     assert set(sizes[1:]) == {9}
 
 
+@pytest.mark.slow
 async def test_batches_that_keys_keep_open_hold_nobody_for_more_than_two_batches_worth(
     cluster, autojump_clock
 ):

@@ -97,7 +97,13 @@ async def run_story(seed: int, *, properties: dict[str, str]) -> None:
         assert values == [b"%d" % n for n in range(index, RECORDS, PARTITIONS)], index
 
 
-@pytest.mark.parametrize("properties", [{}, FEW_SLOTS], ids=["with-room", "with-few-slots"])
+@pytest.mark.parametrize(
+    "properties",
+    [
+        pytest.param({}, marks=pytest.mark.slow, id="with-room"),
+        pytest.param(FEW_SLOTS, id="with-few"),
+    ],
+)
 @pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_our_consumer_skips_and_repeats_nothing_whatever_becomes_of_its_sessions(
     seed: int, properties: dict[str, str]

@@ -6,6 +6,7 @@ import random
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from client import Admin, NewTopic
@@ -164,6 +165,7 @@ async def test_members_go_on_in_their_generation_when_all_brokers_lose_power(aut
         assert [member.generations for member in members] == generations
 
 
+@pytest.mark.slow
 async def test_members_go_on_when_the_groups_broker_is_cut_off_from_the_store(autojump_clock):
     ledger = Ledger()
     async with cluster_of_three() as cluster, members_of(cluster, 3, ledger=ledger) as members:

@@ -49,6 +49,7 @@ def alone(tmp_path):
     return Alone(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_broker_with_a_coordinator_is_a_cluster_that_outlives_its_process(alone):
     read = ("consume", "t", *alone.bootstrap, "--from-beginning", "--exit-at-end")
     commit = (*read, "--group", "g")
@@ -70,6 +71,7 @@ def brokers_of(alone) -> list[int]:
     return [broker["broker"] for broker in found["brokers"]]
 
 
+@pytest.mark.slow
 def test_other_brokers_can_join_it(alone, tmp_path):
     other = find_free(HOST, 1)[0]
     with alone.running():

@@ -24,11 +24,13 @@ def test_a_cluster_that_is_up_is_well_and_says_where(ottla):
     assert status["bootstrap"].count("127.0.0.1:") == 3
 
 
+@pytest.mark.slow
 def test_being_ready_left_no_topic_behind(tmp_path):
     with running_cluster(tmp_path, "--brokers", "1") as ottla:
         assert ottla.json("topic", "list")["topics"] == []
 
 
+@pytest.mark.slow
 def test_a_second_up_says_that_it_runs_already_and_where(ottla, tmp_path):
     pids = [node["pid"] for node in ottla.json("status")["nodes"]]
     done = ottla.run("up", "--detach", status=4)
@@ -80,6 +82,7 @@ def test_keys_headers_nulls_and_compression_come_through(ottla, compression):
     assert all(r["headers"] == [{"name": "source", "value": "test"}] for r in records)
 
 
+@pytest.mark.slow
 def test_files_are_produced_whole(ottla, tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("one\ntwo\nthree")
@@ -96,6 +99,7 @@ def test_a_record_that_is_not_written_is_told_and_the_status_is_1(ottla):
     assert b"1 record failed: stdin:2: there is no ':' after a key" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_error(ottla):
     ottla.run("produce", "pipes", stdin=b"x" * 100 + b"\n" + b"y\n" * 100_000)
     shell = f"{' '.join(OTTLA)} consume pipes --from-beginning --exit-at-end | head -n 1"
@@ -109,6 +113,7 @@ def test_a_reader_that_leaves_is_no_error(ottla):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_ends_a_reading_that_waits_for_more(ottla):
     ottla.run("produce", "waiting", stdin=b"only one\n")
     shell = f"{' '.join(OTTLA)} consume waiting --from-beginning | head -n 1"
@@ -120,6 +125,7 @@ def test_a_reader_that_leaves_ends_a_reading_that_waits_for_more(ottla):
     assert (done.returncode, done.stdout, done.stderr) == (0, b"only one\n", b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("topic", "partition", "cause"),
     [
@@ -144,6 +150,7 @@ def test_a_line_too_long_for_a_record_is_told_by_its_place(ottla):
     assert b"stdin:2: 1,100,000 bytes, a record has at most 1,048,576" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_dash_among_the_files_is_stdin(ottla, tmp_path):
     path = tmp_path / "lines.txt"
     path.write_text("first\n")
@@ -154,6 +161,7 @@ def test_a_dash_among_the_files_is_stdin(ottla, tmp_path):
     assert ottla.out("consume", "dash", "--from-beginning", "--exit-at-end") == "first\nsecond\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [("--exit-at-end",), ("--count", "1")])
 def test_an_offset_after_the_end_is_refused_with_those_that_are_there(ottla, stop):
     ottla.run("topic", "create", "short", "--partitions", "1", "--if-not-exists")
@@ -162,6 +170,7 @@ def test_an_offset_after_the_end_is_refused_with_those_that_are_there(ottla, sto
     assert b"short-0 does not hold offset 99; its oldest is 0, its next will be 0" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_topic_is_described_altered_and_deleted(ottla):
     ottla.run("topic", "create", "plans", "--partitions", "2", "--config", "retention.ms=1000")
     described = ottla.json("topic", "describe", "plans")["topics"][0]
@@ -178,6 +187,7 @@ def test_a_topic_is_described_altered_and_deleted(ottla):
     assert "plans" not in [topic["name"] for topic in ottla.json("topic", "list")["topics"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "cause"),
     [
@@ -204,6 +214,7 @@ def test_what_the_cluster_refuses_is_one_line_with_the_cause(ottla, command, cau
     assert cause in error.lower()
 
 
+@pytest.mark.slow
 def test_a_broker_is_killed_and_nothing_is_lost(tmp_path):
     with running_cluster(tmp_path) as ottla:
         ottla.run("topic", "create", "kept", "--partitions", "6")

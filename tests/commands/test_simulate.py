@@ -57,6 +57,7 @@ def test_one_run_is_told_in_words(tmp_path):
     assert trace.read_text().startswith(str(draw_plan(28)))
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_added_up():
     facts = json.loads(run("--seed", "34", "--runs", "2", "--faults", "none", "--json").stdout)
 
@@ -150,6 +151,7 @@ def test_what_was_found_is_kept_and_run_again(failing, tmp_path):
     assert f"again: ottla simulate --plan {kept}" in again.stderr
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_where_nothing_is_found(tmp_path):
     kept = tmp_path / "found.toml"
     run("--seed", "34", "--faults", "none", "--keep", str(kept))
@@ -204,6 +206,7 @@ def test_a_theme_that_cannot_be_had_is_refused(options):
         run(*options)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_processes_that_run_as_well():
     command = [sys.executable, "-P", "-m", "cli", "simulate", "--runs", "99", "--processes", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=ROOT) as running:

@@ -107,6 +107,7 @@ async def test_a_leader_that_bounced_unseen_gets_a_new_leader_epoch(autojump_clo
         assert after.leader_broker_epoch == state.brokers[after.leader_id].broker_epoch
 
 
+@pytest.mark.slow
 async def test_thousands_of_partitions_survive_a_broker_in_few_multis(autojump_clock):
     async with started(1, 2, 3) as (cluster, nodes):
         controller = nodes[0].controller

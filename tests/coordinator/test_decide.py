@@ -33,6 +33,7 @@ from coordinator.events import (
 from coordinator.reassign import is_under_way, target_of
 from coordinator.topic_config import ElectionRules, check_config, min_insync_replicas
 from protocol.errors import ErrorCode
+from tests.support.effort import examples
 
 TOPIC_ID = bytes(range(16))
 BROKERS = (1, 2, 3, 4, 5)
@@ -309,7 +310,9 @@ class Elections(RuleBasedStateMachine):
         assert not is_under_way(self.partition)
 
 
-Elections.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+Elections.TestCase.settings = settings(
+    max_examples=examples(150), stateful_step_count=30, deadline=None
+)
 TestElections = Elections.TestCase
 
 

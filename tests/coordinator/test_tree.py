@@ -34,6 +34,7 @@ from coordinator.znode import (
     Transaction,
     check_path,
 )
+from tests.support.effort import examples
 
 SESSION = 7
 
@@ -230,7 +231,7 @@ OPERATIONS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(OPERATIONS, max_size=30))
 def test_replaying_the_journal_gives_the_same_tree_to_the_byte(operations):
     driver = Driver()

@@ -254,6 +254,7 @@ async def test_silence_longer_than_the_session_timeout_ends_the_session_by_our_o
     assert outcomes in ([ConnectionLost], [SessionLost])
 
 
+@pytest.mark.slow
 async def test_an_idle_session_is_kept_alive_far_beyond_its_timeout(port, root):
     async with connect_zookeeper(f"127.0.0.1:{port}{root}", session_timeout_s=IDLE_S) as store:
         opened_at = trio.current_time()

@@ -32,11 +32,12 @@ from tests.protocol.messages import (
     plain,
     versions,
 )
+from tests.support.effort import examples
 
 
 @pytest.mark.parametrize("cls", MESSAGES, ids=lambda cls: cls.__name__)
 def test_every_version_of_a_message_is_encoded_and_decoded_as_interpreted(cls: type) -> None:
-    @settings(max_examples=4 * len(versions(cls)), deadline=None)
+    @settings(max_examples=examples(8 * len(versions(cls))), deadline=None)
     @given(
         st.sampled_from(versions(cls)).flatmap(
             lambda version: st.tuples(messages(cls, version), st.just(version))
@@ -203,7 +204,7 @@ def test_decoded_messages_share_no_mutable_default() -> None:
 
 
 @given(any_message(), st.data())
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=examples(250))
 def test_damaged_messages_are_refused_or_read_as_interpreted(
     drawn: tuple[Any, int], data: st.DataObject
 ) -> None:
@@ -214,7 +215,7 @@ def test_damaged_messages_are_refused_or_read_as_interpreted(
 
 
 @given(st.sampled_from(MESSAGE_VERSIONS), st.binary(max_size=60))
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=examples(250))
 def test_random_bytes_are_refused_or_read_as_interpreted(
     pair: tuple[type, int], noise: bytes
 ) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from contextlib import suppress
 from itertools import cycle
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -249,3 +250,4 @@ class Registries(RuleBasedStateMachine):
 
 TestCompacted = Registries.TestCase
 TestCompacted.settings = settings(stateful_step_count=60)
+TestCompacted.pytestmark = pytest.mark.slow

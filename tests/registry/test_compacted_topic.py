@@ -157,9 +157,8 @@ async def work(callers, chance, acknowledged, *, client, over) -> None:
             continue  # that one is dead at the moment
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
 async def test_no_id_is_given_twice_while_brokers_compact(seed, autojump_clock):
     """Schemas are deleted as soon as they are registered; one registry dies, or all who know."""
     chance = random.Random(seed)

@@ -211,9 +211,8 @@ async def harm(cluster, running, nursery, chance) -> None:
     await victim.start(nursery)
 
 
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 8))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
 async def test_no_id_is_given_twice_and_no_acknowledged_schema_is_lost(seed, autojump_clock):
     """Leaders of registries, brokers, or both die while three clients register."""
     chance = random.Random(seed)

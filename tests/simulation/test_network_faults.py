@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 from simulation.network import MemoryNetwork, MemoryStream
+from tests.support.effort import examples
 
 
 @pytest.fixture
@@ -357,7 +358,7 @@ async def test_a_reset_breaks_both_ends_at_once_and_new_connections_are_fine(
 # The law of a stream, whatever its link does.
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 300), min_size=1, max_size=12),
     read_size=st.integers(1, 200),

@@ -88,6 +88,7 @@ def test_who_takes_longer_to_stop_than_its_fault_lasts_is_started_all_the_same()
     assert "start broker 1" in names[: names.index("all is mended")]
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
     """A planted bug of the crudest kind; the finer ones are in tests/simulation/mutations."""
 
@@ -101,6 +102,7 @@ def test_what_goes_wrong_in_a_task_is_an_anomaly(monkeypatch):
     assert "planted" in verdict.anomalies[0].facts
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_a_request_is_an_anomaly(monkeypatch):
     def fail(*_: object) -> None:
         raise ZeroDivisionError("planted")
@@ -112,6 +114,7 @@ def test_what_goes_wrong_in_a_request_is_an_anomaly(monkeypatch):
     assert "request_crashed: ZeroDivisionError('planted')" in crash.facts
 
 
+@pytest.mark.slow
 def test_a_producer_that_hears_nothing_does_not_know(monkeypatch):
     seen = []
     monkeypatch.setattr("simulation.run.check", lambda history, _: seen.extend(history) or [])

@@ -35,12 +35,14 @@ class Fault:
         drop_before: bool = False,
         drop_after: bool = False,
         hang: bool = False,
+        delay_s: float = 0.0,
         code: ErrorCode | None = None,
         run: Callable[[], None] | None = None,
     ) -> None:
         self.drop_before = drop_before
         self.drop_after = drop_after
         self.hang = hang
+        self.delay_s = delay_s
         self.code = code
         self.run = run
 
@@ -151,6 +153,8 @@ class FakeCluster:
             raise Dropped
         if fault.hang or broker_id in self.silent:
             await trio.sleep_forever()
+        if fault.delay_s:
+            await trio.sleep(fault.delay_s)
         name = key.name.lower()
         handler = next(getattr(a, name) for a in self._answers if hasattr(a, name))
         response = handler(broker_id, request, fault.code)

@@ -13,6 +13,7 @@ from broker.groups.state import State
 from protocol.consumer_protocol import ConsumerProtocolSubscription, encode_subscription
 from protocol.errors import ErrorCode, RequestError
 from tests.broker.groups.stage import Answer, Client, Stage
+from tests.support.effort import examples
 
 LONG_S = 2_000.0
 """Longer than anybody may be silent, or be waited for."""
@@ -276,4 +277,4 @@ def code_of(error: RequestError | None) -> ErrorCode | None:
 
 
 TestGroupLaws = GroupLaws.TestCase
-TestGroupLaws.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestGroupLaws.settings = settings(max_examples=examples(150), stateful_step_count=40, deadline=None)

@@ -24,8 +24,10 @@ from protocol.consumer_protocol import (
 from protocol.errors import ErrorCode
 
 
-def subscription(*topics: str) -> bytes:
-    return encode_subscription(ConsumerProtocolSubscription(list(topics)))
+def subscription(*topics: str, **owned: list[int]) -> bytes:
+    parts = [TopicPartitions(topic, indexes) for topic, indexes in owned.items()]
+    told = ConsumerProtocolSubscription(list(topics), owned_partitions=parts)
+    return encode_subscription(told)
 
 
 def assignment(**topics: list[int]) -> bytes:

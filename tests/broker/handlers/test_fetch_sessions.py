@@ -166,7 +166,7 @@ async def test_retention_counts_as_a_move_of_the_log_start(broker):
     await broker.write(0)
     await session.fetch({0: log.log_end_offset})
 
-    broker.partitions.apply_retention()
+    await broker.partitions.apply_retention()
 
     assert log.log_start_offset > 0
     assert {i: p.log_start_offset for i, p in (await session.fetch()).items()} == {

@@ -15,7 +15,13 @@ from protocol.api.leave_group import LeaveGroupRequest, MemberIdentity
 from protocol.api.list_groups import ListGroupsRequest
 from protocol.api.sync_group import SyncGroupRequest
 from protocol.errors import ErrorCode
-from tests.broker.handlers.group_client import GroupClient, ask_owner, owner, subscription
+from tests.broker.handlers.group_client import (
+    GroupClient,
+    ask_owner,
+    assignment,
+    owner,
+    subscription,
+)
 
 ODD_IDS = ["/", ".", "..", "a/b", "grüße 群", "%2E", "\x00\n", "x" * 1_024, "\N{GRINNING FACE}"]
 
@@ -303,6 +309,33 @@ async def test_a_static_leader_that_restarts_is_told_not_to_assign(ask, autojump
     assert [m.group_instance_id for m in answer.members] == ["i"]
     assert (await again.sync()).assignment == b"mine"
     assert await client.heartbeat() == ErrorCode.FENCED_INSTANCE_ID
+
+
+@pytest.mark.parametrize("given", [[0, 1, 2], [0, 1], [0], []])
+async def test_what_a_static_member_had_yet_to_give_up_is_free_once_it_restarts(
+    given, ask, autojump_clock
+):
+    """Cooperative: whoever is to have it gets it with the next generation only (KIP-429)."""
+    other = GroupClient(ask, instance="other")
+    client = GroupClient(ask, instance="i", protocols={"range": subscription("t", t=[0, 1])})
+    await other.enter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.join)
+        await trio.sleep(1)
+        nursery.start_soon(other.join)
+    leader, follower = (other, client) if other.leads else (client, other)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(follower.sync)
+        await leader.sync({client.member_id: assignment(t=given), other.member_id: assignment()})
+
+    again = GroupClient(ask, instance="i", protocols={"range": subscription("t")})
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(again.join)
+        await trio.sleep(1)
+        expected = ErrorCode.NONE if given[:2] == [0, 1] else ErrorCode.REBALANCE_IN_PROGRESS
+        assert await other.heartbeat() == expected
+        nursery.start_soon(other.join)
+    assert again.generation_id == (2 if expected is ErrorCode.NONE else 3)
 
 
 @pytest.mark.parametrize("group_id", ODD_IDS, ids=ascii)

@@ -19,6 +19,7 @@ from protocol.batch import split_batches
 from protocol.compression import Compression
 from protocol.records import Record, decode_batch, encode_batch
 from simulation.disk import MemoryDisk
+from tests.support.effort import examples
 
 NOW_MS = 1_700_000_000_000
 PATH = "/data/topic-0"
@@ -265,5 +266,7 @@ class LogMachine(RuleBasedStateMachine):
         assert end_offset == (beyond[0] if beyond else self.end)
 
 
-LogMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+LogMachine.TestCase.settings = settings(
+    max_examples=examples(100), stateful_step_count=40, deadline=None
+)
 test_a_log_agrees_with_its_model = LogMachine.TestCase

@@ -245,6 +245,39 @@ def test_a_bad_index_is_built_again(open_log, batch_of, disk, suffix, damage, cl
         )
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_newest_timestamps_are_found_by_the_ends_of_the_indexes(open_log, batch_of, clean):
+    log = open_log()
+    times = [1_700_000_000_000 + (i * 37) % 61 for i in range(60)]
+    for time in times:
+        log.append_as_leader(batch_of(3, timestamp_ms=time), leader_epoch=0)
+    log.close()
+
+    log = open_log(clean=clean)
+
+    found = [segment.max_timestamp for segment in log.segments]
+    assert [segment.make_sure() for segment in log.segments] == [clean] * 3 + [False]
+    assert found == [segment.max_timestamp for segment in log.segments]
+    assert max(found)[0] == max(times) + 2
+    assert not any(segment.make_sure() for segment in log.segments)
+
+
+def test_nothing_is_deleted_on_the_word_of_a_damaged_index(open_log, batch_of, disk, wall_ms):
+    log = open_log()
+    for i in range(60):
+        log.append_as_leader(batch_of(3, timestamp_ms=wall_ms() - i % 15 * 1000), leader_epoch=0)
+    log.close()
+    for segment in log.segments:
+        replace(disk, segment.path(".timeindex"), bytes(24))
+
+    log = open_log(clean=True, config=LogConfig(segment_bytes=1500, retention_ms=900))
+
+    assert len(log.segments) > 2
+    assert log.segments[0].max_timestamp_ms < wall_ms() - 900, "only the end was read"
+    assert log.apply_retention(log.log_end_offset) == 0
+    assert log.segments[0].max_timestamp_ms == wall_ms() + 2
+
+
 def test_a_log_damaged_after_a_clean_stop_is_recovered(filled, open_log, disk):
     size = disk.file_size_bytes(f"{FIRST}.log")
     disk.open(f"{FIRST}.log").truncate(size - 5)

@@ -99,6 +99,7 @@ def test_every_partition_goes_to_one_subscriber_and_to_no_other(name):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ASSIGNORS)
 def test_the_order_in_which_members_are_listed_does_not_matter(name):
     @given(members_and_counts(), st.randoms(use_true_random=False))
@@ -151,6 +152,7 @@ def test_no_partition_could_go_to_a_member_with_two_fewer(name):
     check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STICKY)
 def test_what_is_even_stays_as_it_is(name):
     @given(members_and_counts())
@@ -323,6 +325,7 @@ def members_and_racks(draw):
     return members, Partitions(counts, {place: draw(places) for place in all_places(counts)})
 
 
+@pytest.mark.slow
 @given(members_and_racks())
 def test_racks_change_nothing_about_how_many_partitions_of_a_topic_a_member_gets(drawn):
     members, partitions = drawn
@@ -336,6 +339,7 @@ def test_racks_change_nothing_about_how_many_partitions_of_a_topic_a_member_gets
             assert max(map(len, got)) - min(map(len, got)) <= 1
 
 
+@pytest.mark.slow
 @given(members_and_racks())
 def test_topics_of_one_size_and_the_same_readers_are_cut_alike_whatever_their_racks(drawn):
     members, partitions = drawn

@@ -139,6 +139,7 @@ async def test_random_requests_are_answered_and_harm_nobody(world):
 # --- bounds ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_client_that_does_not_read_its_events_is_disconnected(world):
     await world.crash()
     await world.start(outgoing_bytes_max=10_000)

@@ -204,6 +204,7 @@ def test_kazoos_locks_pass_from_one_to_the_next(connect):
     thread.join()
 
 
+@pytest.mark.slow
 def test_sessions_data_and_ephemerals_survive_a_kill(server, connect):
     client = connect()
     session_id = client.client_id[0]
@@ -228,6 +229,7 @@ def test_sessions_data_and_ephemerals_survive_a_kill(server, connect):
     assert client.get("/499")[0] == b"499"
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_before_a_kill_is_there_after_it(server, connect):
     client = connect()
     for round_ in range(3):

@@ -282,6 +282,7 @@ def is_valid(schema, value):
     return next(schema.validator.iter_errors(value), None) is None
 
 
+@pytest.mark.slow
 @given(RANDOM, NUMBERS)
 @settings(max_examples=25, deadline=None)
 def test_what_a_writer_writes_a_compatible_reader_accepts(random, number):

@@ -19,6 +19,7 @@ from protocol.batch import split_batches
 from protocol.compression import Compression
 from simulation.disk import MemoryDisk
 from tests.broker.log.compaction.keyed import batches_of, flush, keyed_batch, records_of
+from tests.support.effort import examples
 
 START_MS = 1_700_000_000_000
 PATH = "/data/topic-0"
@@ -231,6 +232,6 @@ class CompactedLogMachine(RuleBasedStateMachine):
 
 
 CompactedLogMachine.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=40, deadline=None
+    max_examples=examples(100), stateful_step_count=40, deadline=None
 )
 test_a_compacted_log_agrees_with_its_model = CompactedLogMachine.TestCase

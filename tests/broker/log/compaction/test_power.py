@@ -107,7 +107,7 @@ def count_calls(seed):
     return 10**6 - disk.calls_left
 
 
-@pytest.mark.parametrize("loses_power", [False, True])
+@pytest.mark.parametrize("loses_power", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_every_step_may_be_the_last(seed, loses_power):
     calls = count_calls(seed)
