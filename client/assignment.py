@@ -249,7 +249,7 @@ class Assignment:
         if self.buffered_bytes < bytes_max or all(s.is_stuck or s.buffered_bytes for s in states):
             return
         for state in states:
-            if state.is_stuck:
+            if state.is_stuck and state.buffered_bytes:
                 state.drop_ahead()
             if self.buffered_bytes < bytes_max:
                 return

@@ -30,7 +30,6 @@ from client.metadata import (
     Metadata,
     PartitionInfo,
     TopicInfo,
-    is_topic_name,
     metadata_request,
     parse_bootstrap,
 )
@@ -39,6 +38,7 @@ from client.race import Race
 from client.wanted import WantedTopics
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
 from protocol.frame_reader import FRAME_BYTES_MAX
+from protocol.topic_names import NAME_RULE, is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -58,7 +58,7 @@ REFRESH_CALM_S: Final = 5.0
 """After so long without a refresh, the next one comes as quickly as the first did."""
 
 REFUSALS: Final = {
-    ErrorCode.INVALID_TOPIC_EXCEPTION: "a name has 1 to 249 letters, digits, '.', '_' and '-'",
+    ErrorCode.INVALID_TOPIC_EXCEPTION: NAME_RULE,
 }
 """What to tell of refusals to which brokers add no sentence."""
 

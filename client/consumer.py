@@ -257,7 +257,10 @@ class Consumer(Client):
         return self._state(place).position
 
     def pause(self, *places: TopicPartition) -> None:
-        """Return no records of these partitions for now; what is buffered is kept."""
+        """Return no records of these partitions for now.
+
+        What is buffered is kept, unless others that have nothing left need the room.
+        """
         for place in places:
             self._state(place).paused = True
 

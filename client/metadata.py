@@ -6,7 +6,6 @@ Must never know: how the news came, connections.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
 NO_LEADER: Final = -1
 NO_TOPIC_ID: Final = bytes(16)
 DEFAULT_PORT: Final = 9092
-_TOPIC_NAME: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-
-
-def is_topic_name(name: str) -> bool:
-    """Say whether there can be a topic of that name."""
-    return _TOPIC_NAME.fullmatch(name) is not None
 
 
 def metadata_request(topics: Iterable[str] | None, *, create: bool = False) -> MetadataRequest:

@@ -6,21 +6,18 @@ Must never know: the store, logs.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from coordinator.errors import InvalidConfig, InvalidTopicName
+from protocol.topic_names import NAME_CHARACTERS_MAX, has_legal_characters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NAME_CHARACTERS_MAX: Final = 249
 CONFIG_CHARACTERS_MAX: Final = 65_536
 """Of all keys and values of a topic together: the config shares a znode with the partitions."""
-
-_NAME: Final = re.compile(r"[a-zA-Z0-9._-]+")
 
 MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
@@ -49,7 +46,7 @@ def check_name(name: str) -> None:
         )
     if name in {".", ".."}:
         raise InvalidTopicName(f"{name!r} cannot be a topic name")
-    if _NAME.fullmatch(name) is None:
+    if not has_legal_characters(name):
         raise InvalidTopicName(f"topic name {name!r}: use only letters, digits, '.', '_' and '-'")
 
 

@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from protocol.consumer_protocol import PROTOCOL_TYPE, decode_assignment, decode_subscription
+from protocol.consumer_protocol import (
+    PROTOCOL_TYPE,
+    TopicPartitions,
+    decode_assignment,
+    decode_subscription,
+)
 from protocol.errors import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from broker.groups.group import Group
     from broker.groups.member import Member
 
@@ -29,8 +36,7 @@ def owners(group: Group) -> dict[tuple[str, int], str]:
             assignment = decode_assignment(member.assignment)
         except ProtocolError:
             continue
-        for topic in assignment.assigned_partitions:
-            found.update(((topic.topic, index), member.member_id) for index in topic.partitions)
+        found |= dict.fromkeys(_places(assignment.assigned_partitions), member.member_id)
     return found
 
 
@@ -46,8 +52,7 @@ def has_to_give_up(group: Group, member: Member) -> bool:
         given = decode_assignment(member.assignment).assigned_partitions
     except ProtocolError:
         return False
-    places = {(topic.topic, index) for topic in given for index in topic.partitions}
-    return any((topic.topic, index) not in places for topic in held for index in topic.partitions)
+    return not {*_places(held)} <= {*_places(given)}
 
 
 def subscribed_topics(group: Group) -> frozenset[str] | None:
@@ -69,3 +74,7 @@ def topics_of(group: Group, member: Member) -> frozenset[str] | None:
         return frozenset(decode_subscription(member.metadata(group.protocol_name)).topics)
     except ProtocolError:
         return None
+
+
+def _places(topics: Iterable[TopicPartitions]) -> Iterator[tuple[str, int]]:
+    return ((topic.topic, index) for topic in topics for index in topic.partitions)

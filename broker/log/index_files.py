@@ -33,11 +33,8 @@ class IndexFiles:
 
     def read(self, *, segment_bytes: int) -> None:
         """Read both files. Raises: IndexDamaged where they make no sense; StorageError."""
-        disk, (offsets_path, times_path) = self._storage.disk, self._paths()
-        self.offsets = OffsetIndex.parse(disk.read_file(offsets_path), segment_bytes=segment_bytes)
-        self.times = TimeIndex.parse(disk.read_file(times_path))
-        if len(self.offsets) and not len(self.times):
-            raise IndexDamaged("the time index lacks what the offset index has")
+        offsets, times = (self._storage.disk.read_file(path) for path in self._paths())
+        self.offsets, self.times = _parse(offsets, times, segment_bytes=segment_bytes)
 
     def read_ends(self, *, segment_bytes: int) -> tuple[int, tuple[int, int] | None]:
         """Read the last position and the last timestamp with its relative offset, no more.
@@ -45,12 +42,12 @@ class IndexFiles:
         Raises: as `read`.
         """
         offsets_path, times_path = self._paths()
-        offsets = self._read_end(offsets_path, OffsetIndex.ENTRY_BYTES)
-        times = self._read_end(times_path, TimeIndex.ENTRY_BYTES)
-        if offsets and not times:
-            raise IndexDamaged("the time index lacks what the offset index has")
-        position = OffsetIndex.parse(offsets, segment_bytes=segment_bytes).last_position
-        return position, TimeIndex.parse(times).last
+        offsets, times = _parse(
+            self._read_end(offsets_path, OffsetIndex.ENTRY_BYTES),
+            self._read_end(times_path, TimeIndex.ENTRY_BYTES),
+            segment_bytes=segment_bytes,
+        )
+        return offsets.last_position, times.last
 
     def _read_end(self, path: str, entry_bytes: int) -> bytes:
         """Read the last entry of a file; nothing where there is none."""
@@ -115,3 +112,11 @@ class IndexFiles:
                 index.unwritten = bytearray()
             files.append(file)
         return files
+
+
+def _parse(offsets: bytes, times: bytes, *, segment_bytes: int) -> tuple[OffsetIndex, TimeIndex]:
+    """Parse both files, or their ends. Raises: IndexDamaged."""
+    parsed = OffsetIndex.parse(offsets, segment_bytes=segment_bytes), TimeIndex.parse(times)
+    if offsets and not times:
+        raise IndexDamaged("the time index lacks what the offset index has")
+    return parsed

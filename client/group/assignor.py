@@ -12,7 +12,7 @@ from enum import IntEnum
 from msgspec import Struct, field
 
 from client.records import TopicPartition
-from protocol.consumer_protocol import TopicPartitions
+from protocol.consumer_protocol import TopicPartitions, decode_assignment
 
 NO_GENERATION = -1
 
@@ -102,6 +102,11 @@ def by_topic(places: Sequence[TopicPartition]) -> list[TopicPartitions]:
     for topic, partition in sorted(places):
         grouped.setdefault(topic, []).append(partition)
     return [TopicPartitions(*entry) for entry in grouped.items()]
+
+
+def places_assigned(assignment: bytes) -> tuple[TopicPartition, ...]:
+    """Read what a member was assigned; each once, in order. Raises: ProtocolError."""
+    return places_of(decode_assignment(assignment).assigned_partitions)
 
 
 def places_of(topics: Sequence[TopicPartitions]) -> tuple[TopicPartition, ...]:

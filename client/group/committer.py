@@ -74,7 +74,8 @@ class Insider:
     def answered(self, api: ApiKey, code: ErrorCode, *, asked_as: GroupMetadata) -> Verdict:
         """Take in the code of an answer; whoever has to act on a loss hears of it."""
         verdict = self._membership.answered(api, code, asked_as=asked_as)
-        self._signal.notify()
+        if verdict is not Verdict.DONE:  # it is told of each partition
+            self._signal.notify()
         return verdict
 
     async def wait_settled(self) -> None:

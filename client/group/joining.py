@@ -12,7 +12,7 @@ import trio
 from msgspec import Struct
 
 from client.errors import ConnectionBroken, UnsupportedApi, error_code, refusal
-from client.group.assignor import Held, RebalanceProtocol, by_topic, places_of
+from client.group.assignor import Held, RebalanceProtocol, by_topic, places_assigned
 from client.group.assignors import common_protocol
 from client.group.leader import (
     count_assigned,
@@ -35,7 +35,6 @@ from protocol.api.sync_group import (
 from protocol.consumer_protocol import (
     PROTOCOL_TYPE,
     ConsumerProtocolSubscription,
-    decode_assignment,
     encode_subscription,
 )
 from protocol.errors import ErrorCode
@@ -273,7 +272,7 @@ class Joiner:
                 code = error_code(answer.error_code)
                 verdict = self._membership.answered(ApiKey.SYNC_GROUP, code, asked_as=asked_as)
                 if verdict is Verdict.DONE:
-                    places = places_of(decode_assignment(answer.assignment).assigned_partitions)
+                    places = places_assigned(answer.assignment)
                     self._membership.synced()
                     return places
                 self._act_on(verdict, code, "syncing with")

@@ -10,13 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from client.group.assignor import Assignor, Partitions, Subscriber, by_topic, places_of
+from client.group.assignor import (
+    Assignor,
+    Partitions,
+    Subscriber,
+    by_topic,
+    places_assigned,
+    places_of,
+)
 from client.records import TopicPartition
 from protocol.api.sync_group import SyncGroupRequestAssignment
 from protocol.consumer_protocol import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
-    decode_assignment,
     decode_subscription,
     encode_assignment,
 )
@@ -85,8 +91,7 @@ def count_assigned(group: DescribedGroup) -> dict[str, int]:
     if group.group_state == STABLE:
         for member in group.members:
             with suppress(ProtocolError):
-                assignment = decode_assignment(member.member_assignment)
-                places.update(places_of(assignment.assigned_partitions))
+                places.update(places_assigned(member.member_assignment))
     return dict(Counter(place.topic for place in places))
 
 

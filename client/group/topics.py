@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from client.errors import refusal
-from client.metadata import is_topic_name
 from protocol.errors import RETRIABLE_CODES, ErrorCode, RequestError
+from protocol.topic_names import NAME_RULE, is_topic_name
 
 if TYPE_CHECKING:
     from client.metadata import Metadata
@@ -47,8 +47,8 @@ class Subscription(Struct, frozen=True):
             raise ValueError("no topic to subscribe to: name some, or unsubscribe")
         if wrong := sorted(name for name in names if not is_topic_name(name)):
             raise ValueError(
-                f"no topic is named {wrong[0]!r}: a name has 1 to 249 letters, digits,"
-                " '.', '_' and '-'; or subscribe to a pattern, re.compile(...)"
+                f"no topic is named {wrong[0]!r}: {NAME_RULE};"
+                " or subscribe to a pattern, re.compile(...)"
             )
         return Subscription(names)
 

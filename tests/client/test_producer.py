@@ -469,7 +469,7 @@ async def test_new_partitions_are_used_once_they_are_known(cluster, autojump_clo
 
     async with producer_of(cluster) as producer:
         await producer.send("orders", b"1")
-        topic.partitions.append(type(topic.partitions[0])(leader_id=1))
+        topic.grow(leader_id=1)
         await trio.sleep(400)
 
         assert (await producer.send("orders", b"2", partition=1)).partition == 1

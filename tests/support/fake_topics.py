@@ -83,3 +83,9 @@ class FakeTopic:
     topic_id: bytes
     partitions: list[FakePartition]
     configs: dict[str, str] = field(default_factory=dict)
+
+    def grow(self, *values: bytes, leader_id: int = 0) -> None:
+        """Add a partition, with one batch of these values if there are any."""
+        self.partitions.append(FakePartition(leader_id))
+        if values:
+            self.partitions[-1].add(*values)

@@ -443,8 +443,7 @@ async def test_a_static_leader_that_comes_back_still_watches_the_topics(
         consumer.subscribe(["orders"])
         assert await consumer.poll(timeout_s=2) == []
         assert consumer.assignment == places(1)
-        topic.partitions.append(type(topic.partitions[0])(leader_id=0))
-        topic.partitions[1].add(b"more")
+        topic.grow(b"more")
         assert [r.value for r in await read(consumer, 1)] == [b"more"]
 
 
@@ -455,8 +454,7 @@ async def test_a_static_leader_that_comes_back_notices_how_topics_changed_meanwh
     async with consumer_of(group_instance_id="one") as consumer:
         consumer.subscribe(["orders"])
         await read(consumer, 10)
-    topic.partitions.append(type(topic.partitions[0])(leader_id=0))
-    topic.partitions[1].add(b"more")
+    topic.grow(b"more")
 
     async with consumer_of(group_instance_id="one") as consumer:
         consumer.subscribe(["orders"])
