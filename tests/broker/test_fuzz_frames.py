@@ -116,6 +116,7 @@ class FuzzClient:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 async def test_damaged_requests_are_answered_or_their_connection_is_closed(seed, autojump_clock):
     chance = random.Random(seed)

@@ -129,7 +129,9 @@ async def test_a_dropped_response_after_the_append_is_not_appended_again(cluster
     assert cluster.count(ApiKey.PRODUCE) == 3
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "seed", [*range(5), *(pytest.param(n, marks=pytest.mark.slow) for n in range(5, 20))]
+)
 async def test_order_is_kept_and_nothing_is_doubled_whatever_breaks(
     cluster, faults, autojump_clock, seed
 ):

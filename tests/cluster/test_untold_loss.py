@@ -66,6 +66,7 @@ def demand_all(cluster: SimulatedCluster, partitions: Iterable[int]) -> None:
             assert log.log_end_offset == len(VALUES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [killed, stopped, reconnected])
 async def test_a_loss_found_while_the_coordinator_is_away_is_told_later(autojump_clock, how):
     async with filled_cluster({0: (1, 2)}) as cluster:
@@ -86,6 +87,7 @@ async def test_a_loss_found_while_the_coordinator_is_away_is_told_later(autojump
         demand_all(cluster, [0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("apart_s", [0.0, 0.05])
 async def test_each_loses_what_another_one_has(autojump_clock, apart_s):
     compacted = {"cleanup.policy": "compact", "min.insync.replicas": "2"}

@@ -92,6 +92,7 @@ def test_other_brokers_can_join_it(alone, tmp_path):
             joining.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zookeeper", ["a:1,b:1", "a", "a:1/path"])
 def test_a_coordinator_of_its_own_has_one_address(alone, zookeeper):
     refused = alone.ottla.run(*alone.command("--zookeeper", zookeeper), status=2)

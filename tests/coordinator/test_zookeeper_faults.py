@@ -232,6 +232,7 @@ async def test_the_session_moves_to_another_server_when_its_own_falls_silent(por
 # --- the lease -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_silence_longer_than_the_session_timeout_ends_the_session_by_our_own_clock(
     relay, root, make_bell
 ):
@@ -304,6 +305,7 @@ async def test_a_session_that_the_server_has_expired_is_lost_and_kazoo_opens_no_
 # --- a loop that stands still ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_blocked_loop_loses_its_session(port, root):
     hosts = f"127.0.0.1:{port}"
     observer = KazooClient(hosts)

@@ -32,6 +32,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("version", "key", "key_type", "code"),
     [

@@ -128,8 +128,7 @@ async def test_what_is_lost_is_told_to_on_revoked_where_there_is_no_on_lost(
 
 # What the group's broker answers
 
-PROTOCOLS = [pytest.param(("range",), marks=pytest.mark.slow), ("cooperative-sticky",)]
-"""Eager rebalances are a simpler case of cooperative ones."""
+PROTOCOLS = [("range",), ("cooperative-sticky",)]
 
 TRANSIENT = [
     (ApiKey.FIND_COORDINATOR, ErrorCode.COORDINATOR_NOT_AVAILABLE),
@@ -157,6 +156,7 @@ TRANSIENT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize(("key", "code"), TRANSIENT)
 async def test_what_will_pass_is_lived_through(
@@ -226,6 +226,7 @@ async def test_a_group_of_another_kind_is_refused(
     await member.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("fault", [{"drop_before": True}, {"drop_after": True}])
 @pytest.mark.parametrize(
