@@ -68,7 +68,7 @@ def start_run(cluster, topic, tmp_path, java_class_path):
 @pytest.mark.parametrize(("client", "assignor"), [*EAGER, *COOPERATIVE])
 def test_members_that_join_and_leave_process_every_record_once(client, assignor, start_run, topic):
     with start_run() as run:
-        run.add_topic(topic, partitions=PARTITIONS)
+        run.add_topic(topic, partitions=PARTITIONS, start_committed=False)
         one = run.join(client, assignor=assignor)
         run.wait_shared(one)
         run.wait_processed()

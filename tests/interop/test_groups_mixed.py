@@ -121,13 +121,13 @@ def test_a_deleted_topic_takes_its_committed_offsets_with_it(start_run, topic, c
 
 def test_a_topic_made_anew_is_read_from_its_start(start_run, topic):
     with start_run() as run:
-        run.add_topic(topic, partitions=3)
+        run.add_topic(topic, partitions=3, start_committed=False)
         before = run.join("confluent")
         run.wait_shared(before)
         run.wait_processed(50)
         run.delete_topic(topic)
         before.leave()
-        run.add_topic(topic, partitions=3)
+        run.add_topic(topic, partitions=3, start_committed=False)
         after = run.join("confluent")
         run.wait_shared(after)
         run.wait_processed()
