@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SUCCESSION_S: Final = 1.0
 """How long nothing is appended so that a successor can catch up; then the leader goes on, and hands
 over at whatever moment the successor has everything."""
+SUCCESSION_AGAIN_S: Final = 10.0
+"""How long the leader goes on, at least, until it waits for the successor once more: under a steady
+load there may be no moment at which that has everything."""
 RESIGNATION_S: Final = 5.0
 """How long nothing is appended while the controller has not answered a resignation."""
 
@@ -38,6 +41,7 @@ class Leadership:
         """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
         self.appends_from = 0.0
         """From when on something is appended again, on trio's clock; inf: not by this leader."""
+        self._waits_again_from = inf
         self._state = state
         self._log = log
         self._high_watermark = high_watermark
@@ -74,9 +78,15 @@ class Leadership:
         self.appends_from = inf
 
     def _note_successor(self) -> None:
+        if self._state.successor_id != NO_LEADER:
+            self._wait_for_successor()
+        elif self.appends_from != inf:
+            self.appends_from = 0.0
+
+    def _wait_for_successor(self) -> None:
         if self.appends_from != inf:
-            named = self._state.successor_id != NO_LEADER
-            self.appends_from = trio.current_time() + SUCCESSION_S if named else 0.0
+            self.appends_from = trio.current_time() + SUCCESSION_S
+            self._waits_again_from = self.appends_from + SUCCESSION_AGAIN_S
 
     def resigns_to(self, follower_id: int) -> bool:
         """Resign if this follower is the successor and has all that is here. Returns: whether."""
@@ -190,6 +200,10 @@ class Leadership:
         """
         if self.pending_isr is not None or self._resign():
             return
+        if self._state.successor_id in self._state.isr and (
+            trio.current_time() >= self._waits_again_from
+        ):
+            self._wait_for_successor()
         replicas, isr = self._state.replicas, self._state.isr
         wanted = set(isr) - self._lagging(isr, lag_time_max_s)
         for follower in replicas:

@@ -9,7 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from broker.errors import NotLeader
-from broker.leadership import RESIGNATION_S, SUCCESSION_S
+from broker.leadership import RESIGNATION_S, SUCCESSION_AGAIN_S, SUCCESSION_S
 from broker.log.config import LogConfig
 from broker.log.flush import Flusher
 from broker.log.log import Log
@@ -298,6 +298,41 @@ async def test_a_leader_goes_on_when_its_successor_takes_too_long_and_resigns_wh
         append(leader, 1)
     await trio.sleep(0.01)
     assert office.asked == [[(PEER, PEER_EPOCH)]]
+
+
+async def test_a_leader_waits_for_its_successor_again_where_that_is_never_quite_there(
+    leader, keeper, office, autojump_clock
+):
+    """Under a steady load it may always be one fetch behind: only a pause lets it have all."""
+    state = replace(leader.state, successor_id=PEER, partition_epoch=2)
+    append(leader, 5)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    await trio.sleep(SUCCESSION_S)
+    with trio.fail_after(3 * SUCCESSION_AGAIN_S):
+        while not leader.leadership.is_handing_over:
+            append(leader, 1)
+            leader.follower_fetched(PEER, leader.log.log_end_offset - 1, broker_epoch=PEER_EPOCH)
+            keeper.follower_fetched(leader, PEER)
+            await trio.sleep(0.1)
+    assert office.asked == []
+
+    leader.follower_fetched(PEER, leader.log.log_end_offset, broker_epoch=PEER_EPOCH)
+    keeper.follower_fetched(leader, PEER)
+    await trio.sleep(0.01)
+    assert office.asked == [[(PEER, PEER_EPOCH)]]
+
+
+async def test_a_leader_does_not_wait_again_for_a_successor_that_fell_out_of_sync(
+    leader, keeper, autojump_clock
+):
+    append(leader, 5)
+    state = replace(leader.state, successor_id=PEER, isr=(US,), partition_epoch=2)
+    leader.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
+    await trio.sleep(SUCCESSION_S)
+
+    for _ in range(30):
+        await trio.sleep(SUCCESSION_AGAIN_S / 10)
+        append(leader, 1)
 
 
 async def test_a_leader_whose_successor_was_taken_back_goes_on(named, autojump_clock):
