@@ -24,7 +24,7 @@ from coordinator.topic_config import min_insync_replicas
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Container, Iterator, Mapping
 
     from broker.log.directory import DataDirectory
     from broker.log.disk import Disk
@@ -258,10 +258,10 @@ class Partitions:
         log_events.warning("stray_log_set_aside", partition=partition.name)
         partition.log.set_aside()
 
-    async def delete_topic(self, topic_id: bytes) -> int:
-        """Delete our replicas of a deleted topic while others go on. Returns: how many."""
-        doomed = [(p.topic, p.index) for p in self if p.topic_id == topic_id]
-        doomed += [key for key, log in self._offline.items() if log.topic_id == topic_id]
+    async def delete_topics(self, topic_ids: Container[bytes]) -> int:
+        """Delete our replicas of deleted topics while others go on. Returns: how many."""
+        doomed = [(p.topic, p.index) for p in self if p.topic_id in topic_ids]
+        doomed += [key for key, log in self._offline.items() if log.topic_id in topic_ids]
         for topic, index in doomed:
             await trio.lowlevel.checkpoint()
             self._begin_delete(topic, index)

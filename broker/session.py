@@ -25,7 +25,7 @@ from coordinator.tombstones import confirm_deleted
 from coordinator.watcher import ClusterWatcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
     from typing import NoReturn
 
     from broker.groups.manager import Groups
@@ -70,6 +70,7 @@ class BrokerSession:
         self._facts = facts
         self._household = household
         self._offline_told = facts.offline
+        self._signed_off: Set[bytes] = frozenset()
         self._watcher = ClusterWatcher(store)
         self.controller = household.make_controller(store, self._watcher)
 
@@ -124,20 +125,26 @@ class BrokerSession:
             state = await self._watcher.wait_changed(state)
         while True:
             household.view.hear(state)
-            for topic_id in state.deleted_topics:
-                await household.partitions.delete_topic(topic_id)
+            if state.deleted_topics:
+                await household.partitions.delete_topics(state.deleted_topics)
             household.adopt_settings(state)
             epoch = registration.broker_epoch
             is_done = await household.partitions.obey(state, broker_epoch=epoch)
             household.view.publish(state)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
-            for topic_id in state.deleted_topics:
-                await confirm_deleted(self.store, topic_id, registration.broker_id)
+            await self._sign_off(state, registration)
             await self._drop_unlisted()
             await self._tell_offline(registration)
             with trio.move_on_after(math.inf if is_done else ROOM_PAUSE_S):
                 state = await self._watcher.wait_changed(state)
+
+    async def _sign_off(self, state: ClusterState, registration: BrokerRegistration) -> None:
+        """Report once that we hold nothing of a deleted topic; others may take days to."""
+        for topic_id in state.deleted_topics:
+            if topic_id not in self._signed_off:
+                await confirm_deleted(self.store, topic_id, registration.broker_id)
+        self._signed_off = state.deleted_topics.keys()
 
     async def _drop_unlisted(self) -> None:
         """Delete replicas that were reassigned to others, where that is certain.

@@ -158,7 +158,7 @@ async def test_deleting_the_topic_removes_its_offline_replicas(disk, open_partit
     partitions = open_partitions()
     await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
 
-    assert await partitions.delete_topic(TOPIC_ID) == 2
+    assert await partitions.delete_topics({TOPIC_ID}) == 2
 
     assert replicas_on(disk) == []
     await partitions.obey(ClusterState(), broker_epoch=OUR_EPOCH)
@@ -179,7 +179,7 @@ async def test_others_go_on_between_the_replicas_that_are_deleted(disk, open_par
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look)
-        await partitions.delete_topic(TOPIC_ID)
+        await partitions.delete_topics({TOPIC_ID})
 
     assert any(0 < len(names) < 3 for names in left)
 
@@ -191,10 +191,10 @@ async def test_a_deletion_that_was_cut_short_ends_with_the_next_one(
     await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
     disk.sync_latency_s = lambda: 1.0
     with trio.move_on_after(0.5):
-        await partitions.delete_topic(TOPIC_ID)
+        await partitions.delete_topics({TOPIC_ID})
     assert [name for name in disk.list(DATA) if name.endswith("-delete")]
 
-    assert await partitions.delete_topic(TOPIC_ID) == 0
+    assert await partitions.delete_topics({TOPIC_ID}) == 0
 
     assert not [name for name in disk.list(DATA) if name.startswith("orders")]
 

@@ -11,6 +11,7 @@ from broker.log.directory import DataDirectory
 from broker.partition import Partition
 from client import Admin, NewTopic
 from commands.launch import STOP_TIMEOUT_S
+from coordinator.tombstones import confirm_deleted
 from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
 from tests.cluster.orders import TOPIC, consume, produce
 
@@ -70,6 +71,34 @@ async def test_what_was_noted_of_a_deleted_topic_is_not_believed_of_its_successo
             await machine.start()
 
         assert await consume(cluster, 10) == numbered(10)
+
+
+async def test_a_deleted_topic_is_signed_off_once_however_long_a_broker_is_away(
+    autojump_clock, monkeypatch
+):
+    asked: list[tuple[int, bytes]] = []
+
+    async def confirm(store, topic_id, broker_id):
+        asked.append((broker_id, topic_id))
+        await confirm_deleted(store, topic_id, broker_id)
+
+    monkeypatch.setattr("broker.session.confirm_deleted", confirm)
+    async with cluster_of(3) as cluster, administer(cluster) as admin:
+        await create(cluster)
+        topic_id = replicas(cluster)[0].topic_id
+        away = cluster.brokers[3]
+        await away.kill()
+        await trio.sleep(30)  # its session ends
+        await admin.delete_topic(TOPIC)
+        for number in range(5):
+            await admin.create_topic(NewTopic(f"other-{number}", replication_factor=2))
+        await trio.sleep(1)
+        assert sorted(asked) == [(1, topic_id), (2, topic_id)]
+
+        await away.start()
+        await trio.sleep(1)
+        assert (3, topic_id) in asked
+        assert not away.broker.view.latest.deleted_topics
 
 
 async def test_followers_let_old_segments_go_as_their_leader_does(autojump_clock):
