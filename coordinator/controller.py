@@ -248,6 +248,9 @@ class Controller:
     async def _serve(self, term: Term) -> None:
         """Hold the office until the term is over. Raises: SessionLost."""
         await self._watcher.reread([paths.CONTROLLER, paths.CONFIG])
+        # What the controller before us wrote last must be known: where a registration is settled
+        # in all topics but those, a replica that lost its log would stay in sync there.
+        await self._watcher.wait_complete()
         log = log_events.bind(broker_id=self._broker_id, controller_epoch=term.controller_epoch)
         log.info("controller_elected", topics=len(self._watcher.state.topics))
         self._office = Office(

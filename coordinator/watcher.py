@@ -51,6 +51,7 @@ class ClusterWatcher:
         self._rereads: dict[str, list[trio.Event]] = {}
         self._read_unpublished: list[trio.Event] = []
         self._woken = trio.Event()
+        self._quiet = trio.lowlevel.ParkingLot()
         self._failure: CoordinationError | None = None
         self._readers: Mapping[str, Callable[[], Awaitable[None]]] = {
             paths.CLUSTER: self._read_cluster,
@@ -93,6 +94,8 @@ class ClusterWatcher:
                 complete = not self._in_flight
                 if complete or (started and trio.current_time() >= self._publish_at):
                     self._publish()
+                if complete:
+                    self._quiet.unpark_all()
                 if complete and not started:
                     started = True
                     task_status.started()
@@ -135,6 +138,14 @@ class ClusterWatcher:
             events.append(event)
         for event in events:
             await event.wait()
+
+    async def wait_complete(self) -> None:
+        """Wait until all that has changed before the last read was answered is published.
+
+        Watches are called before a later answer comes: what they named is queued by then.
+        """
+        self._woken.set()
+        await self._quiet.park()
 
     # Scheduling.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from coordinator import paths
 from coordinator.cluster import NO_LEADER
 from coordinator.errors import NotController
 from coordinator.events import NewTopic
@@ -73,6 +74,25 @@ async def test_a_dead_controller_is_replaced_with_its_session_or_its_removal(aut
 
         assert state.controller_epoch == epoch + 1
         await create(await cluster.controller(), "after", factor=2)
+
+
+async def test_a_new_controller_knows_what_the_one_before_wrote_last(autojump_clock, monkeypatch):
+    """Else it may settle a registration, one whose log is lost, in all topics but the newest."""
+    async with started(1, 2) as (cluster, nodes):
+        heir = nodes[1]
+        get = heir.store.get
+
+        async def get_slowly(path, *, watch=None):
+            await trio.sleep(20 if path == paths.topic("newest") else 0)
+            return await get(path, watch=watch)
+
+        monkeypatch.setattr(heir.store, "get", get_slowly)
+        await create(nodes[0].controller, "newest", factor=2)
+        cluster.kill(1)
+        assert await remove_dead(heir.store, nodes[0].registration)
+
+        assert await cluster.controller() is heir.controller
+        assert "newest" in heir.watcher.state.topics
 
 
 async def test_an_expired_session_is_enough(autojump_clock):
