@@ -67,6 +67,7 @@ def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> 
     if header.producer_id != NO_PRODUCER_ID:
         as_placed = replace(header, base_offset=base_offset)
         state.producers.appended(produced(as_placed), now_ms=now_ms)
+    state.write_snapshot_if_due()
     time_ms = -1 if stamp_ms is None else stamp_ms
     return Appended(base_offset, placed.last_offset, time_ms, state.start_offset, False)
 
@@ -119,6 +120,7 @@ def append_as_follower(state: LogState, records: Buffer) -> int:
     for header in headers:
         if header.producer_id != NO_PRODUCER_ID:
             state.producers.appended(produced(header), now_ms=now_ms)
+    state.write_snapshot_if_due()
     return state.end_offset
 
 
@@ -130,6 +132,7 @@ def _write(
         if state.segments.needs_roll(placed, size_bytes):
             state.roll()
         state.segments.append(chunks, placed)
+        state.bytes_since_snapshot += size_bytes
     except DiskFull:
         raise  # nothing was taken, and what was there is whole
     except StorageError as error:

@@ -55,7 +55,7 @@ def prepare_close(state: LogState) -> None:
     if end_offset > state.segments.base_offset and (
         end_offset not in snapshot_offsets(state.storage)
     ):
-        write_snapshot(state.storage, end_offset, state.producers)
+        write_snapshot(state.storage, state.segments, end_offset, state.producers)
 
 
 def make_clean(storage: Storage) -> None:

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from protocol.batch import BatchHeader
 
 SNAPSHOT_SUFFIX: Final = ".snapshot"
-_KEPT: Final = 3
+SNAPSHOTS_PER_SEGMENT: Final = 256
+"""How often what is known is written while a segment is filled: all batches since have to be read
+again where the log is cut, while everything else waits."""
+INTERVAL_BYTES_MIN: Final = 4096
+BYTES_PER_PRODUCER: Final = 256
+"""So much more is appended for each producer known until the next one, which is as large."""
+_KEPT: Final = 8
+_KEPT_AT_SEGMENTS: Final = 3
 
 _events = structlog.get_logger(__name__)
 
@@ -41,18 +48,46 @@ def snapshot_offsets(storage: Storage) -> list[int]:
     return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
-def write_snapshot(storage: Storage, offset: int, producers: ProducerStates) -> None:
-    """Write what is known at `offset`; the oldest snapshots go. Raises: StorageError."""
-    storage.write_soon_durable(_name(offset), producers.encode())
+def interval_bytes(storage: Storage, producers: ProducerStates) -> int:
+    """Give how many bytes of batches may follow a snapshot until the next one is due."""
+    in_segment = storage.config.segment_bytes // SNAPSHOTS_PER_SEGMENT
+    return max(in_segment, INTERVAL_BYTES_MIN, BYTES_PER_PRODUCER * len(producers))
+
+
+def write_snapshot(
+    storage: Storage,
+    segments: Segments,
+    offset: int,
+    producers: ProducerStates,
+    *,
+    soon_durable: bool = True,
+) -> None:
+    """Write what is known at `offset`; older snapshots go. Raises: StorageError.
+
+    One that is not made durable by the next flush may be gone, or found damaged, after a power
+    failure; then the one before it is used.
+    """
+    name, data = _name(offset), producers.encode()
+    if soon_durable:
+        storage.write_soon_durable(name, data)
+    else:
+        storage.disk.write_file(storage.path(name), data, durable=False)
+    kept = {segment.base_offset for segment in segments.as_tuple()[-_KEPT_AT_SEGMENTS:]}
     for old in snapshot_offsets(storage)[:-_KEPT]:
-        storage.disk.remove(storage.path(_name(old)))
+        if old not in kept:
+            storage.disk.remove(storage.path(_name(old)))
 
 
 def remove_snapshots(storage: Storage, *, beyond: int) -> None:
-    """Remove the snapshots of offsets greater than `beyond`. Raises: StorageError."""
-    for offset in snapshot_offsets(storage):
-        if offset > beyond:
-            storage.disk.remove(storage.path(_name(offset)))
+    """Durably remove the snapshots of offsets greater than `beyond`. Raises: StorageError.
+
+    Else one could come back after a power failure, over other batches than those that it knew.
+    """
+    doomed = [offset for offset in snapshot_offsets(storage) if offset > beyond]
+    for offset in doomed:
+        storage.disk.remove(storage.path(_name(offset)))
+    if doomed:
+        storage.disk.sync_directory(storage.directory)
 
 
 def load_producers(storage: Storage, segments: Segments, end_offset: int) -> ProducerStates:

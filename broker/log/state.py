@@ -12,7 +12,7 @@ from broker.log.compaction import swap
 from broker.log.errors import DiskFull, LogOffline
 from broker.log.lifetime import read_topic_id
 from broker.log.recovery import EPOCHS_FILE, load, truncation_point
-from broker.log.snapshots import write_snapshot
+from broker.log.snapshots import interval_bytes, write_snapshot
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class LogState:
     """
 
     __slots__ = (
+        "bytes_since_snapshot",
         "closed",
         "epochs",
         "epochs_unwritten",
@@ -64,6 +65,7 @@ class LogState:
         start_offset = max(self.segments.base_offset, checkpoint.log_start_offset)
         self.start_offset = min(start_offset, self.end_offset)
         self.synced_end_offset = self.end_offset
+        self.bytes_since_snapshot = 0
         self.failed: StorageError | None = None
         self.on_failure: Callable[[StorageError], None] | None = None
         self.closed = False
@@ -156,4 +158,20 @@ class LogState:
     def roll(self) -> None:
         """Begin a new segment at the log's end. Raises: StorageError."""
         self.segments.roll()
-        write_snapshot(self.storage, self.end_offset, self.producers)
+        self.bytes_since_snapshot = 0
+        write_snapshot(self.storage, self.segments, self.end_offset, self.producers)
+
+    def write_snapshot_if_due(self) -> None:
+        """Write what is known of producers now and then, if there is room. Raises: StorageError."""
+        if len(self.producers) and (
+            self.bytes_since_snapshot >= interval_bytes(self.storage, self.producers)
+        ):
+            self.bytes_since_snapshot = 0
+            with suppress(DiskFull), self.guarded_but_for_room():
+                write_snapshot(
+                    self.storage,
+                    self.segments,
+                    self.end_offset,
+                    self.producers,
+                    soon_durable=False,
+                )

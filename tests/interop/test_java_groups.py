@@ -84,7 +84,8 @@ def committed(cluster):
 def idle_group(cluster, topic):
     """A group without members that committed 10 and 20 of two partitions, of three there are."""
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    for created in admin.create_topics([NewTopic(topic, 3, 3)]).values():
+    new = NewTopic(topic, 3, 3, config={"retention.ms": "-1"})  # the records are of 2023
+    for created in admin.create_topics([new]).values():
         created.result(timeout=30)
     wait_known(cluster.bootstrap, topic)
     producer = Producer({"bootstrap.servers": cluster.bootstrap})

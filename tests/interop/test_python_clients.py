@@ -142,7 +142,7 @@ def test_reading_starts_in_the_middle_of_a_batch(client, cluster, topic):
 
 
 def test_offsets_are_found_by_timestamp(cluster, topic):
-    create(cluster.bootstrap, topic)
+    create(cluster.bootstrap, topic, **{"retention.ms": "-1"})  # the records are of 2023
     producer = Producer({"bootstrap.servers": cluster.bootstrap, "linger.ms": 50})
     for i in range(50):
         producer.produce(topic, b"%d" % i, timestamp=1_700_000_000_000 + i * 1_000)

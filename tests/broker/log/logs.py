@@ -18,3 +18,13 @@ def headers_of(log, *, offset=None, end_offset=None, bytes_max=1 << 20):
         found += [header for header, _ in split_batches(piece.read_bytes(), check_crc=True)]
         offset = found[-1].next_offset
     return found
+
+
+def flush(log, disk):
+    """Make everything durable, as a flusher does."""
+    ticket = log.begin_flush()
+    for file in ticket.files:
+        file.sync()
+    for path in ticket.directories:
+        disk.sync_directory(path)
+    log.end_flush(ticket)

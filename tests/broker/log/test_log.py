@@ -13,18 +13,7 @@ from protocol.batch import read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk, MemoryFile
-from tests.broker.log.logs import SMALL, TOPIC_ID, headers_of
-
-
-def flush(log, disk):
-    """Make everything durable, as a flusher does."""
-    ticket = log.begin_flush()
-    for file in ticket.files:
-        file.sync()
-    for path in ticket.directories:
-        disk.sync_directory(path)
-    log.end_flush(ticket)
-
+from tests.broker.log.logs import SMALL, TOPIC_ID, flush, headers_of
 
 # Reading.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from tests.support.groups.checker import Run, check
@@ -73,11 +73,17 @@ class GroupRun:
         for created in self.admin.create_topics([topic]).values():
             created.result(timeout=ANSWER_S)
         if start_committed and not self.members:
-            starts = [TopicPartition(name, index, 0) for index in range(partitions)]
-            request = ConsumerGroupTopicPartitions(self.group, starts)
-            for altered in self.admin.alter_consumer_group_offsets([request]).values():
-                assert not [p for p in altered.result(ANSWER_S).topic_partitions if p.error]
+            # The group's coordinator may not have heard of the topic yet.
+            self.wait(lambda: self._commit_starts(name, partitions), "the start is not committed")
         self._add_load(name, first=0, partitions=partitions)
+
+    def _commit_starts(self, topic: str, partitions: int) -> bool:
+        starts = [TopicPartition(topic, index, 0) for index in range(partitions)]
+        request = ConsumerGroupTopicPartitions(self.group, starts)
+        (altered,) = self.admin.alter_consumer_group_offsets([request]).values()
+        errors = {p.error.code() for p in altered.result(ANSWER_S).topic_partitions if p.error}
+        assert errors <= {KafkaError.UNKNOWN_TOPIC_OR_PART}, errors
+        return not errors
 
     def grow_topic(self, name: str, *, partitions: int) -> None:
         """Have a topic grow to so many partitions, and load the new ones."""
