@@ -15,7 +15,6 @@ FOUND_SOON = (
     "acknowledged-by-the-leader-alone",
     "any-generation-commits",
     "commit-acknowledged-before-stored",
-    "commit-acknowledged-without-a-group",
     "dropped-pages-trusted",
     "followers-forget-producers",
     "four-batches-remembered",
