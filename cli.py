@@ -78,7 +78,8 @@ class LazyGroup(click.Group):
         extra["standalone_mode"] = False
         try:
             outcome = super().main(args, prog_name, **extra)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # none where it was closed before we began
+                sys.stdout.flush()
         except SystemExit:
             raise
         except BaseException as error:  # noqa: BLE001  # the boundary: every error ends here

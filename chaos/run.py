@@ -18,7 +18,7 @@ from msgspec import Struct
 from chaos.anomaly import Anomaly
 from chaos.asking import ask_ends, ask_offsets, note_offsets
 from chaos.breakage import Breakage
-from chaos.checker import check
+from chaos.checker import Promises, check
 from chaos.history import Partition
 from chaos.liveness import wait_consumed, wait_written
 from chaos.replicas import read_replicas
@@ -83,6 +83,7 @@ class ChaosRun:
     breakage: Breakage | None = field(init=False)
     _stop: trio.Event = field(default_factory=trio.Event)
     _began_at: float = field(init=False)
+    _is_drained: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         load = self.order.load()
@@ -120,7 +121,8 @@ class ChaosRun:
         self.phase = "judging"
         history = self.work.history
         self.operations = len(history)
-        self.anomalies += await trio.to_thread.run_sync(self._judge, history, starts, ends)
+        judge = partial(self._judge, history, starts, ends, drained=self._is_drained)
+        self.anomalies += await trio.to_thread.run_sync(judge)
         if self.cluster is None and not self.anomalies:
             await self._tidy_up()
         self.phase = "over"
@@ -231,6 +233,7 @@ class ChaosRun:
                 ends = await admin.end_offsets(self.order.topic)
                 with trio.fail_after(READ_WITHIN_S):
                     await self.work.read_to("last", ends)
+                    self._is_drained = True
                     if self.order.members:
                         self.phase = "waiting for the group"
                         await wait_consumed(self.work, [self.order.topic], ends, admin)
@@ -281,20 +284,28 @@ class ChaosRun:
             self._find("crash", "a process", bug)
 
     def _judge(
-        self, history: list[Operation], starts: dict[int, int], ends: dict[int, int]
+        self,
+        history: list[Operation],
+        starts: dict[int, int],
+        ends: dict[int, int],
+        *,
+        drained: bool,
     ) -> list[Anomaly]:
-        """Judge each partition by itself, its replicas included, which saves memory."""
+        """Judge each partition by itself, its replicas included, which saves memory.
+
+        What nobody has come to read, not `drained`, is not lost yet; that is told already.
+        """
         partitions: dict[Partition, list[Operation]] = defaultdict(list)
         for operation in history:
             partitions[operation.partition].append(operation)
         found = []
         for place, operations in sorted(partitions.items()):
             replicas: list[Replica] = []
-            if self.cluster is not None:
-                start, end = starts.get(place.number, 0), ends.get(place.number, 0)
+            if self.cluster is not None and place.number in starts:
+                start, end = starts[place.number], ends.get(place.number, 0)
                 count = min(REPLICAS_MAX, len(self.cluster.brokers))
                 directory = self.cluster.directory
                 replicas, wrong = read_replicas(directory, place, start=start, end=end, count=count)
                 found += wrong
-            found += check([*operations, *replicas])
+            found += check([*operations, *replicas], Promises(drained=drained))
         return found

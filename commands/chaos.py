@@ -19,7 +19,7 @@ import trio
 
 from commands.chaos_view import screen
 from commands.columns import columns, count_of
-from commands.end_signals import END_SIGNALS, EndSignals
+from commands.end_signals import EndSignals, end_signals
 from commands.failure import CommandFailed, ExitStatus
 from commands.options import INT64_MAX, Duration, json_option
 from commands.ports import require_any_listens
@@ -196,7 +196,7 @@ async def _run(
     logging.getLogger("client").addHandler(logging.NullHandler())
     with (
         screen(live=sys.stdout.isatty() and not as_json, err=as_json) as shown,
-        trio.open_signal_receiver(*END_SIGNALS) as signals,
+        trio.open_signal_receiver(*end_signals()) as signals,
     ):
         shown.tell(str(order))
         ender = Ender()

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from commands.cluster_directory import HOST, ClusterDirectory
-from commands.end_signals import END_SIGNALS
+from commands.end_signals import end_signals
 from commands.failure import CommandFailed
-from commands.launch import Launcher, stop, tell_killed
+from commands.launch import Launcher, stop_all
 from commands.options import PORT_MAX, Directory
 from commands.plan import DEFAULT_PORT, Wishes
 from commands.ports import find_free, require_free
@@ -86,9 +86,7 @@ def demo(directory: ClusterDirectory, port: int | None, web_port: int, *, no_bro
         stage = Stage(directory, launcher, package=package, web_port=web_port)
         trio.run(_run, stage, ends, f"http://{HOST}:{web_port}/", not no_browser)
     finally:
-        click.echo("stopping ...", err=True)
-        with directory.changing(wait=True):
-            tell_killed(stop(directory, directory.load().nodes))
+        stop_all(directory, cluster)
 
 
 def find_package() -> str:
@@ -113,7 +111,7 @@ async def _run(stage: Stage, ends: EndSignals, url: str, shows: bool) -> None:
     import trio
 
     async def listen(scope: trio.CancelScope) -> None:
-        with trio.open_signal_receiver(*END_SIGNALS) as signals:
+        with trio.open_signal_receiver(*end_signals()) as signals:
             if not ends.told:
                 async for _ in signals:
                     break

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from types import FrameType
 
-END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_signals() -> tuple[signal.Signals, ...]:
+    """Give the signals to obey: not the hangup where `nohup` has it ignored."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(one for one in _END_SIGNALS if one is not signal.SIGHUP or not is_ignored)
 
 
 class EndSignals:
@@ -21,7 +27,7 @@ class EndSignals:
 
     def __init__(self) -> None:
         self.told = False
-        for signum in END_SIGNALS:
+        for signum in end_signals():
             signal.signal(signum, self._note)
 
     def _note(self, _signum: int, _frame: FrameType | None) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -22,13 +23,15 @@ from commands.cluster_directory import (
     ClusterDirectory,
     Node,
 )
-from commands.failure import COMPLAINT, CommandFailed
+from commands.failure import COMPLAINT, CommandFailed, ExitStatus
 from commands.process import POLL_INTERVAL_S, is_ending, send_signal, spawn, wait_gone
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from commands.end_signals import EndSignals
 
 LOCAL_SETTINGS: Final = ("group.initial.rebalance.delay.ms=0",)
 """What suits a cluster on one machine, as in Kafka's sample configuration: a group's first member
@@ -72,10 +75,17 @@ class Launcher:
         """Take note of children that have ended, so that none stays a zombie."""
         self._children = [child for child in self._children if child.poll() is None]
 
-    def wait_listening(self, node: Node, *, timeout_s: float) -> None:
-        """Block until a node just started accepts connections. Raises: CommandFailed."""
+    def wait_listening(
+        self, node: Node, *, timeout_s: float, ends: EndSignals | None = None
+    ) -> None:
+        """Block until a node just started accepts connections.
+
+        Raises: CommandFailed; KeyboardInterrupt where the end is asked for meanwhile.
+        """
         deadline = time.monotonic() + timeout_s
         while not _accepts(node):
+            if ends is not None:
+                ends.raise_if_told()
             self.reap()
             if not node.is_running:
                 raise died(node, self._directory)
@@ -116,14 +126,30 @@ def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
     Returns: those that did not stop in time and were killed. Raises: CommandFailed.
     """
     nodes = list(nodes)
-    killed = _terminate([node for node in nodes if node.name == REGISTRY])
-    killed += _terminate([node for node in nodes if node.is_broker])
-    killed += _terminate([node for node in nodes if node.name == COORDINATOR])
+    killed = _terminate_in_order(nodes)
     cluster = directory.load()
     for node in nodes:
         cluster = cluster.with_node(node.stopped())
     directory.save(cluster)
     return killed
+
+
+def stop_all(directory: ClusterDirectory, cluster: Cluster) -> None:
+    """Stop all of a cluster that this command runs, also where the terminal is gone.
+
+    Where the directory is gone, too, what ran of it as last known is stopped.
+    """
+    with suppress(OSError):
+        click.echo("stopping ...", err=True)
+    try:
+        with directory.changing(wait=True):
+            killed = stop(directory, directory.load().nodes)
+    except CommandFailed as error:
+        if error.exit_status is not ExitStatus.NOT_RUNNING:
+            raise
+        killed = _terminate_in_order(cluster.nodes)
+    with suppress(OSError):
+        tell_killed(killed)
 
 
 def tell_killed(nodes: Iterable[Node]) -> None:
@@ -175,6 +201,12 @@ def _accepts(node: Node) -> bool:
     except OSError:
         return False
     return True
+
+
+def _terminate_in_order(nodes: Sequence[Node]) -> list[Node]:
+    killed = _terminate([node for node in nodes if node.name == REGISTRY])
+    killed += _terminate([node for node in nodes if node.is_broker])
+    return killed + _terminate([node for node in nodes if node.name == COORDINATOR])
 
 
 def _terminate(nodes: list[Node]) -> list[Node]:

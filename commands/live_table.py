@@ -1,7 +1,7 @@
 """What `ottla up` shows while it runs: a table that renews itself, or plain lines in a pipe.
 
-It ends, stopping everything cleanly, on Ctrl-C or SIGTERM; or by itself when another command has
-stopped the whole cluster. Must never know: how the facts are found out.
+It ends on Ctrl-C or SIGTERM; or by itself when another command has stopped the whole cluster.
+Must never know: how the facts are found out, how a cluster is stopped.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import trio
 from client.environment import Environment
 from commands.cluster_view import ClusterView, observe
 from commands.columns import mebibytes
-from commands.end_signals import END_SIGNALS
-from commands.launch import stop, tell_killed
+from commands.end_signals import end_signals
 from commands.status import role_of, summary
 
 if TYPE_CHECKING:
@@ -58,13 +57,10 @@ class RateMeter:
         return rates
 
 
-def watch(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> None:
-    """Show the cluster until it is told to stop, then stop it cleanly."""
+def watch(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
+    """Show the cluster until the end. Returns: whether it was asked of us; else nothing runs."""
     show = _show_live if sys.stdout.isatty() else _show_lines
-    if trio.run(show, directory, launcher, ends):
-        click.echo("stopping ...", err=True)
-        with directory.changing(wait=True):
-            tell_killed(stop(directory, directory.load().nodes))
+    return trio.run(show, directory, launcher, ends)
 
 
 async def _show_live(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
@@ -119,7 +115,7 @@ async def _until_told(
             asked = True
             scope.cancel()
 
-    with trio.open_signal_receiver(*END_SIGNALS) as signals:
+    with trio.open_signal_receiver(*end_signals()) as signals:
         if ends.told:
             return True
         async with trio.open_nursery() as nursery:

@@ -57,7 +57,9 @@ def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = (
     moved = replace(wishes, zookeeper=known.zookeeper)
     cluster = _grow(known, count) if wishes.port is None else _lay_out(moved, count, free_ports)
     if known.registry is not None if wishes.registry is None else wishes.registry:
-        cluster = _with_registry(cluster, free_ports)
+        stays = known.registry if wishes.port is None else None
+        port = stays.port if stays is not None else None
+        cluster = _with_registry(cluster, free_ports, port=port)
     elif known.registry is not None and known.registry.is_running:
         raise CommandFailed(
             "the registry of this cluster runs",
@@ -99,9 +101,12 @@ def _grow(known: Cluster, brokers: int) -> Cluster:
     return replace(known, nodes=there + nodes)
 
 
-def _with_registry(cluster: Cluster, free_ports: Sequence[int]) -> Cluster:
+def _with_registry(
+    cluster: Cluster, free_ports: Sequence[int], *, port: int | None = None
+) -> Cluster:
     first = cluster.brokers[0].port
-    port = first + REGISTRY_PORT_DISTANCE
-    if free_ports and first == free_ports[0]:
+    if port is None and free_ports and first == free_ports[0]:
         port = free_ports[len(cluster.brokers) + 1]
+    elif port is None:
+        port = first + REGISTRY_PORT_DISTANCE
     return replace(cluster, nodes=(*cluster.nodes, Node(REGISTRY, port)))

@@ -167,7 +167,9 @@ class _Production:
         self._format = LineFormat(
             *(_bytes_of(options[name]) for name in ("key", "key_separator", "null"))
         )
-        self._headers = tuple((name, value.encode()) for name, value in options["headers"])
+        self._headers = tuple(
+            (name, value.encode(errors="surrogateescape")) for name, value in options["headers"]
+        )
         self._partition: int | None = options["partition"]
         self._encoder = _encoder(topic, options)
         self._encode: Encode | None = None
@@ -289,4 +291,5 @@ def tell(summary: Summary, topic: str, *, as_json: bool) -> None:
 
 
 def _bytes_of(text: str | None) -> bytes | None:
-    return None if text is None else text.encode()
+    """Give the bytes that stood on the command line, be they UTF-8 or not."""
+    return None if text is None else text.encode(errors="surrogateescape")

@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from commands.cluster_directory import HOST, Cluster, ClusterDirectory
 from commands.columns import count_of
-from commands.end_signals import END_SIGNALS, EndSignals
+from commands.end_signals import EndSignals, end_signals
 from commands.failure import CommandFailed, ExitStatus
-from commands.launch import Launcher, stop, wait_for_ending
+from commands.launch import Launcher, stop, stop_all, wait_for_ending
 from commands.options import PORT_MAX, Pair, directory_option, json_option
 from commands.plan import (
     COORDINATOR_PORT_DISTANCE,
@@ -118,11 +118,18 @@ def up(directory: ClusterDirectory, *, detach: bool, as_json: bool, **wishes: An
     """
     launcher = Launcher(directory)
     cluster, ends = start_cluster(directory, launcher, Wishes(**wishes))
-    _announce(cluster, directory, as_json=as_json)
-    if not detach:
+    if detach:
+        _announce(cluster, directory, as_json=as_json)
+        return
+    still_runs = True
+    try:  # whoever reads what is shown may go, and so may the terminal
+        _announce(cluster, directory, as_json=as_json)
         from commands.live_table import watch
 
-        watch(directory, launcher, ends)
+        still_runs = watch(directory, launcher, ends)
+    finally:
+        if still_runs:
+            stop_all(directory, cluster)
 
 
 def start_cluster(
@@ -133,7 +140,7 @@ def start_cluster(
     Returns: the cluster, and where it is noted from now on that the end is asked for.
     Raises: CommandFailed, OSError, KeyboardInterrupt; what was started is stopped again then.
     """
-    for signum in END_SIGNALS:
+    for signum in end_signals():
         signal.signal(signum, signal.default_int_handler)  # as Ctrl-C: nothing is started yet
     directory.path.mkdir(parents=True, exist_ok=True)
     with directory.changing():
@@ -150,7 +157,8 @@ def start_cluster(
             cluster = launcher.start(cluster, missing)
             _wait_ready(cluster, launcher, ends)
             if cluster.registry is not None:
-                launcher.wait_listening(cluster.registry, timeout_s=READY_TIMEOUT_S)
+                launcher.wait_listening(cluster.registry, timeout_s=READY_TIMEOUT_S, ends=ends)
+            ends.raise_if_told()
         except BaseException:
             stop(directory, [directory.load().node(node.name) for node in missing])
             directory.save(replace(directory.load(), settings=settings_before))
@@ -185,7 +193,7 @@ def _wait_ready(cluster: Cluster, launcher: Launcher, ends: EndSignals) -> None:
     async def wait() -> None:
         addresses = {node.broker_id: (HOST, node.port) for node in cluster.brokers}
         readiness = Readiness(Environment.real().network, addresses)
-        with trio.open_signal_receiver(*END_SIGNALS) as signals:
+        with trio.open_signal_receiver(*end_signals()) as signals:
             ends.raise_if_told()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(interrupt_when_told, signals)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
+import shutil
 import signal
 import subprocess
+import termios
+from functools import partial
 
+import msgpack
 import pytest
 
 from commands.process import identify
@@ -354,3 +361,101 @@ def test_in_the_foreground_down_from_elsewhere_ends_it(tmp_path):
         process.wait()
 
     assert process.returncode == 0
+
+
+@pytest.fixture
+def foreground(tmp_path):
+    """Starts `ottla up` with one broker, and waits for the cluster. Gives the process."""
+    started = []
+
+    def start(**how) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*OTTLA, "up", "--port", "0", "--brokers", "1", "--no-registry"],
+            cwd=tmp_path, text=True, **how,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    subprocess.run([*OTTLA, "down"], cwd=tmp_path, capture_output=True, check=False)
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def pids_of(directory) -> list[int]:
+    return [node["pid"] for node in CommandLine(directory).json("status")["nodes"]]
+
+
+@pytest.mark.slow
+def test_when_the_terminal_goes_away_everything_is_stopped(tmp_path, foreground):
+    ours, theirs = pty.openpty()
+    process = foreground(
+        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    while b"running" not in os.read(ours, 4096):
+        pass
+    pids = pids_of(tmp_path)
+
+    os.close(ours)
+    process.wait(TIMEOUT_S)
+
+    assert len(pids) == 2
+    assert not [pid for pid in pids if identify(pid)]
+
+
+@pytest.mark.slow
+def test_when_nobody_reads_its_lines_any_more_everything_is_stopped(tmp_path, foreground):
+    process = foreground(stdout=subprocess.PIPE)
+    process.stdout.readline()
+    pids = pids_of(tmp_path)
+
+    process.stdout.close()
+    CommandLine(tmp_path).run("node", "kill", "1")  # it has something to say
+    process.wait(TIMEOUT_S)
+
+    assert len(pids) == 2
+    assert not [pid for pid in pids if identify(pid)]
+
+
+@pytest.mark.slow
+def test_when_its_directory_is_gone_everything_is_stopped(tmp_path, foreground):
+    process = foreground(stdout=subprocess.PIPE)
+    process.stdout.readline()
+    pids = pids_of(tmp_path)
+
+    shutil.rmtree(tmp_path / "ottla-data")
+    process.send_signal(signal.SIGINT)
+    process.wait(TIMEOUT_S)
+
+    assert len(pids) == 2
+    assert not [pid for pid in pids if identify(pid)]
+
+
+@pytest.mark.slow
+def test_with_nohup_a_hangup_stops_nothing(tmp_path, foreground):
+    process = foreground(
+        stdout=subprocess.PIPE, preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_IGN)
+    )
+    lines = [process.stdout.readline() for _ in range(3)]
+    assert lines[-1].startswith("broker 1 running")
+
+    process.send_signal(signal.SIGHUP)
+    CommandLine(tmp_path).run("node", "kill", "1")
+    assert process.stdout.readline().startswith("broker 1 dead")  # it still looks
+
+    process.send_signal(signal.SIGINT)
+    process.wait(TIMEOUT_S)
+    assert process.returncode == 0
+
+
+def test_a_key_need_not_be_utf_8(ottla):
+    ottla.run("topic", "create", "raw-keys")
+    ottla.run("produce", "raw-keys", "--key", b"\xff", stdin=b"value\n")
+
+    read = ("consume", "raw-keys", "--from-beginning", "--exit-at-end", "--format", "msgpack")
+    assert msgpack.unpackb(ottla.run(*read).stdout)["key"] == b"\xff"

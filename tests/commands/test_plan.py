@@ -121,3 +121,11 @@ def test_a_node_is_found_by_its_name_or_the_names_are_told():
     assert cluster.node("1").port == 2
     with pytest.raises(CommandFailed, match="no node '9'; choose one of coordinator, 1"):
         cluster.node("9")
+
+
+def test_a_registry_on_a_free_port_stays_there():
+    cluster = plan(None, Wishes(brokers=2, port=0), free_ports=[50, 60, 70, 80])
+    running = cluster.with_node(replace(cluster.brokers[0], process=identify(os.getpid())))
+
+    assert ports(plan(cluster, Wishes())) == ports(cluster)
+    assert ports(plan(running, Wishes())) == ports(cluster)
