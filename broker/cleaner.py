@@ -56,12 +56,16 @@ class Cleaner:
         log = partition.log
         if partition.offline is not None or not log.config.compacts or log in self._damaged:
             return None
+        segment_count = len(log.segments)
         try:
-            return log.find_cleanable(
+            found = log.find_cleanable(
                 partition.high_watermark.value, replicated_offset=partition.replicated_end_offset
             )
         except StorageError:
             return None  # the partition was told, and is offline now
+        if len(log.segments) != segment_count:
+            partition.flush_soon()  # nothing else might ever: what is compacted has to last
+        return found
 
     async def _compact(self, partition: Partition, cleanable: Cleanable) -> None:
         log, began_at = partition.log, trio.current_time()

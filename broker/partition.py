@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from broker.log.appends import Appended
+    from broker.log.config import LogConfig
     from broker.log.log import Log
     from broker.partition_context import PartitionContext
     from coordinator.cluster import PartitionState
@@ -179,8 +180,7 @@ class Partition:
         self.leadership = Leadership(state, log=self.log, high_watermark=self.high_watermark)
         if self._context.leaving() and len(state.isr) > 1:
             self.leadership.hand_over()
-        if self.log.durable_end_offset < self.log.log_end_offset:
-            self.flush_soon()  # Else it can wait: an epoch without a record may be forgotten.
+        self._flush_if_behind()  # Else it can wait: an epoch without a record may be forgotten.
         self._follow_state()
 
     def close(self, error: StorageError | None = None) -> None:
@@ -313,12 +313,13 @@ class Partition:
         self._context.checkpoint_due()
         self._wake_readers()
 
-    def apply_retention(self) -> None:
-        """Remove what retention no longer keeps. Raises: StorageError."""
-        log_start_offset = self.log.log_start_offset
-        self.log.apply_retention(self.high_watermark.value)
-        if self.log.log_start_offset != log_start_offset:
+    def apply_retention(self) -> bool:
+        """Remove the next that retention does not keep. Returns: whether. Raises: StorageError."""
+        removes = self.log.apply_retention(self.high_watermark.value, count_max=1) > 0
+        if removes:
             self._wake_readers()
+            self.flush_soon()  # a new segment and what is known at its start, where all was old
+        return removes
 
     def log_start_noted(self, offset: int) -> bool:
         """Take note that a crash would leave the log starting at `offset`. Returns: whether new."""
@@ -332,11 +333,18 @@ class Partition:
         """Take note that other replicas may count now."""
         self.deleters_waiting.unpark_all()
 
-    # The disk.
-
     def flush_soon(self) -> None:
         """Have what was appended made durable."""
         self._context.flusher.schedule(self)
+
+    def _flush_if_behind(self) -> None:
+        if self.log.durable_end_offset < self.log.log_end_offset:
+            self.flush_soon()
+
+    def reconfigure(self, config: LogConfig) -> None:
+        """Take over settings; what was left to the operating system may have to last now."""
+        self.log.reconfigure(config)
+        self._flush_if_behind()
 
     def flushed(self) -> None:
         """Take note that the log's durable end has moved (called by the flusher)."""
@@ -378,11 +386,10 @@ class Partition:
         start_offset, end_offset = self.log.log_start_offset, self.log.log_end_offset
         self.high_watermark.reset(max(start_offset, min(self.high_watermark.value, end_offset)))
         self.durable.reset(self.log.durable_end_offset)
+        self._flush_if_behind()
         if start_offset != self.noted_log_start:
             self.noted_log_start = min(self.noted_log_start, start_offset)
             self._context.checkpoint_due()
-
-    # Those who wait.
 
     def _wake_readers(self) -> None:
         self._wake(self.fetchers_waiting)

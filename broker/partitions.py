@@ -64,9 +64,8 @@ class Partitions:
         self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
         self._renamed: list[str] = []
         self.checkpoints = Checkpoints(directory)
-        self._starts_lowered = False
+        self._starts_lowered = self._has_obeyed = False
         self._gone = frozenset[tuple[bytes, int]]()
-        self._has_obeyed = False
         self._waiting_for_room: set[str] = set()
 
     def __iter__(self) -> Iterator[Partition]:
@@ -180,7 +179,7 @@ class Partitions:
                     log_events.warning("replica_not_made", topic=topic.name, error=str(error))
                     continue
             if partition.log.config != config:
-                partition.log.reconfigure(config)
+                partition.reconfigure(config)
             partition.throttles = self._context.throttles.of_replica(
                 topic.config, index, self._context.broker_id
             )
@@ -381,9 +380,10 @@ class Partitions:
     async def apply_retention(self) -> None:
         """Remove what the topics' retention no longer keeps. Raises: StorageError."""
         for partition in self:
-            if self._hosted.get((partition.topic, partition.index)) is partition:
-                partition.apply_retention()
-            await trio.lowlevel.checkpoint()  # there may be thousands
+            await trio.lowlevel.checkpoint()  # there may be thousands, with hundreds of segments
+            place = (partition.topic, partition.index)
+            while self._hosted.get(place) is partition and partition.apply_retention():
+                await trio.lowlevel.checkpoint()
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

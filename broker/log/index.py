@@ -15,6 +15,9 @@ from bisect import bisect_left, bisect_right
 from struct import Struct
 from typing import Final
 
+POSITION_MAX: Final = 2**31 - 1
+"""The last position that an entry can name; what lies beyond is found from the entry before."""
+
 _OFFSET_ENTRY: Final = Struct(">ii")
 _TIME_ENTRY: Final = Struct(">qi")
 _BIG_ENDIAN: Final = sys.byteorder == "big"

@@ -68,8 +68,9 @@ class IndexFiles:
     def complete(self, *, create: bool = False) -> None:
         """Write all new entries; the next flush makes the files last. Raises: StorageError."""
         if create or self._unsynced or self.offsets.unwritten or self.times.unwritten:
-            for file in self._write():
-                self._storage.unsynced.note_file(file)
+            self._write()
+            for path in self._paths():
+                self._storage.unsynced.note_path(path)
             self._storage.unsynced.note_directory(self._storage.directory)
             self._unsynced = False
 
@@ -102,16 +103,14 @@ class IndexFiles:
     def _files(self) -> Iterator[tuple[OffsetIndex | TimeIndex, str]]:
         return zip((self.offsets, self.times), self._paths(), strict=True)
 
-    def _write(self) -> list[File]:
+    def _write(self) -> None:
         self._unsynced = True
-        files = []
         for index, path in self._files():
             file = self._storage.disk.open(path, create=True)
             if index.unwritten:
                 file.append(index.unwritten)
                 index.unwritten = bytearray()
-            files.append(file)
-        return files
+            file.close()
 
 
 def _parse(offsets: bytes, times: bytes, *, segment_bytes: int) -> tuple[OffsetIndex, TimeIndex]:

@@ -295,13 +295,13 @@ class Log:
         with self._state.guarded():
             truncation.advance_start(self._state, offset)
 
-    def apply_retention(self, high_watermark: int) -> int:
+    def apply_retention(self, high_watermark: int, *, count_max: int = OFFSET_MAX) -> int:
         """Remove whole old segments below the high watermark, and forget idle producers.
 
         Returns: how many segments were removed. Raises: StorageError.
         """
         with self._state.guarded():
-            return truncation.remove_expired(self._state, high_watermark=high_watermark)
+            return truncation.remove_expired(self._state, high_watermark, count_max=count_max)
 
     # Compaction.
 
@@ -347,9 +347,9 @@ class Log:
             return FlushTicket((), (), state.synced_end_offset)
         state.demand_usable()
         if self.config.flushes_on_commit:
-            return unsynced.begin(state.end_offset)
+            return unsynced.begin(state.storage.disk, state.end_offset)
         active = state.segments.active  # left to the operating system until it is complete
-        return unsynced.begin(active.base_offset, spare=active.file)
+        return unsynced.begin(state.storage.disk, active.base_offset, spare=active.file)
 
     def end_flush(self, ticket: FlushTicket) -> None:
         """Take note that everything in a ticket is durable."""

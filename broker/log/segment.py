@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from broker.log.batches import iterate_headers
-from broker.log.index import IndexDamaged
+from broker.log.errors import DiskFull
+from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
 from broker.log.slice import LogSlice
@@ -157,7 +158,8 @@ class Segment:
             self._first_timestamp_ms = timestamp_ms
         if timestamp_ms > self._max_timestamp[0]:
             self._max_timestamp = (timestamp_ms, last_offset)
-        if self._bytes_since_entry > self._storage.config.index_interval_bytes:
+        interval = self._storage.config.index_interval_bytes
+        if self._bytes_since_entry > interval and position <= POSITION_MAX:
             self._indexes.offsets.add(last_offset - self.base_offset, position)
             self._index_max_timestamp()
             self._bytes_since_entry = 0
@@ -185,11 +187,15 @@ class Segment:
     def adopt(self) -> list[File]:
         """Take the place of an older segment, whose file was replaced. Raises: StorageError.
 
-        Returns: the index files, which are not durable yet.
+        Returns: the index files, which are not durable yet; none where the disk is full.
         """
         self._index_max_timestamp()
         self._recent_last_offsets, self._recent_positions = array("q"), array("q")
-        return self._indexes.replace()
+        try:
+            return self._indexes.replace()
+        except DiskFull:
+            self._indexes.remove()  # the older segment's; what is missing is built anew when opened
+            return []
 
     def truncate(self, offset: int) -> None:
         """Cut the batch that holds `offset` and all after it, durably. Raises: StorageError."""

@@ -5,9 +5,12 @@ Must never know: what is in the files, who waits for them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+
+from broker.log.errors import FileMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,18 +32,27 @@ class FlushTicket(Struct):
 
 
 class Unsynced:
-    """The files and directories of a log that the next flush must cover, in order of writing."""
+    """The files and directories of a log that the next flush must cover, in order of writing.
 
-    __slots__ = ("_directories", "_files", "_tickets")
+    What is written once is noted by its path and opened for the flush: a log that is not written to
+    may wait for one for ever, and must not keep a descriptor for each time that it changed hands.
+    """
+
+    __slots__ = ("_directories", "_files", "_paths", "_tickets")
 
     def __init__(self) -> None:
         self._files: dict[File, None] = {}
+        self._paths: dict[str, None] = {}
         self._directories: dict[str, None] = {}
         self._tickets: list[FlushTicket] = []
 
     def note_file(self, file: File) -> None:
-        """Remember a file that was written to."""
+        """Remember a file that is written to, and stays open."""
         self._files[file] = None
+
+    def note_path(self, path: str) -> None:
+        """Remember a file that was written; it may have gone until the flush."""
+        self._paths[path] = None
 
     def note_directory(self, path: str) -> None:
         """Remember a directory in which a file was created or renamed."""
@@ -50,10 +62,14 @@ class Unsynced:
         """Drop a file that is deleted."""
         self._files.pop(file, None)
 
-    def begin(self, end_offset: int, *, spare: File | None = None) -> FlushTicket:
-        """Take all that is unsynced now for one flush, but for one file that is left for later."""
-        files = tuple(file for file in self._files if file is not spare)
-        ticket = FlushTicket(files, tuple(self._directories), end_offset)
+    def begin(self, disk: Disk, end_offset: int, *, spare: File | None = None) -> FlushTicket:
+        """Take all that is unsynced now for one flush, but for one file that is left for later.
+
+        Raises: StorageError.
+        """
+        files = [file for file in self._files if file is not spare]
+        opened = self._open_noted(disk)
+        ticket = FlushTicket((*files, *opened), tuple(self._directories), end_offset)
         for file in files:
             del self._files[file]
         self._directories = {}
@@ -70,12 +86,20 @@ class Unsynced:
         for ticket in self._tickets:
             ticket.end_offset = min(ticket.end_offset, end_offset)
 
+    def _open_noted(self, disk: Disk) -> list[File]:
+        found = []
+        for path in self._paths:
+            with suppress(FileMissing):
+                found.append(disk.open(path))
+        self._paths = {}
+        return found
+
     def sync(self, disk: Disk) -> None:
         """Make everything durable at once, blocking; what abandoned flushes had taken too."""
         for ticket in self._tickets:
             self._files.update(dict.fromkeys(ticket.files))
             self._directories.update(dict.fromkeys(ticket.directories))
-        for file in self._files:
+        for file in (*self._files, *self._open_noted(disk)):
             file.sync()
         for path in self._directories:
             disk.sync_directory(path)
@@ -99,5 +123,5 @@ class Storage(Struct):
         """Replace a small file; the next flush makes it last. Raises: StorageError."""
         path = self.path(name)
         self.disk.write_file(path, data, durable=False)
-        self.unsynced.note_file(self.disk.open(path))
+        self.unsynced.note_path(path)
         self.unsynced.note_directory(self.directory)

@@ -87,22 +87,24 @@ def advance_start(state: LogState, offset: int) -> None:
         state.write_epochs_if_room()
 
 
-def remove_expired(state: LogState, *, high_watermark: int) -> int:
+def remove_expired(state: LogState, high_watermark: int, *, count_max: int) -> int:
     """Remove whole old segments below the high watermark, and forget idle producers.
 
+    At most `count_max` of them: each takes its time, while everything else waits.
     Returns: how many segments were removed. Raises: StorageError.
     """
     now_ms, config = state.storage.wall_ms(), state.storage.config
     state.producers.expire(now_ms=now_ms, expiration_ms=config.producer_id_expiration_ms)
 
     def look() -> int:
-        return count_expired(
+        expired = count_expired(
             state.segments.as_tuple(),
             config,
             log_start_offset=state.start_offset,
             high_watermark=high_watermark,
             now_ms=now_ms,
         )
+        return min(expired, count_max)
 
     count = look()
     # Nothing is deleted on the word of an index of which only the end was read.

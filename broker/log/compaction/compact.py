@@ -247,17 +247,22 @@ class _Pass:
             self._held_back_offset = offset
 
     async def _swap(self, old: Sequence[Segment], new: Segment) -> None:
-        """Put one in the place of the others, each step once the one before it is durable."""
+        """Put one in the place of the others, each step once the one before it is durable.
+
+        From the rename on nothing can be taken back: whatever the disk refuses then, be it for want
+        of room, ends the use of the log.
+        """
+        assert self._state.swap is None, "the pass before has removed what it superseded"
         with self._state.guarded():
             made = swap.replace(self._storage, self._state.segments, old, new)
-        self._state.swap = made
-        await swap.make_durable(self._storage, made)
-        self._demand_swap(made)
-        swap.remove_superseded(self._storage, made)
-        await self._storage.disk.sync((), [self._storage.directory])
-        self._demand_swap(made)
-        swap.remove_note(self._storage)
-        self._state.swap = None
+            self._state.swap = made
+            await swap.make_durable(self._storage, made)
+            self._demand_swap(made)
+            swap.remove_superseded(self._storage, made)
+            await self._storage.disk.sync((), [self._storage.directory])
+            self._demand_swap(made)
+            swap.remove_note(self._storage)
+            self._state.swap = None
 
     def _demand_swap(self, made: swap.Swap) -> None:
         self._demand_uncut()

@@ -5,9 +5,11 @@ Must never know: how it is done, other logs.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from broker.log.compaction.cleanable import find_cleanable, needs_roll
+from broker.log.errors import DiskFull
 
 if TYPE_CHECKING:
     from broker.log.compaction.cleanable import Cleanable
@@ -23,7 +25,8 @@ def find(state: LogState, *, limit_offset: int, replicated_offset: int) -> Clean
     if not config.compacts:
         return None
     if needs_roll(state.segments.active, config, now_ms=now_ms):
-        state.roll()
+        with suppress(DiskFull):
+            state.roll()
     found = find_cleanable(
         state.segments.as_tuple(),
         config,

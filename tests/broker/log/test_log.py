@@ -8,7 +8,9 @@ import pytest
 
 from broker.log.config import LogConfig
 from broker.log.errors import LogOffline, OffsetOutOfRange
+from broker.log.index import POSITION_MAX
 from broker.log.log import Log
+from broker.log.placement import Placed
 from protocol.batch import read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import StorageError
@@ -349,3 +351,14 @@ def test_a_deleted_log_leaves_nothing_and_one_set_aside_stays(filled, log, disk,
     with pytest.raises(LogOffline):
         again.read(0, bytes_max=1, end_offset=0)
     assert again.begin_flush().files == ()
+
+
+def test_what_lies_beyond_what_an_index_can_name_is_not_indexed(log):
+    """A compacted segment may grow: deltas of timestamps get longer with the delete horizon."""
+    segment = log.segments[0]
+    far = POSITION_MAX - 10_000
+    for number in range(40):
+        segment.note(Placed(number, number, 1000, number), far + number * 1000)
+
+    assert segment.size_bytes > POSITION_MAX
+    assert segment.next_offset == 40

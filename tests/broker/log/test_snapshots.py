@@ -11,6 +11,7 @@ from broker.log.snapshots import (
     _KEPT,
     _KEPT_AT_SEGMENTS,
     INTERVAL_BYTES_MIN,
+    PRODUCERS_FREE,
     SNAPSHOT_SUFFIX,
     SNAPSHOTS_PER_SEGMENT,
 )
@@ -129,3 +130,33 @@ def test_none_comes_back_over_other_batches_than_it_knew(batch_of, wall_ms):
         (following,) = numbered(batch_of, 20, 1)
         assert not is_known(log, following)
     assert reached, "the last snapshot is never within the log again"
+
+
+def test_one_from_before_the_first_batch_is_not_believed(batch_of, wall_ms):
+    """What the producer wrote between the two is gone: its next batch would be out of order."""
+    disk = MemoryDisk(random.Random(1))
+    disk.make_directory("/data")
+    config = LogConfig(segment_bytes=ONE_SEGMENT.segment_bytes, retention_bytes=0)
+    log = Log.create(disk, PATH, config, topic_id=TOPIC_ID, wall_ms=wall_ms)
+    for batch in numbered(batch_of, 0, 100):
+        log.append_as_leader(batch, leader_epoch=1)
+    log.apply_retention(100)
+    assert log.log_start_offset == 100
+    log.close(clean=False)
+    disk.write_file(f"{PATH}/{100:020d}{SNAPSHOT_SUFFIX}", b"torn")
+
+    log = Log.open(disk, PATH, config, wall_ms=wall_ms, clean=False)
+
+    (following,) = numbered(batch_of, 100, 1)
+    assert not is_known(log, following)
+
+
+def test_with_many_producers_they_come_less_often(open_log, batch_of, disk, root):
+    log = open_log(ONE_SEGMENT)
+    for producer_id in range(PRODUCERS_FREE + 100):
+        (batch,) = numbered(batch_of, 0, 1, producer_id=producer_id)
+        log.append_as_leader(batch, leader_epoch=1)
+    for batch in numbered(batch_of, 1, 500):
+        log.append_as_leader(batch, leader_epoch=1)
+
+    assert snapshots(disk, root) == []

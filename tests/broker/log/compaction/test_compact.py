@@ -383,6 +383,64 @@ def test_a_full_disk_leaves_the_log_as_it_is(disk, root, log, fill):
     assert compact(log) is not None
 
 
+def test_a_full_disk_does_not_end_a_log_whose_newest_segment_is_old(disk, root, log, fill, wall_ms):
+    if not isinstance(disk, MemoryDisk):
+        pytest.skip("only the disk in memory can be made small")
+    fill(3)
+    wall_ms.now_ms += COMPACTED.segment_ms + 1
+    disk.capacity_bytes = 0
+    assert log.find_cleanable(log.log_end_offset) is None
+    assert log.failed is None
+    disk.capacity_bytes = None
+    assert compact(log) is not None
+
+
+def test_no_room_for_the_indexes_of_what_was_compacted_is_no_harm(
+    disk, root, log, fill, open_log, monkeypatch
+):
+    fill()
+    flush(disk, log)
+    write_file = disk.write_file
+
+    def refuse_indexes(path, data, *, durable=True):
+        if path.endswith("index"):
+            raise DiskFull(f"no room for {path}")
+        write_file(path, data, durable=durable)
+
+    monkeypatch.setattr(disk, "write_file", refuse_indexes)
+    assert compact(log) is not None
+    monkeypatch.undo()
+    left = records_of(log)
+    assert log.failed is None
+    log.close()
+
+    assert records_of(open_log(COMPACTED)) == left
+
+
+@pytest.mark.parametrize("step", ["make_durable", "remove_superseded"])
+def test_whatever_is_refused_once_it_has_its_place_ends_the_log(
+    disk, log, fill, open_log, monkeypatch, step
+):
+    """Else what it superseded stays behind, and the next pass forgets about it."""
+    fill()
+    flush(disk, log)
+    before = newest_of(records_of(log))
+
+    def refuse(*_):
+        raise DiskFull("no room, though there is nothing to write")
+
+    monkeypatch.setattr(f"broker.log.compaction.swap.{step}", refuse)
+    with pytest.raises(DiskFull):
+        compact(log)
+    assert isinstance(log.failed, DiskFull)
+    monkeypatch.undo()
+    log.close(clean=False)
+
+    log = open_log(COMPACTED, clean=False)
+    assert newest_of(records_of(log)) == before
+    assert not log.recovery.records_lost
+
+
 def test_an_old_segment_is_begun_anew_so_that_it_can_be_compacted(log, fill, wall_ms):
     fill(3)
     assert len(log.segments) == 1
