@@ -76,7 +76,8 @@ class CachedPartition(Struct, eq=False):
     """One partition of a session: what is asked of it, and what the reader was told last.
 
     `partition` and `found` are of the fetch under way: the replica, None where there is none to
-    read from, and what it has for the reader, None before a look at it.
+    read from, and what it has for the reader, None before a look at it. `counted_bytes` is what
+    that counts against the least that the reader waits for: whole batches seldom fill their bound.
     """
 
     topic: str
@@ -85,6 +86,7 @@ class CachedPartition(Struct, eq=False):
     told: Watermarks | None = None
     partition: Partition | None = None
     found: PartitionData | None = None
+    counted_bytes: int = 0
 
     @property
     def found_bytes(self) -> int:

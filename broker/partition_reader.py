@@ -173,6 +173,7 @@ class PartitionReader:
         if self._reader.is_follower and partition.log.config.compacts:
             found.replicated_end_offset = partition.replicated_end_offset
         found.records = b""
+        cached.counted_bytes = 0
         found.aborted_transactions = [] if self._shows_aborted else None
         if found.diverging_epoch is not None or (bytes_max <= 0 and not at_least_one):
             return
@@ -183,13 +184,15 @@ class PartitionReader:
             if bytes_max == 0:
                 return  # it stays due, and so is looked at again in the next fetch
         is_follower = self._reader.is_follower
-        found.records = partition.log.read(
+        found.records = records = partition.log.read(
             asked.fetch_offset,
             bytes_max=bytes_max,
             # Only replicas see what is not committed yet.
             end_offset=partition.log.log_end_offset if is_follower else found.high_watermark,
             at_least_one=at_least_one,
         )
+        # No time would add to what has come to its bounds.
+        cached.counted_bytes = max(bytes_max, len(records)) if records.goes_on else len(records)
 
     def _refuse(self, cached: CachedPartition, found: PartitionData, error: OttlaError) -> None:
         found.error_code = error_code(error)

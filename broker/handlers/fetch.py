@@ -204,7 +204,7 @@ class _Fetch:
         due, is_follower = self._session.due, self._session.reader.is_follower
         return (
             any(c.is_refused or (is_follower and c.starts_later) for c in due)
-            or sum(cached.found_bytes for cached in due) >= self._bytes_min
+            or sum(cached.counted_bytes for cached in due) >= self._bytes_min
         )
 
     def watch(self) -> None:

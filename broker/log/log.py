@@ -253,7 +253,7 @@ class Log:
             state.fail(error)
             raise
         if found is None:
-            return LogSlice.EMPTY
+            return LogSlice.NO_ROOM
         found.on_failure = state.fail
         return found
 

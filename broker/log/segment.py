@@ -350,14 +350,15 @@ class Segment:
         `at_least_one` is wanted. Raises: StorageError.
         """
         start = self.position_of(offset)
-        end = self.position_of(end_offset)
+        end = whole = self.position_of(end_offset)
         if end - start > bytes_max:
             end = self.boundary_before(start + bytes_max)
             if end <= start and at_least_one:
                 end = start + self._header_at(start).size_bytes
         if end <= start:
             return None
-        return LogSlice(self.file.view(), start, end - start)
+        goes_on = end < whole or end_offset > self.next_offset
+        return LogSlice(self.file.view(), start, end - start, goes_on=goes_on)
 
     def headers(self, offset: int) -> Iterator[tuple[BatchHeader, int]]:
         """Yield the headers and positions of the batches from the one that holds `offset` on.

@@ -19,16 +19,20 @@ class LogSlice:
     """A run of bytes of a file, to be sent without being read. Keeps the file open by itself.
 
     `on_failure` hears that the disk does not give them: whoever reads may not know whose they are.
+    `goes_on`: more could be read, for which there was no room, or which is in another segment.
     """
 
-    __slots__ = ("file", "on_failure", "position", "size")
+    __slots__ = ("file", "goes_on", "on_failure", "position", "size")
 
     EMPTY: ClassVar[LogSlice]
+    NO_ROOM: ClassVar[LogSlice]
+    """Nothing, as not even the first batch has room."""
 
-    def __init__(self, file: FileView, position: int, size: int) -> None:
+    def __init__(self, file: FileView, position: int, size: int, *, goes_on: bool = False) -> None:
         self.file = file
         self.position = position
         self.size = size
+        self.goes_on = goes_on
         self.on_failure: Callable[[StorageError], None] | None = None
 
     def __len__(self) -> int:
@@ -62,3 +66,4 @@ class _NoFile:
 
 
 LogSlice.EMPTY = LogSlice(_NoFile(), 0, 0)
+LogSlice.NO_ROOM = LogSlice(_NoFile(), 0, 0, goes_on=True)

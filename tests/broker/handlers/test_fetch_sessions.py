@@ -532,3 +532,59 @@ async def test_who_has_read_a_newer_epoch_diverges_only_from_a_leader_that_is_co
     (found,) = told.responses[0].partitions
     assert (found.diverging_epoch is not None) is is_led
     assert found.error_code == (ErrorCode.NONE if is_led else ErrorCode.NOT_LEADER_OR_FOLLOWER)
+
+
+# How long it waits.
+
+
+async def waited(broker, index_bounds: dict[int, int], *, min_bytes: int) -> tuple[float, int]:
+    """Fetch from offset 0 within each partition's bound. Returns: seconds, bytes of records."""
+    session = Session(broker)
+    request = session.request(dict.fromkeys(index_bounds, 0), wait_ms=10_000)
+    request.min_bytes = min_bytes
+    for asked in request.topics[0].partitions:
+        asked.partition_max_bytes = index_bounds[asked.partition]
+    began_at = trio.current_time()
+    response = await broker.fetch(request, version=session.version)
+    found = sum(len(p.records) for t in response.responses for p in t.partitions)
+    return trio.current_time() - began_at, found
+
+
+async def test_whole_batches_that_do_not_quite_fill_the_bound_are_enough(broker, autojump_clock):
+    for _ in range(20):
+        await broker.write(0, size=900)
+
+    waited_s, found = await waited(broker, {0: 10_000}, min_bytes=10_000)
+
+    assert waited_s == 0
+    assert 9_000 < found < 10_000
+
+
+async def test_the_end_of_a_segment_is_not_waited_at(broker, autojump_clock):
+    broker.partition(0).log.reconfigure(LogConfig(segment_bytes=5_000))
+    for _ in range(20):
+        await broker.write(0, size=900)
+
+    waited_s, found = await waited(broker, {0: 10_000}, min_bytes=10_000)
+
+    assert waited_s == 0
+    assert found < 5_000
+
+
+async def test_a_batch_that_finds_no_room_counts_as_what_there_was(broker, autojump_clock):
+    await broker.write(0, size=1_000)
+    await broker.write(1, size=6_000)
+
+    waited_s, found = await waited(broker, {0: 10_000, 1: 5_000}, min_bytes=5_000)
+
+    assert waited_s == 0
+    assert 1_000 < found < 2_000
+
+
+async def test_less_than_is_wanted_is_waited_for(broker, autojump_clock):
+    await broker.write(0, size=1_000)
+    await broker.write(1, size=1_000)
+
+    waited_s, _ = await waited(broker, {0: 10_000, 1: 5_000}, min_bytes=5_000)
+
+    assert waited_s == pytest.approx(10)
