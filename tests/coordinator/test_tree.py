@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgpack
 import pytest
 from hypothesis import given, settings
@@ -16,6 +18,7 @@ from coordinator.embedded.packing import (
 from coordinator.tree import Tree
 from coordinator.watches import EventType, WatchKind
 from coordinator.znode import (
+    _FORBIDDEN,
     CONTAINER_OWNER,
     NO_OWNER,
     Acl,
@@ -146,6 +149,25 @@ PATHS_REFUSED = (
 def test_a_path_is_refused_as_zookeeper_would(path):
     with pytest.raises(Refused):
         check_path(path)
+
+
+@given(st.text(st.sampled_from("/.a\n\ue000") | st.characters(), max_size=12))
+def test_a_path_is_refused_by_a_rule_that_could_be_one_slow_pattern(path):
+    slow = re.compile(_FORBIDDEN.pattern + "|.+/$")
+    try:
+        check_path(path)
+    except Refused:
+        assert not path.startswith("/") or slow.search(path)
+    else:
+        assert path.startswith("/")
+        assert not slow.search(path)
+
+
+def test_nothing_in_the_pattern_of_forbidden_paths_repeats():
+    # A repetition is tried at every start: 1 MB, the longest request, would take minutes.
+    assert not re.search(r"[*+{]", _FORBIDDEN.pattern)
+
+    check_path("/" + "x" * (1 << 20))
 
 
 def test_a_session_that_is_not_open_may_do_nothing(driver):
