@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coordinator.embedded.journal import journal_files, replay
 from coordinator.embedded.packing import pack_tree
-from coordinator.embedded.snapshot import read_snapshot, write_snapshot
+from coordinator.embedded.snapshot import read_snapshot, remove_unfinished, write_snapshot
 from coordinator.tree import Tree
 from coordinator.znode import MultiRefused, Refused
 from protocol.errors import StorageError
@@ -56,8 +56,9 @@ async def make_durable(disk: JournalDisk, directory: str, recovered: Recovered) 
 
     A process that was killed, or whose sync has failed, may have left transactions in the kernel's
     memory alone; behind a journal that is continued a power failure would leave a hole.
-    Raises: StorageError.
+    The caller holds the directory's lock. Raises: StorageError.
     """
+    remove_unfinished(disk, directory)  # first, for the disk may be full of them
     tree, journals = recovered.tree, journal_files(disk, directory)
     if recovered.transactions_replayed:
         await write_snapshot(disk, directory, zxid=tree.zxid, packed=pack_tree(tree))

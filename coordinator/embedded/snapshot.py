@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _HEADER = Struct("!4sI")
 _MAGIC: Final = b"OtS1"
 _PREFIX: Final = "snapshot-"
-_NAME: Final = re.compile(_PREFIX + "[0-9a-f]{16}")  # not those that were never finished
+_NAME: Final = re.compile(_PREFIX + "[0-9a-f]{16}")
+_UNFINISHED: Final = re.compile(_NAME.pattern + r"\.tmp")
 
 
 async def write_snapshot(disk: JournalDisk, directory: str, *, zxid: int, packed: bytes) -> None:
@@ -34,6 +35,16 @@ async def write_snapshot(disk: JournalDisk, directory: str, *, zxid: int, packed
     for other in older:
         if other != path:
             disk.remove(other)
+
+
+def remove_unfinished(disk: JournalDisk, directory: str) -> None:
+    """Remove what a full disk or a crash has left of snapshots: nobody else ever would.
+
+    Only for the holder of the directory's lock: another may be writing one. Raises: StorageError.
+    """
+    for name in disk.list(directory):
+        if _UNFINISHED.fullmatch(name):
+            disk.remove(f"{directory}/{name}")
 
 
 def read_snapshot(disk: JournalDisk, directory: str) -> Tree[Any] | None:

@@ -295,6 +295,25 @@ async def test_what_a_restart_has_read_is_durable_before_it_is_built_upon(seed, 
     assert pack_tree(recover(disk, "data").tree) == pack_tree(tree_after(zxid + 3))
 
 
+async def test_a_restart_removes_unfinished_snapshots_and_nothing_else(disk):
+    for name in ("snapshot-00000000000000a1.tmp", "snapshot-00000000000000b2.tmp", "notes.tmp"):
+        disk.write_file(f"data/{name}", b"half")
+
+    await started_again(disk)
+
+    assert disk.list("data") == ["notes.tmp"]
+
+
+async def test_a_disk_that_unfinished_snapshots_have_filled_has_room_for_the_next(disk):
+    await write(disk, entries_of(3))
+    disk.write_file("data/snapshot-0000000000000002.tmp", bytes(10_000))
+    disk.capacity_bytes = disk.total_bytes("data") - disk.free_bytes("data")
+
+    await started_again(disk)
+
+    assert disk.list("data") == ["snapshot-0000000000000003"]
+
+
 async def test_a_journal_below_the_snapshot_is_not_continued(disk):
     await write(disk, entries_of(4))
     await kill_before_the_sync(disk, entries_of(6)[4:])
