@@ -18,7 +18,7 @@ class EmbeddedConfig(Struct, frozen=True):
     linger_s: float = 5.0
     """How long a connection may take to send what is left when it closes."""
     frame_bytes_max: int = 0xFFFFF
-    """Size of a request, as ZooKeeper's jute.maxbuffer."""
+    """Size of a request, as ZooKeeper's jute.maxbuffer; beyond it a multi of reads is refused."""
     connections_max: int = 1000
     requests_in_flight_max: int = 1000
     """Requests of one connection that may wait for the disk; then it is not read from."""

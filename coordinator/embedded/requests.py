@@ -115,8 +115,19 @@ def _accepted(decoded: list[tuple[int, NodeOperation | Refused]]) -> Iterator[No
 
 
 def _multi_read(request: Request) -> bytes:
-    reads = decode_multi_read(request.reader)
-    return encode_multi([_read_in_multi(request, code, path) for code, path in reads])
+    """Read many znodes. The reply is bounded: a few bytes of request can name a megabyte each.
+
+    ZooKeeper sends what its clients then refuse to read. One read alone is never refused.
+    """
+    parts: list[bytes] = []
+    bytes_left = request.service.config.frame_bytes_max
+    for code, path in decode_multi_read(request.reader):
+        if bytes_left < 0:
+            log.info("multi_read_refused", session_id=f"{request.session_id:#x}", path=path)
+            raise Refused(Code.MARSHALLING_ERROR, "the reply is too long: read fewer at once")
+        parts.append(_read_in_multi(request, code, path))
+        bytes_left -= len(parts[-1])
+    return encode_multi(parts)
 
 
 def _read_in_multi(request: Request, code: int, path: str) -> bytes:

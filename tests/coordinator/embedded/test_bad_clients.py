@@ -176,6 +176,32 @@ async def test_a_client_that_does_not_read_its_replies_is_not_read_from(world, b
         assert written < 10, "who does not read replies of 500 kB is read from on and on"
 
 
+def read_in_multi(path, count):
+    header, end = struct.pack("!i?i", OpCode.GET_DATA, False, -1), struct.pack("!i?i", -1, True, -1)
+    return count * (header + get(path)) + end
+
+
+async def test_a_multi_of_reads_that_would_be_a_huge_reply_is_refused(world):
+    async with world.client() as client:
+        await client.create("/big", bytes(400_000))
+        await client.create("/small")
+
+        assert (await client.call(OpCode.MULTI_READ, read_in_multi("/small", 1_000)))[0] == Code.OK
+        error, body = await client.call(OpCode.MULTI_READ, read_in_multi("/big", 3))
+        assert error == Code.OK
+        assert len(body) > 1_200_000
+        refused = await client.call(OpCode.MULTI_READ, read_in_multi("/big", 4))
+        assert refused == (Code.MARSHALLING_ERROR, b"")
+
+
+async def test_the_largest_znode_can_be_read_in_a_multi(world):
+    async with world.client() as client:
+        overhead = 8 + len(create("/a"))
+        await client.create("/a", bytes(world.config.frame_bytes_max - overhead))
+
+        assert (await client.call(OpCode.MULTI_READ, read_in_multi("/a", 1)))[0] == Code.OK
+
+
 async def test_connections_beyond_the_limit_are_closed(world):
     await world.crash()
     await world.start(connections_max=1)
