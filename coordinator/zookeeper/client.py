@@ -17,6 +17,7 @@ import select
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kazoo.client import KazooClient
@@ -82,6 +83,15 @@ class OneSessionClient(KazooClient):  # type: ignore[misc]  # kazoo is untyped
     def is_loop_ticking(self) -> bool:
         """Say whether the trio loop has run lately. Called in kazoo's thread."""
         return time.monotonic() - self._ticked_at < self.session_timeout_s / 2
+
+    @property
+    def has_other_servers(self) -> bool:
+        """Say whether there is a server to go to besides the one that is connected."""
+        return len(self.hosts) > 1
+
+    def leave_server(self) -> None:
+        """Break the connection, after which kazoo tries the next server. Called in any thread."""
+        self._connection.break_off()
 
     def finish(self) -> None:
         """Close the session and the sockets; blocks until the server confirms, if it can."""
@@ -180,6 +190,13 @@ class _WakeUps:
 
 class _Connection(ConnectionHandler):  # type: ignore[misc]  # kazoo is untyped
     """kazoo's connection, where sessions are opened and kept alive."""
+
+    def break_off(self) -> None:
+        """Have kazoo find that its connection has ended. Called in any thread."""
+        connected = self._socket
+        if connected is not None:
+            with suppress(OSError):  # it is closed: kazoo found out by itself
+                connected.shutdown(socket.SHUT_RDWR)
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
         client: OneSessionClient = self.client

@@ -4,7 +4,7 @@ kazoo's thread ends here: what it learns is carried into the trio loop, in order
 callbacks does ZooKeeper work. The lease is ours: when the whole ensemble is gone kazoo says
 "suspended" for ever, so the session is called lost once nothing that its leader answered is
 younger than the session timeout. It is renewed by writes and by the `sync` that a task of the loop
-sends every third of that time.
+sends every third of that time. A server that has not answered one by the next is left for another.
 Must never know: paths, values, kazoo's operations.
 Source: ZooKeeper programmer's guide, "ZooKeeper Sessions" and "ZooKeeper Watches".
 """
@@ -97,6 +97,8 @@ class Session:
         self._client = client
         self._trio = trio.lowlevel.current_trio_token()
         self._heart = trio.CancelScope()
+        self._heartbeat: Any = None  # kazoo's result: it has the answer before the loop hears it
+        self._heartbeat_sent_at = -math.inf
         self._slots = trio.Semaphore(IN_FLIGHT_MAX)
         self._connected = trio.Event()
         self._lost = trio.Event()
@@ -193,14 +195,37 @@ class Session:
 
     async def _beat(self) -> None:
         """Show kazoo that the loop runs, renew the lease, and see it run out."""
-        sync = partial(self._client.sync_async, "/")
         with self._heart:
             while self._has_lease():
                 self._client.tick()
                 if self._connected.is_set():
-                    self._send("heartbeat", sync, renews_lease=True, takes_slot=False)
+                    self._send_heartbeat()
                 next_beat = trio.current_time() + self.session_timeout_s / 3
                 await trio.sleep_until(min(next_beat, self.lease_until))
+
+    def _send_heartbeat(self) -> None:
+        """Ask the leader, or leave a server that has let the last heartbeat wait for that long.
+
+        kazoo itself takes a server for dead only after a pause of ours with a ping unanswered: who
+        sends all the time would stay with a silent one until the lease has run out.
+        """
+        if self._client.has_other_servers and self._is_server_silent():
+            log.warning("zookeeper_server_silent", session_id=self.session_id)
+            self._heartbeat = None
+            self._client.leave_server()
+            return
+        self._send("heartbeat", self._ask_leader, renews_lease=True, takes_slot=False)
+
+    def _ask_leader(self) -> Any:
+        self._heartbeat_sent_at = trio.current_time()
+        self._heartbeat = self._client.sync_async("/")
+        return self._heartbeat
+
+    def _is_server_silent(self) -> bool:
+        if self._heartbeat is None or self._heartbeat.ready():
+            return False
+        # Less than a third: a beat may come early, where the lease was about to end.
+        return trio.current_time() - self._heartbeat_sent_at > self.session_timeout_s / 4
 
     def _renew_lease(self, sent_at: float) -> None:
         until = sent_at + self.session_timeout_s
@@ -257,4 +282,5 @@ class Session:
     def _on_suspended(self) -> None:
         if not self._lost.is_set():
             log.warning("zookeeper_connection_lost", session_id=self.session_id)
+            self._heartbeat = None
             self._connected = trio.Event()

@@ -229,6 +229,25 @@ async def test_the_session_moves_to_another_server_when_its_own_falls_silent(por
             assert stat.owner == store.session_id == session_id
 
 
+async def test_who_sends_all_the_time_moves_on_from_a_silent_server_within_the_lease(port, root):
+    outcomes = []
+    async with open_relay(port) as one, open_relay(port) as other:
+        hosts = f"{one.hosts},{other.hosts}{root}"
+        async with connect_zookeeper(hosts, session_timeout_s=3.0) as store:
+            session_id = store.session_id
+            await store.create("/e", ephemeral=True)
+            (one if one.is_used else other).silence()
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(PATIENCE_S):
+                    while not outcomes:
+                        nursery.start_soon(outcome_of, partial(store.get, "/e"), outcomes)
+                        await trio.sleep(0.1)
+            with trio.fail_after(PATIENCE_S):
+                stat = await until_answered(partial(store.exists, "/e"))
+
+            assert stat.owner == store.session_id == session_id
+
+
 # --- the lease -------------------------------------------------------------------------------
 
 
