@@ -38,6 +38,8 @@ IN_FLIGHT_MAX: Final = 128
 CLOSE_TIMEOUT_S: Final = 1.0
 """How long leaving waits for the server to confirm the end of the session."""
 
+SHORTENED_HINT: Final = "raise maxSessionTimeout of the ZooKeeper servers, or ask for less"
+
 
 class _Request:
     """A request under way: its answer, and what else hangs on it."""
@@ -101,6 +103,7 @@ class Session:
         self._heartbeat_sent_at = -math.inf
         self._slots = trio.Semaphore(IN_FLIGHT_MAX)
         self._connected = trio.Event()
+        self._connection_made = trio.lowlevel.ParkingLot()
         self._lost = trio.Event()
         self._ended_because = ""
         self._requests: set[_Request] = set()
@@ -201,7 +204,8 @@ class Session:
                 if self._connected.is_set():
                     self._send_heartbeat()
                 next_beat = trio.current_time() + self.session_timeout_s / 3
-                await trio.sleep_until(min(next_beat, self.lease_until))
+                with trio.move_on_at(min(next_beat, self.lease_until)):
+                    await self._connection_made.park()
 
     def _send_heartbeat(self) -> None:
         """Ask the leader, or leave a server that has let the last heartbeat wait for that long.
@@ -274,10 +278,19 @@ class Session:
     def _on_connected(self, opened: Opened) -> None:
         if self._lost.is_set():
             return
+        counted_on_s = self.session_timeout_s
         self.session_id, self.session_timeout_s = opened.session_id, opened.session_timeout_s
         self._renew_lease(trio.current_time() - opened.age_s())
         log.info("zookeeper_connected", session_id=self.session_id)
+        if self.session_timeout_s < counted_on_s:
+            log.warning(
+                "zookeeper_session_timeout_shortened",
+                asked_s=counted_on_s,
+                granted_s=self.session_timeout_s,
+                hint=SHORTENED_HINT,
+            )
         self._connected.set()
+        self._connection_made.unpark_all()  # the next beat was timed by what was asked for
 
     def _on_suspended(self) -> None:
         if not self._lost.is_set():

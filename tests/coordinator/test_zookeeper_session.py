@@ -9,6 +9,8 @@ import pytest
 import trio
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import KazooState
+from structlog.testing import capture_logs
+from trio.testing import wait_all_tasks_blocked
 
 from coordinator.zookeeper.client import Opened
 from coordinator.zookeeper.session import Session
@@ -66,12 +68,13 @@ class NotingClient:
 
 
 @asynccontextmanager
-async def session_of(client):
-    """Open a session that is connected at time 0."""
-    session = Session(client, session_timeout_s=TIMEOUT_S)
+async def session_of(client, *, asked_s=TIMEOUT_S):
+    """Open a session that is connected, and has sent its first heartbeat, at time 0."""
+    session = Session(client, session_timeout_s=asked_s)
     session.start()
     client.connect()
     await session.wait_connected()
+    await wait_all_tasks_blocked()
     try:
         yield session
     finally:
@@ -111,3 +114,27 @@ async def test_the_next_server_is_not_left_for_what_the_one_before_did_not_answe
         await trio.sleep(2 * TIMEOUT_S)
 
     assert client.left_at == []
+
+
+async def test_heartbeats_are_timed_by_what_was_granted_from_the_first(autojump_clock):
+    client = NotingClient()
+    async with session_of(client, asked_s=100 * TIMEOUT_S) as session:
+        assert session.session_timeout_s == TIMEOUT_S
+        await trio.sleep(2.5 * BEAT_S)
+        await session.wait_connected()
+
+    assert client.asked_at == pytest.approx([0, BEAT_S, 2 * BEAT_S])
+    assert client.ticked_at[-3:] == client.asked_at
+
+
+async def test_a_timeout_that_the_server_shortens_is_told_with_what_to_do(autojump_clock):
+    client = NotingClient()
+    with capture_logs() as logs:
+        async with session_of(client, asked_s=9.0):
+            client.suspend()
+            client.connect()
+            await trio.sleep(1)
+
+    told = [each for each in logs if each["event"] == "zookeeper_session_timeout_shortened"]
+    assert [(each["asked_s"], each["granted_s"]) for each in told] == [(9.0, TIMEOUT_S)]
+    assert "maxSessionTimeout" in told[0]["hint"]
