@@ -37,6 +37,7 @@ class BrokerRegistration(Struct, frozen=True):
     not elected and joins no ISR.
     `offline` are replicas whose logs it cannot open, by topic id and number: of these it counts as
     dead.
+    `session_timeout_ms` is how long it may outlive its broker; None if an older release wrote it.
     """
 
     broker_id: int
@@ -50,6 +51,7 @@ class BrokerRegistration(Struct, frozen=True):
     lossy: frozenset[tuple[bytes, int]] = frozenset()
     shutting_down: bool = False
     offline: frozenset[tuple[bytes, int]] = frozenset()
+    session_timeout_ms: int | None = None
 
 
 class PartitionState(Struct, frozen=True):

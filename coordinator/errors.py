@@ -95,7 +95,8 @@ class BrokerIdInUse(CoordinationError):
     def __init__(self, *, broker_id: int, host: str, port: int) -> None:
         super().__init__(
             f"broker id {broker_id} is taken by the broker at {host}:{port}: "
-            "stop that one, or give this one another id"
+            "stop that one, or give this one another id; if it has died, its session with the "
+            "coordinator has to end first: start this one again in a while"
         )
         self.broker_id = broker_id
         self.host = host

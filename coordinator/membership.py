@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from coordinator.cluster import Endpoint
     from coordinator.store import Operation, Stat, Store
 
-GRACE_S: Final = 1.0
-"""How long past the session timeout a foreign registration may take to vanish."""
+GRACE_S: Final = 3.0
+"""How long past the session timeout a foreign registration may take to vanish.
+
+ZooKeeper ends sessions at its next tick, every 2 s by default; the rest is for the way there.
+"""
 
 log_events = structlog.get_logger()
 
@@ -58,10 +61,10 @@ class BrokerFacts(Struct, frozen=True):
 async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
     """Register a broker; an earlier incarnation over the same data directory is replaced at once.
 
-    A foreign registration under the same id is given the session timeout to vanish.
-    Raises: BrokerIdInUse, SessionLost.
+    A foreign registration under the same id is given its session's timeout to vanish, or ours where
+    that is longer. Raises: BrokerIdInUse, SessionLost.
     """
-    deadline = trio.current_time() + store.session_timeout_s + GRACE_S
+    began_at = trio.current_time()
     while True:
         vanished = trio.Event()
         try:
@@ -72,7 +75,9 @@ async def register(store: Store, facts: BrokerFacts) -> BrokerRegistration:
             continue
         if registered.directory_id == facts.directory_id:
             return registered
-        with trio.move_on_at(deadline) as waiting:
+        holder_s = (registered.session_timeout_ms or 0) / 1000
+        patience_s = max(store.session_timeout_s, holder_s) + GRACE_S
+        with trio.move_on_at(began_at + patience_s) as waiting:
             await vanished.wait()
         if waiting.cancelled_caught:
             endpoint = registered.endpoints[0]
@@ -169,6 +174,7 @@ async def _try_register(
         directory_changed=incarnation.directory_changed,
         lossy=incarnation.lossy,
         offline=facts.offline,
+        session_timeout_ms=round(store.session_timeout_s * 1000),
     )
     value = records.encode_registration(registration)
     await store.multi([*operations, Create(path, value, ephemeral=True)])

@@ -99,6 +99,7 @@ def encode_registration(registration: BrokerRegistration) -> bytes:
             "lossy": _packed(registration.lossy),
             "shutting_down": registration.shutting_down,
             "offline": _packed(registration.offline),
+            "session_timeout_ms": registration.session_timeout_ms,
         }
     )
 
@@ -119,6 +120,7 @@ def decode_registration(broker_id: int, value: bytes, stat: Stat) -> BrokerRegis
         lossy=fields.take_replicas("lossy"),
         shutting_down=fields.take("shutting_down", bool),
         offline=fields.take_replicas("offline"),
+        session_timeout_ms=fields.take_optional("session_timeout_ms", int),
     )
 
 

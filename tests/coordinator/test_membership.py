@@ -89,7 +89,8 @@ async def test_a_foreign_holder_that_lives_is_named(memory, autojump_clock):
         await register(holder, FACTS)
         at = trio.current_time()
 
-        with pytest.raises(BrokerIdInUse, match="somewhere:9092.*stop that one"):
+        match = "somewhere:9092.*stop that one.*session .* has to end first: start this one again"
+        with pytest.raises(BrokerIdInUse, match=match):
             await register(store, replace(FACTS, directory_id="b" * 32))
 
         assert trio.current_time() - at >= store.session_timeout_s
@@ -103,6 +104,32 @@ async def test_a_foreign_holder_that_vanishes_is_followed(memory, autojump_clock
         registration = await register(store, replace(FACTS, directory_id="b" * 32))
 
         assert registration.directory_changed
+
+
+async def test_a_foreign_holder_is_given_the_timeout_of_its_own_session(memory, autojump_clock):
+    async with (
+        memory.connect(session_timeout_s=40) as holder,
+        memory.connect(session_timeout_s=6) as store,
+    ):
+        assert (await register(holder, FACTS)).session_timeout_ms == 40_000
+        memory.disconnect(holder.session_id)
+
+        registration = await register(store, replace(FACTS, directory_id="b" * 32))
+
+        assert trio.current_time() >= 40
+        assert registration.session_timeout_ms == 6_000
+
+
+async def test_a_session_may_end_a_tick_of_zookeepers_late(memory, autojump_clock):
+    async with (
+        memory.connect(session_timeout_s=6 + 2) as holder,
+        memory.connect(session_timeout_s=6) as store,
+    ):
+        told = replace(await register(holder, FACTS), session_timeout_ms=6_000)
+        await holder.set(paths.registration(1), records.encode_registration(told))
+        memory.disconnect(holder.session_id)
+
+        assert await register(store, replace(FACTS, directory_id="b" * 32))
 
 
 async def test_a_dead_incarnation_is_removed_and_a_later_one_is_not(memory):

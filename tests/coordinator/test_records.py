@@ -72,6 +72,7 @@ def test_a_partition_takes_about_25_bytes():
         lossy=replicas,
         shutting_down=st.booleans(),
         offline=replicas,
+        session_timeout_ms=st.none() | ids,
     )
 )
 def test_a_registration_is_read_as_it_was_written(registration):
@@ -156,9 +157,10 @@ def test_a_partition_that_nothing_moves_is_written_as_before_and_read_without_it
     assert msgpack.unpackb(records.encode_topic(topic))["partitions"] == [row]
 
 
-def test_a_registration_of_a_release_that_knew_nothing_of_offline_replicas_is_read():
+@pytest.mark.parametrize("later_field", ["offline", "session_timeout_ms"])
+def test_a_registration_of_a_release_that_did_not_know_a_field_yet_is_read(later_field):
     registration = BrokerRegistration(1, STAT.czxid, (), None, "d", clean=True, epoch_version=0)
     fields = msgpack.unpackb(records.encode_registration(registration))
-    del fields["offline"]
+    del fields[later_field]
 
     assert records.decode_registration(1, msgpack.packb(fields), STAT) == registration
