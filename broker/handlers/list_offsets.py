@@ -5,7 +5,10 @@ Source: KIP-79, KIP-207 (a new leader does not guess), KIP-734 (largest timestam
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
+
+import trio
 
 from broker.errors import error_code
 from protocol.api.list_offsets import (
@@ -16,7 +19,7 @@ from protocol.api.list_offsets import (
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from typing import Any
 
     from broker.catching_up import CatchingUp
@@ -54,7 +57,12 @@ class ListOffsetsHandler:
             ]
             if self._catching_up.is_behind(known):
                 return self._answer_after(self._catching_up.wait(known), request, context)
-        return self._answer(request, context)
+        if any(_is_by_time(asked) for topic in request.topics for asked in topic.partitions):
+            return self._answer_in_turns(request, context)
+        response = ListOffsetsResponse()
+        for _ in self._look_ups(request, context, response):
+            pass  # where logs begin and end is known: nothing is read
+        return response
 
     async def _answer_after(
         self,
@@ -63,16 +71,45 @@ class ListOffsetsHandler:
         context: RequestContext,
     ) -> ListOffsetsResponse:
         await waiting
-        return self._answer(request, context)
+        return await self._answer_in_turns(request, context)
 
-    def _answer(self, request: ListOffsetsRequest, context: RequestContext) -> ListOffsetsResponse:
+    async def _answer_in_turns(
+        self, request: ListOffsetsRequest, context: RequestContext
+    ) -> ListOffsetsResponse:
+        """Answer with a checkpoint after each look-up by time.
+
+        Each may read and unfold a large batch. Hundreds in one go would outlast our session.
+        """
         response = ListOffsetsResponse()
+        for asked in self._look_ups(request, context, response):
+            if _is_by_time(asked):
+                await trio.lowlevel.checkpoint()
+        return response
+
+    def _look_ups(
+        self, request: ListOffsetsRequest, context: RequestContext, response: ListOffsetsResponse
+    ) -> Iterator[ListOffsetsPartition]:
+        """Fill the response partition by partition; yield what was asked after each.
+
+        A partition that is named twice is answered once, with INVALID_REQUEST: as Kafka does.
+        """
+        named = Counter(
+            (topic.name, asked.partition_index)
+            for topic in request.topics
+            for asked in topic.partitions
+        )
         for topic in request.topics:
             answer = ListOffsetsTopicResponse(name=topic.name)
             response.topics.append(answer)
             for asked in topic.partitions:
+                times = named.pop((topic.name, asked.partition_index), 0)
+                if times == 0:
+                    continue  # it is answered where it was named first
                 found = ListOffsetsPartitionResponse(partition_index=asked.partition_index)
                 answer.partitions.append(found)
+                if times > 1:
+                    found.error_code = ErrorCode.INVALID_REQUEST
+                    continue
                 try:
                     partition = self._partitions.get(topic.name, asked.partition_index)
                     partition.require_leader(leader_epoch=asked.current_leader_epoch)
@@ -81,7 +118,11 @@ class ListOffsetsHandler:
                     )
                 except OttlaError as error:
                     found.error_code = _known_error(error_code(error), context.api_version)
-        return response
+                yield asked
+
+
+def _is_by_time(asked: ListOffsetsPartition) -> bool:
+    return asked.timestamp >= 0 or asked.timestamp == MAX_TIMESTAMP
 
 
 def _known_error(code: ErrorCode, api_version: int) -> ErrorCode:
