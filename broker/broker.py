@@ -35,6 +35,7 @@ from broker.routes import routes
 from broker.schema_guard import SchemaGuard
 from broker.server import Server
 from broker.session import BrokerSession, Household
+from broker.settings import INT32_MAX
 from broker.shutdown import hand_over
 from broker.topic_config import check_topic_config
 from broker.view import ClusterView
@@ -77,6 +78,7 @@ class Broker:
         environment: Environment,
         disk: Disk,
         connect_store: StoreFactory,
+        connections_possible: int = INT32_MAX,
     ) -> None:
         self.config = config
         self.broker_id = config.node.node_id
@@ -112,7 +114,9 @@ class Broker:
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
         self._dispatch = Dispatch(routes(self))
-        self._server = Server(self._dispatch, config.network)
+        self._server = Server(
+            self._dispatch, config.network, connections_possible=connections_possible
+        )
         self._planted = ""
 
     @property

@@ -73,7 +73,8 @@ class NetworkConfig:
         INT32_MAX,
         at_least=1,
         at_most=INT32_MAX,
-        doc="Connections held at a time; the next one waits to be accepted.",
+        doc="Connections held at a time; the next one waits to be accepted. They never take more"
+        " than half of the files that the process may have open.",
     )
     fault_injection: bool = setting(
         "ottla.fault.injection",

@@ -23,15 +23,26 @@ if TYPE_CHECKING:
 
 log_events = structlog.get_logger()
 
+FILES_PER_CONNECTION = 2
+"""One of these is its socket. So clients have half of all file descriptors, and the other half is
+left for segments, checkpoints and connections to others: a log that cannot be opened for want of a
+descriptor stops the broker, a client that has to wait for one does not."""
 
-def make_broker(config: BrokerConfig) -> Broker:
-    """Make a broker on this machine's disk, network and clock; nothing is done yet."""
+MORE_FILES_HINT = "raise the hard limit of open files (LimitNOFILE, ulimit -Hn) for more"
+
+
+def make_broker(config: BrokerConfig, *, open_files_max: int) -> Broker:
+    """Make a broker on this machine's disk, network and clock; nothing is done yet.
+
+    `open_files_max` is how many files and sockets the process may have open at a time.
+    """
     # The coordinator's process has no use for these, and they would cost it memory.
     from broker.broker import Broker  # noqa: PLC0415
     from coordinator.zookeeper import connect_zookeeper  # noqa: PLC0415
 
     if config.without_effect:
         log_events.warning("settings_without_effect", keys=sorted(config.without_effect))
+    connections_possible = _connections_possible(config, open_files_max)
     environment, servers = Environment.real(), config.node.zookeeper_connect
     if detours := detours_of(config.node.node_id, config.network.fault_detours):
         log_events.warning("connections_take_detours", count=len(detours))
@@ -42,12 +53,28 @@ def make_broker(config: BrokerConfig) -> Broker:
         config,
         environment=environment,
         disk=RealDisk(),
+        connections_possible=connections_possible,
         connect_store=partial(
             connect_zookeeper,
             servers,
             session_timeout_s=config.node.zookeeper_session_timeout_ms / 1000,
         ),
     )
+
+
+def _connections_possible(config: BrokerConfig, open_files_max: int) -> int:
+    """Say how many connections there are descriptors for; tell it where more are asked for."""
+    possible = max(open_files_max // FILES_PER_CONNECTION, 1)
+    if config.network.max_connections > possible:
+        is_asked_for = "max.connections" in config.explicit
+        tell = log_events.warning if is_asked_for else log_events.info
+        tell(
+            "connections_bounded",
+            connections=possible,
+            open_files=open_files_max,
+            hint=MORE_FILES_HINT,
+        )
+    return possible
 
 
 async def serve_with_coordinator(broker: Broker, directory: str, host: str, port: int) -> None:

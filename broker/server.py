@@ -12,6 +12,7 @@ import trio
 
 from broker.connection import Connection, Origin
 from broker.places import Places
+from broker.settings import INT32_MAX
 from broker.traffic import Traffic
 from protocol.frame_reader import BufferPool
 
@@ -38,14 +39,21 @@ class Server:
     """Serves any number of listeners with one table of handlers."""
 
     def __init__(
-        self, dispatch: Dispatch, config: NetworkConfig, *, traffic: Traffic | None = None
+        self,
+        dispatch: Dispatch,
+        config: NetworkConfig,
+        *,
+        connections_possible: int = INT32_MAX,
+        traffic: Traffic | None = None,
     ) -> None:
+        """Have at most `connections_possible` connections, whatever `max.connections` says."""
         self.traffic = traffic or Traffic()
         self._buffers = BufferPool()
         self._dispatch = dispatch
         self._config = config
         self._connections: set[Connection] = set()
-        self._places = Places(config.max_connections)
+        self._connections_possible = connections_possible
+        self._places = Places(min(config.max_connections, connections_possible))
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._is_over = trio.Event()
@@ -80,8 +88,11 @@ class Server:
             self.hang_up()
 
     def limit_connections(self, count: int) -> None:
-        """Hold at most `count` connections from now on; those that are open stay."""
-        self._places.resize(count)
+        """Hold at most `count` connections from now on, and no more than are possible.
+
+        Those that are open stay.
+        """
+        self._places.resize(min(count, self._connections_possible))
 
     def hang_up(self) -> None:
         """Close the connections that are open, each once what is in work there is answered.

@@ -67,7 +67,7 @@ def broker(
     with imports_of_a_server():
         from broker.config import BrokerConfig, read_properties
         from broker.runtime import make_broker, serve_with_coordinator
-        from commands.serve import configure_logs, serve
+        from commands.serve import configure_logs, raise_limit_of_open_files, serve
 
         properties = read_properties(_read(config_file)) if config_file else {}
         properties.update(settings)
@@ -77,7 +77,7 @@ def broker(
         _require_complete(properties)
         configure_logs()
         config = BrokerConfig.parse(properties)
-        server = make_broker(config)
+        server = make_broker(config, open_files_max=raise_limit_of_open_files())
         run = server.run
         if coordinator is not None:
             address = _only_address(config.node.zookeeper_connect)

@@ -47,7 +47,7 @@ def serve(run: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = 
 
     Without `stop` the first one cancels it. Raises: OttlaError, OSError.
     """
-    _raise_limit_of_open_files()
+    raise_limit_of_open_files()
     gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
     trio.run(_run_until_signalled, run, stop)
 
@@ -85,8 +85,13 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _raise_limit_of_open_files() -> None:
+def raise_limit_of_open_files() -> int:
+    """Have as many files open at a time as the system allows, up to what is wanted.
+
+    Returns: how many those are now, sockets among them.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(OPEN_FILES_WANTED, hard) if hard != resource.RLIM_INFINITY else OPEN_FILES_WANTED
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(soft, wanted)

@@ -48,7 +48,9 @@ class MemoryListener(trio.abc.Listener[trio.abc.Stream]):
         self._receive.close()
 
 
-def make_server(gate: trio.Event | None = None, **config: int) -> Server:
+def make_server(
+    gate: trio.Event | None = None, *, connections_possible: int = 1_000, **config: int
+) -> Server:
     async def wait() -> HeartbeatResponse:
         assert gate is not None
         await gate.wait()
@@ -59,7 +61,9 @@ def make_server(gate: trio.Event | None = None, **config: int) -> Server:
 
     routes = {ApiKey.HEARTBEAT: Route(heartbeat, 0, 4)}
     routes[ApiKey.API_VERSIONS] = Route(ApiVersionsHandler(routes), 0, 4)
-    return Server(Dispatch(routes), NetworkConfig(**config))
+    return Server(
+        Dispatch(routes), NetworkConfig(**config), connections_possible=connections_possible
+    )
 
 
 async def answers(stream: trio.abc.Stream) -> bool:
@@ -104,6 +108,21 @@ async def test_a_bound_that_is_raised_lets_waiting_connections_in(autojump_clock
     server.limit_connections(2)
 
     assert await answers(second)
+
+
+async def test_no_more_connections_are_held_than_are_possible_whatever_is_configured(
+    autojump_clock, nursery
+):
+    listener = MemoryListener()
+    server = make_server(connections_possible=2)
+    await nursery.start(server.run, {"PLAINTEXT": listener})
+    _first, _second, third = [await listener.connect() for _ in range(3)]
+    assert not await answers(third)
+
+    server.limit_connections(1_000)
+
+    assert not await answers(third)
+    assert server.traffic.connections_open == 2
 
 
 async def test_accept_that_fails_is_tried_again_after_a_pause(autojump_clock, nursery):
