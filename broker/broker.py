@@ -198,7 +198,7 @@ class Broker:
         A client that is told of no brokers may forget all those it knows (librdkafka does).
         """
         await self._cluster_seen.wait()
-        await self._server.run(listeners)
+        await self._server.run(listeners, peers_listener=self.config.node.peers_listener)
 
     # Sessions with the coordinator.
 

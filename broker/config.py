@@ -56,6 +56,11 @@ class NodeConfig:
         doc="How long the coordinator waits before it takes a silent broker for dead.",
     )
 
+    @property
+    def peers_listener(self) -> str:
+        """The name of the listener that other brokers connect to: that of the first endpoint."""
+        return (self.advertised_listeners or self.listeners)[0].listener
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkConfig:
@@ -73,7 +78,8 @@ class NetworkConfig:
         INT32_MAX,
         at_least=1,
         at_most=INT32_MAX,
-        doc="Connections held at a time; the next one waits to be accepted. They never take more"
+        doc="Connections held at a time; the next one waits to be accepted. Of several listeners"
+        " the first, which brokers use, may hold as many by itself. All together never take more"
         " than half of the files that the process may have open.",
     )
     fault_injection: bool = setting(

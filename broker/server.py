@@ -53,7 +53,8 @@ class Server:
         self._config = config
         self._connections: set[Connection] = set()
         self._connections_possible = connections_possible
-        self._places = Places(min(config.max_connections, connections_possible))
+        self._connections_max = config.max_connections
+        self._places: dict[str, Places] = {}
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._is_over = trio.Event()
@@ -62,9 +63,20 @@ class Server:
         self,
         listeners: Mapping[str, trio.abc.Listener[trio.abc.Stream]],
         *,
+        peers_listener: str = "",
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve the listeners, by name, until `stop`; they are closed on return."""
+        """Serve the listeners, by name, until `stop`; they are closed on return.
+
+        Where there are several, the one that brokers connect to has places of its own: clients of
+        the others cannot keep them out. Kafka protects it likewise.
+        """
+        shared, own = Places(1), Places(1)
+        is_apart = len(listeners) > 1
+        self._places = {
+            name: own if is_apart and name == peers_listener else shared for name in listeners
+        }
+        self._resize_places()
         try:
             with self._serving:
                 async with trio.open_nursery() as nursery:
@@ -92,7 +104,14 @@ class Server:
 
         Those that are open stay.
         """
-        self._places.resize(min(count, self._connections_possible))
+        self._connections_max = count
+        self._resize_places()
+
+    def _resize_places(self) -> None:
+        kinds = set(self._places.values())
+        for places in kinds:
+            share = max(self._connections_possible // len(kinds), 1)
+            places.resize(min(self._connections_max, share))
 
     def hang_up(self) -> None:
         """Close the connections that are open, each once what is in work there is answered.
@@ -122,13 +141,14 @@ class Server:
     async def _accept(
         self, name: str, listener: trio.abc.Listener[trio.abc.Stream], connections: trio.Nursery
     ) -> None:
+        places = self._places[name]
         async with listener:
             while True:
-                await self._places.take()
+                await places.take()
                 try:
                     stream = await _accept_one(name, listener)
                 except BaseException:
-                    self._places.give_back()
+                    places.give_back()
                     raise
                 connections.start_soon(self._serve, name, stream)
 
@@ -152,7 +172,7 @@ class Server:
         finally:
             self.traffic.connections_open -= 1
             self._connections.discard(connection)
-            self._places.give_back()
+            self._places[listener].give_back()
 
 
 async def _accept_one(name: str, listener: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream:

@@ -140,6 +140,18 @@ def test_every_setting_survives_being_written_and_read():
     assert {item.metadata["key"] for item, _ in BrokerConfig().settings()} == KEYS
 
 
+@pytest.mark.parametrize(
+    ("properties", "name"),
+    [
+        ({}, "PLAINTEXT"),
+        ({"listeners": "A://h:1, B://h:2"}, "A"),
+        ({"listeners": "A://h:1, B://h:2", "advertised.listeners": "B://h:2, A://h:1"}, "B"),
+    ],
+)
+def test_brokers_connect_to_the_listener_that_is_told_first(properties, name):
+    assert BrokerConfig.parse(properties).node.peers_listener == name
+
+
 def test_advertised_listeners_are_endpoints_like_the_listeners():
     both = {"listeners": "A://h:1", "advertised.listeners": "A://outside:2"}
     node = BrokerConfig.parse(both).node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,6 +124,23 @@ async def test_no_more_connections_are_held_than_are_possible_whatever_is_config
 
     assert not await answers(third)
     assert server.traffic.connections_open == 2
+
+
+@pytest.mark.parametrize("bounds", [{"max_connections": 2}, {"connections_possible": 4}])
+async def test_clients_of_another_listener_do_not_keep_brokers_out(autojump_clock, nursery, bounds):
+    internal, external = MemoryListener(), MemoryListener()
+    server = make_server(**bounds)
+    listeners = {"INTERNAL": internal, "EXTERNAL": external}
+    await nursery.start(partial(server.run, listeners, peers_listener="INTERNAL"))
+    clients = [await external.connect() for _ in range(3)]
+    await trio.testing.wait_all_tasks_blocked()
+    assert not await answers(clients[-1])
+
+    peers = [await internal.connect() for _ in range(3)]
+
+    assert await answers(peers[0])
+    assert await answers(peers[1])
+    assert not await answers(peers[2])
 
 
 async def test_accept_that_fails_is_tried_again_after_a_pause(autojump_clock, nursery):
