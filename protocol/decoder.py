@@ -6,10 +6,16 @@ Must never know: which messages there are, framing.
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from protocol.codegen import STRING_BYTES_MAX, Compiled, Source, size_bytes_min
 from protocol.message import Array, Blob, Field, Fixed, Layout, Nested, Text, WireType, layout_of
 from protocol.varint import Malformed, read_uvarint
+
+ELEMENTS_MAX: Final = 250_000
+"""In all arrays of one request together. An element may take a single byte of a frame, and some
+hundred as an object and in the answer; a fetch of 100,000 partitions fits. Answers have no such
+bound: those who ask choose whom they ask, and all partitions of a cluster may be in one."""
 
 
 def compile_decoder(cls: type, version: int) -> Compiled:
@@ -28,6 +34,7 @@ class DecoderSource(Source):
         """Begin a decoder of one version."""
         super().__init__("def decode(buffer, end):", layout, version)
         self.bias = 1 if self.flexible else 0
+        self.is_bounded = layout.key is not None and layout.rest_ignored
         self.globals |= {
             "Malformed": Malformed,
             "read_uvarint": read_uvarint,
@@ -38,6 +45,8 @@ class DecoderSource(Source):
     def compile_for(self, cls: type) -> Compiled:
         """Write the body and compile it."""
         self.line("p = 0")
+        if self.is_bounded:
+            self.line(f"room = {ELEMENTS_MAX}")
         message = self.read_struct(cls)
         if not layout_of(cls).rest_ignored:
             # Kafka's brokers ignore what follows a request, and librdkafka (2.16) sends such bytes:
@@ -156,6 +165,10 @@ class DecoderSource(Source):
             with self.block(f"if {count} > (end - p) // {size}:"):
                 announced = f"{{{count}}} elements announced, {{end - p}} bytes left"
                 self.line(f'raise Malformed(f"{announced}")')
+            if self.is_bounded:
+                self.line(f"room -= {count}")
+                with self.block("if room < 0:"):
+                    self.line(f'raise Malformed("more than {ELEMENTS_MAX} elements in a request")')
             self.read_elements(wire_type.element, count, result)
         self.read_null(count, result, nullable=nullable)
         return result

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from broker.errors import error_code
 from broker.groups.state import State
 from broker.groups.waiting import settled
@@ -35,9 +37,10 @@ class DescribeGroupsHandler:
     async def __call__(
         self, request: api.DescribeGroupsRequest, context: RequestContext
     ) -> api.DescribeGroupsResponse:
-        """Answer group by group."""
+        """Answer group by group, each once, and leave others their turn in between."""
         response = api.DescribeGroupsResponse()
-        for group_id in request.groups:
+        for group_id in dict.fromkeys(request.groups):
+            await trio.lowlevel.checkpoint()
             group = await self._describe(group_id, request, version=context.api_version)
             if request.include_authorized_operations and not group.error_code:
                 group.authorized_operations = GROUP_OPERATIONS

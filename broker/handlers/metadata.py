@@ -38,6 +38,9 @@ NULL_NAMES_SINCE = 12
 TOPIC_CREATION_WAIT_S = 1.0
 """How long a first answer about a new topic waits until this broker sees its leaders."""
 
+AUTO_CREATED_MAX = 1_000
+"""Topics that one request may create by asking. The next one is about what is left."""
+
 ELECTION_WAIT_S = 0.3
 """How long an answer waits for the successor of a leader that has just died. It takes some tens of
 milliseconds; told that there is no leader, librdkafka does not ask again for a second."""
@@ -117,7 +120,8 @@ class MetadataHandler:
             return []
         known = self._cluster().topics
         wanted = (topic.name for topic in request.topics or () if topic.topic_id == NO_TOPIC_ID)
-        return list(dict.fromkeys(name for name in wanted if name and name not in known))
+        unknown = dict.fromkeys(name for name in wanted if name and name not in known)
+        return [n for n in unknown if why_unknown(n) is ErrorCode.UNKNOWN_TOPIC_OR_PARTITION]
 
     async def _create_and_answer(
         self,
@@ -127,14 +131,16 @@ class MetadataHandler:
         *,
         auto_create: AutoCreate,
     ) -> MetadataResponse:
+        names, left = names[:AUTO_CREATED_MAX], names[AUTO_CREATED_MAX:]
         failed = {name: code for name, code in (await auto_create(names, context)).items() if code}
         created = [name for name in names if name not in failed]
         await self._wait_for(
             lambda cluster: all(_is_ready(cluster.topics.get(name)) for name in created),
             timeout_s=TOPIC_CREATION_WAIT_S,
         )
-        # Created but not seen yet: the client shall ask again, not take it for unknown.
-        unseen = dict.fromkeys(created, ErrorCode.LEADER_NOT_AVAILABLE)
+        # Created but not seen yet, or not its turn: the client shall ask again, not take it for
+        # unknown.
+        unseen = dict.fromkeys(created + left, ErrorCode.LEADER_NOT_AVAILABLE)
         return self._answer(request, context, failed=unseen | failed)
 
     def _answer(

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from coordinator.groups.queue import Write
     from protocol.api.offset_fetch import (
         OffsetFetchRequest,
+        OffsetFetchRequestGroup,
         OffsetFetchRequestTopic,
         OffsetFetchRequestTopics,
     )
 
     AskedTopic = OffsetFetchRequestTopic | OffsetFetchRequestTopics
+    AskedTopics = Mapping[str, Iterable[int]]
+    """The partitions that are asked about, by topic, none of them twice."""
 
 SEVERAL_SINCE = 8
 GROUP_ERRORS_SINCE = 2
@@ -72,12 +75,14 @@ class OffsetFetchHandler:
     def __call__(
         self, request: OffsetFetchRequest, context: RequestContext
     ) -> Coroutine[Any, Any, OffsetFetchResponse]:
-        """Answer group by group."""
+        """Answer group by group; what is named several times is answered once."""
         if context.api_version >= SEVERAL_SINCE:
-            begins = [(g.group_id, g.topics, self._begin(g.group_id)) for g in request.groups]
+            asked = _distinct_groups(request.groups)
+            begins = [(group_id, topics, self._begin(group_id)) for group_id, topics in asked]
             return self._answer_for_each(begins)
+        topics = None if request.topics is None else _distinct(request.topics)
         return self._answer_for_one(
-            request.topics, self._begin(request.group_id), version=context.api_version
+            topics, self._begin(request.group_id), version=context.api_version
         )
 
     def _begin(self, group_id: str) -> _Begun:
@@ -87,7 +92,7 @@ class OffsetFetchHandler:
             return error
 
     async def _answer_for_one(
-        self, topics: Sequence[AskedTopic] | None, outcome: _Begun, *, version: int
+        self, topics: AskedTopics | None, outcome: _Begun, *, version: int
     ) -> OffsetFetchResponse:
         found = await self._find(topics, outcome, give_up_at=_give_up_at())
         partition_code = found.code if version < GROUP_ERRORS_SINCE else ErrorCode.NONE
@@ -106,7 +111,7 @@ class OffsetFetchHandler:
         )
 
     async def _answer_for_each(
-        self, begins: Iterable[tuple[str, Sequence[AskedTopic] | None, _Begun]]
+        self, begins: Iterable[tuple[str, AskedTopics | None, _Begun]]
     ) -> OffsetFetchResponse:
         response = OffsetFetchResponse()
         give_up_at = _give_up_at()
@@ -122,7 +127,7 @@ class OffsetFetchHandler:
         return response
 
     async def _find(
-        self, topics: Sequence[AskedTopic] | None, outcome: _Begun, *, give_up_at: float
+        self, topics: AskedTopics | None, outcome: _Begun, *, give_up_at: float
     ) -> _Found:
         code = TRY_AGAIN
         with trio.move_on_at(give_up_at):
@@ -133,23 +138,39 @@ class OffsetFetchHandler:
                 code = TRY_AGAIN if unavailable else error.code
             except CoordinationError:
                 code = TRY_AGAIN
-        nothing = [(t.name, [(p, None) for p in t.partition_indexes]) for t in topics or ()]
+        nothing = [(name, [(p, None) for p in asked]) for name, asked in (topics or {}).items()]
         return _Found(nothing, code)
 
-    def _look_up(
-        self, topics: Sequence[AskedTopic] | None, offsets: Mapping[str, TopicOffsets]
-    ) -> _Found:
+    def _look_up(self, topics: AskedTopics | None, offsets: Mapping[str, TopicOffsets]) -> _Found:
         cluster = self._cluster()
         known = {name: kept for name, kept in offsets.items() if is_current(cluster, name, kept)}
         if topics is None:
             return _Found([(name, list(kept.partitions.items())) for name, kept in known.items()])
         found = []
-        for topic in topics:
-            partitions = known[topic.name].partitions if topic.name in known else {}
-            found.append(
-                (topic.name, [(index, partitions.get(index)) for index in topic.partition_indexes])
-            )
+        for name, asked in topics.items():
+            partitions = known[name].partitions if name in known else {}
+            found.append((name, [(index, partitions.get(index)) for index in asked]))
         return _Found(found)
+
+
+def _distinct(topics: Iterable[AskedTopic]) -> AskedTopics:
+    distinct: dict[str, dict[int, None]] = {}
+    for topic in topics:
+        distinct.setdefault(topic.name, {}).update(dict.fromkeys(topic.partition_indexes))
+    return distinct
+
+
+def _distinct_groups(
+    groups: Iterable[OffsetFetchRequestGroup],
+) -> list[tuple[str, AskedTopics | None]]:
+    """Give each group with all that is asked of it, None for every topic."""
+    asked: dict[str, list[AskedTopic]] = {}
+    whole: set[str] = set()
+    for group in groups:
+        asked.setdefault(group.group_id, []).extend(group.topics or ())
+        if group.topics is None:
+            whole.add(group.group_id)
+    return [(name, None if name in whole else _distinct(topics)) for name, topics in asked.items()]
 
 
 _Begun: TypeAlias = "_Settling | RequestError | Deferred[_Settling | None] | None"

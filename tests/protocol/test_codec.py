@@ -18,8 +18,14 @@ from protocol.api.fetch import (
     ReplicaState,
 )
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.api.offset_fetch import (
+    OffsetFetchRequest,
+    OffsetFetchRequestGroup,
+    OffsetFetchRequestTopics,
+)
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.codec import decode, encode, encode_bytes
+from protocol.decoder import ELEMENTS_MAX
 from protocol.errors import EncodeError, ProtocolError
 from tests.protocol.interpreter import Refused, interpret_decode, interpret_encode
 from tests.protocol.messages import (
@@ -180,6 +186,32 @@ def test_what_follows_a_request_is_ignored_as_kafka_ignores_it() -> None:
 def test_what_follows_a_response_is_refused() -> None:
     with pytest.raises(ProtocolError, match="FetchResponse version 12, message: 1 bytes left over"):
         decode(FetchResponse, 12, encode_bytes(FetchResponse(), 12) + b"\0")
+
+
+def test_a_request_of_too_many_elements_is_refused() -> None:
+    topics = [TopicProduceData()] * (ELEMENTS_MAX + 1)
+
+    with pytest.raises(ProtocolError, match="topic_data: more than 250000 elements in a request"):
+        decode(ProduceRequest, 9, encode_bytes(ProduceRequest(topic_data=topics), 9))
+
+
+@pytest.mark.parametrize("version", [8, 9])
+def test_elements_count_in_all_arrays_together(version: int) -> None:
+    most = OffsetFetchRequestGroup(
+        topics=[OffsetFetchRequestTopics("t", list(range(ELEMENTS_MAX // 2 - 2)))]
+    )
+    fits = OffsetFetchRequest(groups=[most, most])
+    beyond = OffsetFetchRequest(groups=[most, most, OffsetFetchRequestGroup(topics=[])])
+
+    assert decode(OffsetFetchRequest, version, encode_bytes(fits, version)) == fits
+    with pytest.raises(ProtocolError, match="more than 250000 elements"):
+        decode(OffsetFetchRequest, version, encode_bytes(beyond, version))
+
+
+def test_answers_may_have_more_elements() -> None:
+    answer = FetchResponse(responses=[FetchableTopicResponse()] * (ELEMENTS_MAX + 1))
+
+    assert len(decode(FetchResponse, 12, encode_bytes(answer, 12)).responses) == ELEMENTS_MAX + 1
 
 
 def test_unknown_tagged_fields_are_skipped() -> None:

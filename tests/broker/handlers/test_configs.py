@@ -5,16 +5,20 @@ from __future__ import annotations
 import pytest
 import trio
 
-from broker.dynamic_config import DYNAMIC_KEYS
+from broker.config import BrokerConfig
+from broker.dynamic_config import DYNAMIC_KEYS, DynamicConfig
+from broker.handlers.describe_configs import RESOURCES_AT_ONCE, DescribeConfigsHandler
 from broker.handlers.resources import ResourceType
 from broker.settings import ValueType
 from broker.topic_config import Source
+from coordinator.cluster import ClusterState
 from coordinator.events import ConfigOperation
 from protocol.api import alter_configs, incremental_alter_configs
 from protocol.api.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
 from protocol.api.list_config_resources import ListConfigResourcesRequest
 from protocol.errors import ErrorCode
+from tests.support.leading_broker import context
 
 
 @pytest.fixture
@@ -68,6 +72,47 @@ async def test_only_the_settings_asked_for_are_shown(ask, topic, autojump_clock)
     assert [entry.name for entry in result.configs] == ["retention.ms"]
     assert result.configs[0].synonyms == []
     assert result.configs[0].documentation is None
+
+
+async def test_a_resource_that_is_named_twice_is_described_once(ask, topic, autojump_clock):
+    resources = [
+        DescribeConfigsResource(ResourceType.TOPIC, topic, ["retention.ms"]),
+        DescribeConfigsResource(ResourceType.TOPIC, topic, ["segment.bytes"]),
+        DescribeConfigsResource(ResourceType.BROKER, "1", ["node.id"]),
+        DescribeConfigsResource(ResourceType.BROKER, "1", None),
+        DescribeConfigsResource(ResourceType.BROKER, "1", ["node.id"]),
+    ]
+    results = (await ask(DescribeConfigsRequest(resources=resources), broker_id=1)).results
+
+    assert [result.resource_name for result in results] == [topic, "1"]
+    assert {entry.name for entry in results[0].configs} == {"retention.ms", "segment.bytes"}
+    assert len(results[1].configs) > 20
+
+
+async def test_many_resources_are_described_in_turns():
+    cluster = ClusterState()
+    handler = DescribeConfigsHandler(
+        broker_id=1,
+        cluster=lambda: cluster,
+        settings=DynamicConfig(BrokerConfig(), cluster=lambda: cluster),
+    )
+    count = 10 * RESOURCES_AT_ONCE
+    resources = [DescribeConfigsResource(ResourceType.TOPIC, f"t{n}") for n in range(count)]
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(take_turns)
+        response = await handler(DescribeConfigsRequest(resources=resources), context())
+        nursery.cancel_scope.cancel()
+
+    assert len(response.results) == count
+    assert turns >= 8
 
 
 async def test_a_broker_shows_its_own_settings_and_no_other_ones(ask, autojump_clock):

@@ -127,6 +127,13 @@ async def test_several_groups_are_described_each_with_its_own_error(ask, autojum
     assert groups[1].error_message
 
 
+async def test_a_group_that_is_named_twice_is_described_once(ask, autojump_clock):
+    await GroupClient(ask).enter()
+    groups = (await ask_owner(ask, DescribeGroupsRequest(groups=["g"] * 3))).groups
+
+    assert [(g.group_id, g.group_state) for g in groups] == [("g", "Stable")]
+
+
 async def test_why_a_group_rebalanced_is_told_to_those_who_ask(ask, autojump_clock):
     first = GroupClient(ask)
     await first.join("starting")

@@ -143,9 +143,38 @@ async def test_several_groups_are_told_at_once_each_with_its_own_error(topics, a
         (mine, ErrorCode.NONE),
         (other, ErrorCode.NOT_COORDINATOR),
         ("", ErrorCode.INVALID_GROUP_ID),
-        ("g", ErrorCode.NONE),
     ]
-    assert [len(g.topics) for g in answer.groups] == [1, 1, 0, 0, 1]
+    assert [len(g.topics) for g in answer.groups] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("version", range(1, 10))
+async def test_what_is_asked_several_times_is_told_once(version, topics, ask, autojump_clock):
+    await GroupClient(ask).commit(p0=5, p1=6)
+    if version >= 8:
+        asked = [OffsetFetchRequestTopics("t", [0, 0]), OffsetFetchRequestTopics("t", [0, 1])]
+        groups = [OffsetFetchRequestGroup("g", topics=[each]) for each in asked * 2]
+        request = OffsetFetchRequest(groups=groups)
+    else:
+        older = [OffsetFetchRequestTopic("t", [0, 0]), OffsetFetchRequestTopic("t", [0, 1])]
+        request = OffsetFetchRequest(group_id="g", topics=older)
+
+    answer = await ask_owner(ask, request, version=version)
+
+    if version >= 8:
+        (answer,) = answer.groups
+    (topic,) = answer.topics
+    assert [(p.partition_index, p.committed_offset) for p in topic.partitions] == [(0, 5), (1, 6)]
+
+
+async def test_a_group_asked_for_all_and_for_some_is_told_all(topics, ask, autojump_clock):
+    await GroupClient(ask).commit(p0=5, p1=6)
+    some = OffsetFetchRequestGroup("g", topics=[OffsetFetchRequestTopics("t", [0])])
+    everything = OffsetFetchRequestGroup("g", topics=None)
+
+    answer = await ask_owner(ask, OffsetFetchRequest(groups=[some, everything, some]))
+
+    (group,) = answer.groups
+    assert [p.partition_index for p in group.topics[0].partitions] == [0, 1]
 
 
 @pytest.mark.parametrize("version", range(1, 8))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from broker.dispatch import RequestContext
 from broker.handlers.authorized import CLUSTER_OPERATIONS, TOPIC_OPERATIONS
 from broker.handlers.describe_cluster import DescribeClusterHandler
-from broker.handlers.metadata import MetadataHandler
+from broker.handlers.metadata import AUTO_CREATED_MAX, MetadataHandler
 from coordinator.cluster import (
     NO_LEADER,
     BrokerRegistration,
@@ -243,6 +243,24 @@ async def test_why_a_topic_could_not_be_created_is_told(autojump_clock):
     (topic,) = (await handler(creator)(named("new"), context(9))).topics
 
     assert topic.error_code == ErrorCode.INVALID_REPLICATION_FACTOR
+
+
+async def test_one_request_creates_so_many_topics_and_the_next_one_others(autojump_clock):
+    creator = Creator()
+    names = [f"new-{number}" for number in range(AUTO_CREATED_MAX + 2)]
+
+    first = (await handler(creator)(named(*names, "bad name"), context(9))).topics
+    assert creator.names == names[:-2]
+    codes = {topic.name: topic.error_code for topic in first}
+    assert [codes[name] for name in names] == [
+        *[ErrorCode.NONE] * AUTO_CREATED_MAX,
+        *[ErrorCode.LEADER_NOT_AVAILABLE] * 2,
+    ]
+    assert codes["bad name"] == ErrorCode.INVALID_TOPIC_EXCEPTION
+
+    again = (await handler(creator)(named(*names), context(9))).topics
+    assert {topic.error_code for topic in again} == {ErrorCode.NONE}
+    assert creator.names == names
 
 
 @pytest.mark.parametrize(
