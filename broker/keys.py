@@ -7,12 +7,14 @@ Source: Kafka's documentation, "Log Compaction".
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from broker.errors import RefusedRecords
-from protocol.batch import check_batch_crc, read_header
+from protocol.batch import read_header
 from protocol.raw_records import scan_records
-from protocol.records import data_of
+
+if TYPE_CHECKING:
+    from broker.opening import Opening
 
 NAMED_MAX: Final = 1_000
 """How many of a batch's records without a key are named; it may hold a million."""
@@ -20,15 +22,14 @@ NAMED_MAX: Final = 1_000
 _REASON: Final = "it has no key, and this topic is compacted: only the newest of each key stays"
 
 
-def require_keys(batch: memoryview) -> None:
+def require_keys(batch: memoryview, opening: Opening) -> None:
     """Refuse a producer's batch if any of its records has no key.
 
-    Raises: RefusedRecords, CorruptBatch.
+    Raises: RefusedRecords, OpenedEnough, CorruptBatch.
     """
     header = read_header(batch)
-    check_batch_crc(batch, header.crc)
     keyless: list[int] = []
-    for index, record in enumerate(scan_records(header, data_of(header, batch))):
+    for index, record in enumerate(scan_records(header, opening.data_of(header, batch))):
         if record.key is None and len(keyless) < NAMED_MAX:
             keyless.append(index)
     if keyless:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from broker.log.config import UNCOMPRESSED
-from protocol.batch import check_batch_crc, make_batch, read_header
+from protocol.batch import make_batch, read_header
 from protocol.compression import Compression, compress
-from protocol.records import data_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from broker.opening import Opening
 
 KINDS: Final[Mapping[str, Compression]] = {
     UNCOMPRESSED: Compression.NONE,
@@ -24,14 +25,13 @@ KINDS: Final[Mapping[str, Compression]] = {
 """What the values of `compression.type` stand for, but for the one that leaves batches alone."""
 
 
-def recompress(batch: memoryview, compression_type: str) -> memoryview:
+def recompress(batch: memoryview, compression_type: str, opening: Opening) -> memoryview:
     """Give a batch compressed as `KINDS` says: what was handed in where it is so already.
 
-    Raises: CorruptBatch, UnsupportedMagic.
+    Raises: OpenedEnough, CorruptBatch, UnsupportedMagic.
     """
     kind, header = KINDS[compression_type], read_header(batch)
     if header.compression is kind:
         return batch
-    check_batch_crc(batch, header.crc)
-    records = compress(kind, data_of(header, batch))
+    records = compress(kind, opening.data_of(header, batch))
     return memoryview(make_batch(header.compressed_as(kind), records))

@@ -17,16 +17,16 @@ from broker.errors import RefusedRecords
 from broker.log.config import VALIDATE_PAYLOAD
 from client.background import background_tasks
 from client.errors import UnknownTopic
-from protocol.batch import check_crc
+from protocol.batch import read_header
 from protocol.errors import ErrorCode, OttlaError, RequestError
-from protocol.records import decode_batch
+from protocol.records import Record, decode_data
 from schemas.schema import WIRE_HEADER, WIRE_MAGIC, InvalidPayload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from broker.opening import Opening
     from client import Environment
-    from protocol.records import Record
     from registry.log import SchemasLog
     from schemas.schema import Schema
 
@@ -80,11 +80,11 @@ class SchemaGuard:
                 self._log = None
             await trio.sleep(RETRY_PAUSE_S)
 
-    def check(self, topic: str, batch: memoryview, mode: str) -> None:
+    def check(self, topic: str, batch: memoryview, mode: str, opening: Opening) -> None:
         """Hold every record of a topic's batch against its schemas; `mode` is "id" or "payload".
 
         Schemas themselves are not held against any. Raises: InvalidRecord, SchemasNotRead,
-        CorruptBatch.
+        OpenedEnough, CorruptBatch.
         """
         if topic == TOPIC:
             return
@@ -94,7 +94,7 @@ class SchemaGuard:
                 "the schemas that records of this topic are held against are being read: try again"
             )
         has_keys = self._has_schemas(f"{topic}-key")
-        for index, record in enumerate(_records(batch)):
+        for index, record in enumerate(_records(batch, opening)):
             self._check(f"{topic}-value", record.value, index, mode)
             if has_keys:
                 self._check(f"{topic}-key", record.key, index, mode)
@@ -194,9 +194,9 @@ class SchemaGuard:
             self._asked = trio.Event()
 
 
-def _records(batch: memoryview) -> list[Record]:
-    check_crc(batch)
-    return decode_batch(batch)
+def _records(batch: memoryview, opening: Opening) -> Iterator[Record]:
+    header = read_header(batch)
+    return map(Record, *decode_data(header, opening.data_of(header, batch)))
 
 
 def _part(subject: str) -> str:

@@ -189,7 +189,11 @@ def decode_in_columns(
 
     Raises: CorruptBatch.
     """
-    data = data_of(header, batch, bytes_max=bytes_max)
+    return decode_data(header, data_of(header, batch, bytes_max=bytes_max))
+
+
+def decode_data(header: BatchHeader, data: bytes) -> Columns:
+    """Decode what `data_of` gave of a batch. Raises: CorruptBatch."""
     try:
         columns = decode_columns(
             data,

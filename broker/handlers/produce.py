@@ -17,6 +17,7 @@ from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
 from broker.log.config import PRODUCER, VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
+from broker.opening import Opening
 from broker.partition import ACKS_ALL
 from broker.recompression import recompress
 from protocol.api.produce import (
@@ -69,6 +70,7 @@ class ProduceHandler:
         Raises: ProtocolError where acks=0 leaves no other way to tell of a failure.
         """
         response = ProduceResponse()
+        opening = Opening()
         waiting: list[Appended] = []
         missed: dict[Partition, PartitionProduceResponse] = {}
         for topic in request.topic_data:
@@ -78,7 +80,7 @@ class ProduceHandler:
                 reply = PartitionProduceResponse(index=data.index, base_offset=-1)
                 answer.partition_responses.append(reply)
                 try:
-                    waiting.append(self._append(request, topic.name, data, reply))
+                    waiting.append(self._append(request, topic.name, data, reply, opening))
                 except OttlaError as error:
                     refuse_partition(reply, error)
                     if not isinstance(error, SentBehind):
@@ -129,6 +131,7 @@ class ProduceHandler:
         topic: str,
         data: PartitionProduceData,
         reply: PartitionProduceResponse,
+        opening: Opening,
     ) -> Appended:
         if request.acks not in (ACKS_ALL, ACKS_NONE, ACKS_LEADER):
             raise RequestError.of(
@@ -139,7 +142,8 @@ class ProduceHandler:
         partition = self._partitions.get(topic, data.index)
         self._demand_order(partition, data.records)
         try:
-            appended = partition.append(self._opened(partition, data.records), acks=request.acks)
+            batch = self._opened(partition, data.records, opening)
+            appended = partition.append(batch, acks=request.acks)
         except OutOfOrderSequence as error:
             self._excuse_gap(partition, error)
             raise
@@ -168,11 +172,11 @@ class ProduceHandler:
         ):
             self._expected.overtaken(partition.topic, partition.index, gap, known)
 
-    def _opened(self, partition: Partition, batch: memoryview) -> memoryview:
+    def _opened(self, partition: Partition, batch: memoryview, opening: Opening) -> memoryview:
         """Look into the records where their topic's settings ask for it, and compress them so.
 
-        Raises: RefusedRecords, SchemasNotRead, CorruptBatch, what `require_leader` and
-        `Log.demand_openable` raise.
+        Raises: RefusedRecords, SchemasNotRead, OpenedEnough, CorruptBatch, what `require_leader`
+        and `Log.demand_openable` raise.
         """
         config = partition.log.config
         validates = config.schema_validation != VALIDATE_NONE
@@ -181,12 +185,12 @@ class ProduceHandler:
         partition.require_leader()  # whoever does not lead has nothing to say of records
         partition.log.demand_openable(batch)
         if config.compacts:
-            require_keys(batch)
+            require_keys(batch, opening)
         if validates:
-            self._schemas.check(partition.topic, batch, config.schema_validation)
+            self._schemas.check(partition.topic, batch, config.schema_validation, opening)
         if config.compression_type == PRODUCER:
             return batch
-        return recompress(batch, config.compression_type)
+        return recompress(batch, config.compression_type, opening)
 
 
 def refuse(request: ProduceRequest, code: ErrorCode, message: str) -> ProduceResponse:

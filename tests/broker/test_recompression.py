@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from broker.log.admission import OPENED_RECORDS_MAX
 from broker.log.config import COMPRESSION_TYPES, PRODUCER, LogConfig
+from broker.opening import Opening
 from broker.recompression import KINDS, recompress
 from protocol.api.produce import PartitionProduceData, ProduceRequest, TopicProduceData
 from protocol.batch import make_batch, read_header, split_batches
@@ -63,7 +64,9 @@ def test_records_and_all_that_the_header_says_stay(wanted, sent):
     said = {"producer_id": 4711, "producer_epoch": 3, "base_sequence": 8}
     sent_batch = batch(sent, **said)
 
-    ((header, got),) = split_batches(recompress(memoryview(sent_batch), wanted), check_crc=True)
+    ((header, got),) = split_batches(
+        recompress(memoryview(sent_batch), wanted, Opening()), check_crc=True
+    )
 
     assert header.compression is KINDS[wanted]
     assert decode_batch(got) == RECORDS
@@ -75,7 +78,7 @@ def test_records_and_all_that_the_header_says_stay(wanted, sent):
 
 def test_what_is_compressed_so_already_is_not_touched():
     sent = memoryview(batch(Compression.LZ4))
-    assert recompress(sent, "lz4") is sent
+    assert recompress(sent, "lz4", Opening()) is sent
 
 
 @pytest.mark.parametrize("position", [30, 70])
@@ -83,7 +86,7 @@ def test_damage_is_not_given_a_new_checksum(position):
     damaged = bytearray(batch(Compression.GZIP))
     damaged[position] ^= 1
     with pytest.raises(CorruptBatch):
-        recompress(memoryview(damaged), "zstd")
+        recompress(memoryview(damaged), "zstd", Opening())
 
 
 async def test_a_produced_batch_is_stored_as_the_topic_asks(broker, produce):
