@@ -23,7 +23,7 @@ RecordsSlice = Sized
 
 Chunk = bytes | RecordsSlice
 
-_DECODE_FAILURES: Final = (Malformed, struct.error, IndexError, UnicodeDecodeError)
+_DECODE_FAILURES: Final = (Malformed, struct.error, IndexError)
 _ENCODE_FAILURES: Final = (
     Unencodable,
     struct.error,

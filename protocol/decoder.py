@@ -21,7 +21,7 @@ bound: those who ask choose whom they ask, and all partitions of a cluster may b
 def compile_decoder(cls: type, version: int) -> Compiled:
     """Generate `decode(buffer: memoryview, end) -> cls`, of the bytes `[0, end)`.
 
-    The function raises Malformed, struct.error, IndexError or UnicodeDecodeError, nothing else.
+    The function raises Malformed, struct.error or IndexError, nothing else.
     Every count and length is held against the bytes that remain before anything is made of it.
     """
     return DecoderSource(layout_of(cls), version).compile_for(cls)
@@ -37,6 +37,7 @@ class DecoderSource(Source):
         self.is_bounded = layout.key is not None and layout.rest_ignored
         self.globals |= {
             "Malformed": Malformed,
+            "decode_replacing": decode_replacing,
             "read_uvarint": read_uvarint,
             "skip_tagged_fields": skip_tagged_fields,
             "unpack_from": struct.unpack_from,
@@ -139,17 +140,26 @@ class DecoderSource(Source):
             self.line(f"q = p + {length} - {self.bias}" if self.bias else f"q = p + {length}")
             with self.block("if q > end:"):
                 self.line('raise Malformed(f"{q - p} bytes announced, {end - p} left")')
-            self.line(f"{result} = {self.spelled(wire_type)}")
+            if isinstance(wire_type, Text):
+                self.read_text(result)
+            else:
+                self.line(f"{result} = {self.spelled(wire_type)}")
             self.line("p = q")
         self.read_null(length, result, nullable=nullable)
         with self.block("else:"):
-            self.line(f"{result} = {self.spelled(wire_type, empty=True)}")
+            nothing = '""' if isinstance(wire_type, Text) else self.spelled(wire_type, empty=True)
+            self.line(f"{result} = {nothing}")
         return result
 
-    def spelled(self, wire_type: Text | Blob, *, empty: bool = False) -> str:
-        """Spell the value made of the bytes `[p, q)`, or of none."""
-        if isinstance(wire_type, Text):
-            return '""' if empty else 'str(buffer[p:q], "utf-8")'
+    def read_text(self, result: str) -> None:
+        """Read text of the bytes `[p, q)`; what is UTF-8 costs nothing more."""
+        with self.block("try:"):
+            self.line(f'{result} = str(buffer[p:q], "utf-8")')
+        with self.block("except UnicodeDecodeError:"):
+            self.line(f"{result} = decode_replacing(buffer[p:q])")
+
+    def spelled(self, wire_type: Blob, *, empty: bool = False) -> str:
+        """Spell the bytes `[p, q)`, or none."""
         view = "buffer[p:p]" if empty else "buffer[p:q]"
         return view if wire_type.records else f"bytes({view})"
 
@@ -236,6 +246,17 @@ class DecoderSource(Source):
                     self.line('raise Malformed("tagged field of another size than announced")')
         with self.block("else:"):
             self.line(f"p = {field_end}")
+
+
+def decode_replacing(data: memoryview) -> str:
+    """Decode text that is not UTF-8, with U+FFFD where it cannot be read: as Kafka does.
+
+    Raises: Malformed where it is longer so than a string may be; it could not be told again.
+    """
+    text = str(data, "utf-8", "replace")
+    if (size := len(text.encode())) > STRING_BYTES_MAX:
+        raise Malformed(f"string of {len(data)} bytes that are no UTF-8, {size} with them replaced")
+    return text
 
 
 def skip_tagged_fields(buffer: memoryview, position: int, end: int) -> int:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from protocol.api import API, ApiKey
 from protocol.codec import Chunk, decode, encode_parts, join_parts
-from protocol.decoder import skip_tagged_fields
+from protocol.decoder import decode_replacing, skip_tagged_fields
 from protocol.errors import EncodeError, ProtocolError
 from protocol.message import layout_of
 
@@ -48,14 +48,21 @@ def decode_request_header(frame: memoryview) -> tuple[RequestHeader, memoryview]
         if length >= 0:
             if length > end - position:
                 raise ProtocolError(f"client id of {length} bytes announced, frame is shorter")
-            client_id = str(frame[position : position + length], "utf-8")
+            client_id = _decode_client_id(frame[position : position + length])
             position += length
         api = API.get(api_key)
         if api is not None and api_version >= api.flexible_since:
             position = skip_tagged_fields(frame, position, end)
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError) as error:
         raise ProtocolError(f"cannot read a request's header: {error}") from None
     return RequestHeader(api_key, api_version, correlation_id, client_id), frame[position:]
+
+
+def _decode_client_id(data: memoryview) -> str:
+    try:
+        return str(data, "utf-8")
+    except UnicodeDecodeError:
+        return decode_replacing(data)
 
 
 def encode_request(

@@ -131,10 +131,10 @@ class Reader:
                 size = self.length("h", nullable=nullable)
                 if size > 32767:
                     raise Refused("long string")
-                try:
-                    return None if size < 0 else self.take(size).decode()
-                except UnicodeDecodeError as error:
-                    raise Refused("UTF-8") from error
+                text = None if size < 0 else self.take(size).decode(errors="replace")
+                if text is not None and len(text.encode()) > 32767:
+                    raise Refused("long string with replacements")
+                return text
             case Blob():
                 size = self.length("i", nullable=nullable)
                 return None if size < 0 else self.take(size)

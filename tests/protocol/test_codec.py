@@ -18,6 +18,11 @@ from protocol.api.fetch import (
     ReplicaState,
 )
 from protocol.api.metadata import MetadataRequest, MetadataRequestTopic
+from protocol.api.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
 from protocol.api.offset_fetch import (
     OffsetFetchRequest,
     OffsetFetchRequestGroup,
@@ -212,6 +217,36 @@ def test_answers_may_have_more_elements() -> None:
     answer = FetchResponse(responses=[FetchableTopicResponse()] * (ELEMENTS_MAX + 1))
 
     assert len(decode(FetchResponse, 12, encode_bytes(answer, 12)).responses) == ELEMENTS_MAX + 1
+
+
+LATIN_1 = "café".encode("latin-1")
+
+
+@pytest.mark.parametrize("version", [5, 9])
+def test_what_is_no_utf8_is_read_with_replacements_as_kafka_reads_it(version: int) -> None:
+    commit = OffsetCommitRequest(
+        group_id="GGGG",
+        topics=[OffsetCommitRequestTopic("t", [OffsetCommitRequestPartition(0, 5, -1, "MMMM")])],
+    )
+    sent = encode_bytes(commit, version).replace(b"GGGG", LATIN_1).replace(b"MMMM", LATIN_1)
+
+    read = decode(OffsetCommitRequest, version, sent)
+
+    assert read.group_id == read.topics[0].partitions[0].committed_metadata == "caf\ufffd"
+
+
+@pytest.mark.parametrize("version", [8, 9])
+def test_a_string_that_its_replacements_make_too_long_is_refused(version: int) -> None:
+    longest = 0x7FFF // 3
+    for size, is_taken in ((longest, True), (longest + 1, False)):
+        request = MetadataRequest(topics=[MetadataRequestTopic(name="N" * size)])
+        sent = encode_bytes(request, version).replace(b"N" * size, b"\xff" * size)
+        if is_taken:
+            read = decode(MetadataRequest, version, sent)
+            assert decode(MetadataRequest, version, encode_bytes(read, version)) == read
+        else:
+            with pytest.raises(ProtocolError, match="topics.name: string of 10923 bytes"):
+                decode(MetadataRequest, version, sent)
 
 
 def test_unknown_tagged_fields_are_skipped() -> None:

@@ -50,6 +50,18 @@ def test_a_response_frame_is_read_back(cls: type, version: int) -> None:
     assert decode_response(cls, version, frame) == (-3, cls())
 
 
+def test_a_client_id_that_is_no_utf8_is_read_with_replacements() -> None:
+    sent = only(
+        encode_request(MetadataRequest(), api_version=8, correlation_id=1, client_id="ABCD")
+    )
+    header, body = decode_request_header(
+        read_frame(sent.replace(b"ABCD", "café".encode("latin-1")))
+    )
+
+    assert header.client_id == "caf\ufffd"
+    assert decode(MetadataRequest, 8, body) == MetadataRequest()
+
+
 def test_flexible_headers_end_with_tagged_fields_and_keep_the_plain_client_id() -> None:
     old = only(encode_request(MetadataRequest(), api_version=8, correlation_id=1, client_id="ab"))
     new = only(encode_request(MetadataRequest(), api_version=9, correlation_id=1, client_id="ab"))
@@ -95,7 +107,7 @@ def test_the_header_of_an_unknown_api_is_read_so_that_it_can_be_refused() -> Non
         b"",
         b"\0" * 9,
         struct.pack(">hhih", 3, 9, 1, 5) + b"abc",
-        struct.pack(">hhih", 3, 9, 1, 1) + b"\xff\0",
+        struct.pack(">hhih", 3, 9, 1, 10_923) + b"\xff" * 10_923 + b"\0",
         struct.pack(">hhih", 3, 9, 1, -1),
         struct.pack(">hhih", 3, 9, 1, -1) + b"\x01\x00\x05a",
     ],

@@ -193,10 +193,10 @@ def test_topics_are_found_by_id():
 
 
 def test_names_that_no_topic_can_have_are_told_from_unknown_ones():
-    good, bad = handler()(named("nope", "bad name"), context(9)).topics
+    good, *bad = handler()(named("nope", "bad name", "no utf-8: \ufffd"), context(9)).topics
 
     assert good.error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    assert bad.error_code == ErrorCode.INVALID_TOPIC_EXCEPTION
+    assert [topic.error_code for topic in bad] == [ErrorCode.INVALID_TOPIC_EXCEPTION] * 2
 
 
 def test_a_topic_named_twice_is_shown_once():
