@@ -6,7 +6,8 @@ that registry accepts a change although a value would then be refused, it is ref
 exception is theirs too: a required property with a default counts as filled in by the reader.
 
 The comparison is a proof, place by place. What it cannot prove is told as an incompatibility, so
-that it may refuse a change that would do no harm, never the other way round.
+that it may refuse a change that would do no harm, never the other way round. So it is where it
+would take long to find out what a pattern matches.
 Source: docs.confluent.io, "Schema Evolution and Compatibility", JSON Schema.
 Must never know: how schemas are parsed, payloads, subjects.
 """
@@ -25,6 +26,7 @@ from schemas.json_schema import (
 )
 from schemas.json_schema.findings import Place, finding, subject
 from schemas.json_schema.nodes import Key, Node, spelling_of
+from schemas.json_schema.patterns import bounded_together
 from schemas.json_schema.properties import property_of
 from schemas.json_schema.writer import Writer, WriterKey
 
@@ -74,7 +76,8 @@ def incompatibilities(reader: Node, writer: Node) -> list[Incompatibility]:
     try:
         if spelling_of(reader) is not None and spelling_of(reader) == spelling_of(writer):
             return []
-        return Comparison(effort).compare(reader, Writer.of([writer]), ())
+        with bounded_together():
+            return Comparison(effort).compare(reader, Writer.of([writer]), ())
     except (_TooMuch, RecursionError):
         return [
             finding(

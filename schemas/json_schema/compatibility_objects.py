@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from schemas.json_schema.findings import Place, finding, subject
 from schemas.json_schema.nodes import lone
 from schemas.json_schema.properties import Rest, explicit_names, property_of, rest_of
@@ -16,7 +18,7 @@ from schemas.json_schema.text import shown
 from schemas.json_schema.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from schemas.json_schema.compatibility import Comparison
     from schemas.json_schema.nodes import Node
@@ -49,16 +51,26 @@ def _properties(
     for name in {**ours, **theirs}:
         spot = (*place, "properties", name)
         wrote = property_of(writer, name)
-        for node in reader.of_property(name):
+        for node in reader.of_property_at_most(name):
             lost = comparison.inside(node, wrote, spot)
             if not lost:
                 continue
             if name in theirs and name in ours:
-                yield from lost
+                told: Iterable[Incompatibility] = lost
             elif name in theirs:
-                yield from _removed(node, wrote, spot, lost)
+                told = _removed(node, wrote, spot, lost)
             else:
-                yield from _added(node, wrote, spot, lost)
+                told = _added(node, wrote, spot, lost)
+            yield from _with_doubts(told, name, (reader, *writer.nodes))
+
+
+def _with_doubts(
+    told: Iterable[Incompatibility], name: str, nodes: Iterable[Node]
+) -> Iterator[Incompatibility]:
+    """Add to what is told of a property that it is not known which patterns its name matches."""
+    doubts = [doubt for node in nodes for doubt in node.explicitly(name).doubts]
+    for each in told:
+        yield replace(each, why=f"{each.why}; {doubts[0]}") if doubts else each
 
 
 def _added(
@@ -253,12 +265,13 @@ def _unevaluated(
         return
     spot = (*place, "unevaluatedProperties")
     for name in explicit_names(writer):
-        if not any(each.explicitly(name) for each in group):
+        if not any(each.explicitly(name).surely for each in group):
             at = (*place, "properties", name)
             wrote = property_of(writer, name)
             lost = comparison.inside(node, wrote, at)
             if lost:
-                yield from _removed(node, wrote, at, lost)
+                told = _removed(node, wrote, at, lost)
+                yield from _with_doubts(told, name, (*group, *writer.nodes))
     handled = {pattern for each in group for pattern in each.get("patternProperties") or {}}
     for pattern, wrote, lost in _lost_in_rest(
         comparison, node, rest_of(writer, None, handled), spot

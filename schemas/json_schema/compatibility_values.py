@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from schemas.json_schema.drafts import exact
 from schemas.json_schema.findings import Place, finding, subject
+from schemas.json_schema.patterns import Undecided, is_found_in_all
 from schemas.json_schema.text import canonical, shown
 from schemas.json_schema.writer import (
     ALL_TYPES,
@@ -205,16 +206,21 @@ def _pattern(reader: Node, writer: Writer, place: Place) -> Iterator[Incompatibi
     theirs = writer.get("pattern")
     if pattern is None or "string" not in writer.types or pattern in theirs:
         return
-    if _all_pass(reader, writer, "pattern"):
-        return
+    doubt = "patterns are the same only if they are written alike"
+    try:
+        if writer.values is not None and is_found_in_all(
+            pattern, (each for each in writer.values.values() if isinstance(each, str))
+        ):
+            return
+    except Undecided as error:
+        doubt = f"whether the writer's values match is not decided: {error}"
     wrote = f"{shown(theirs[0])} for the writer" if theirs else "the writer has no pattern"
     yield finding(
         "PATTERN_CHANGED" if theirs else "PATTERN_ADDED",
         (*place, "pattern"),
         reader=pattern,
         writer=theirs[0] if theirs else None,
-        why=f"{subject(place)} matches {shown(pattern)} for the reader, {wrote}; "
-        "patterns are the same only if they are written alike",
+        why=f"{subject(place)} matches {shown(pattern)} for the reader, {wrote}; {doubt}",
         remedy="keep the writer's pattern, or leave the pattern out of the reader's schema",
     )
 

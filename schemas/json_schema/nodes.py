@@ -5,8 +5,7 @@ Must never know: the network, files, compatibility.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from schemas.json_schema.drafts import (
     DEFAULT_DRAFT,
@@ -16,7 +15,8 @@ from schemas.json_schema.drafts import (
     Draft,
     draft_of,
 )
-from schemas.json_schema.text import canonical
+from schemas.json_schema.patterns import Undecided, is_found
+from schemas.json_schema.text import canonical, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -41,6 +41,23 @@ _SAYS_NOTHING: Final = frozenset({"format"})
 
 Key = tuple["int | str", int]
 """What tells a place from every other: the object that stands there, or a text; and the draft."""
+
+
+class Explicit(NamedTuple):
+    """What an object asks of a property by its name and by patterns.
+
+    `perhaps` comes in by patterns of which it is not decided whether the name matches; `doubts` say
+    which, and why.
+    """
+
+    surely: tuple[Node, ...]
+    perhaps: tuple[Node, ...]
+    doubts: tuple[str, ...]
+
+    @property
+    def at_most(self) -> tuple[Node, ...]:
+        """All that it may ask."""
+        return self.surely + self.perhaps
 
 
 class Node:
@@ -191,19 +208,33 @@ class Node:
         """The schema of the items that come after the first ones; None where all are allowed."""
         return self.one(self.rest_keyword)
 
-    def explicitly(self, name: str) -> tuple[Node, ...]:
+    def explicitly(self, name: str) -> Explicit:
         """Give what "properties" and "patternProperties" ask of a property."""
         properties = self.get("properties") or {}
-        found = [self.child(properties[name])] if name in properties else []
-        patterns = self.get("patternProperties") or {}
-        found += [self.child(each) for pattern, each in patterns.items() if matches(pattern, name)]
-        return tuple(found)
+        surely = [self.child(properties[name])] if name in properties else []
+        perhaps, doubts = [], []
+        for pattern, each in (self.get("patternProperties") or {}).items():
+            try:
+                if is_found(pattern, name):
+                    surely.append(self.child(each))
+            except Undecided as error:
+                perhaps.append(self.child(each))
+                doubts.append(
+                    f"whether {shown(name)} matches {shown(pattern)} is not decided: {error}"
+                )
+        return Explicit(tuple(surely), tuple(perhaps), tuple(doubts))
 
     def of_property(self, name: str) -> tuple[Node, ...]:
-        """Give all that this one object asks of a property: nothing where it is open for it."""
+        """Give all that this one object surely asks of a property: nothing where it is open."""
         found = self.explicitly(name)
         additional = self.one("additionalProperties")
-        return found if found or additional is None else (additional,)
+        return found.surely if found.at_most or additional is None else (additional,)
+
+    def of_property_at_most(self, name: str) -> tuple[Node, ...]:
+        """Give all that this one object may ask of a property."""
+        found = self.explicitly(name)
+        additional = self.one("additionalProperties")
+        return found.at_most if found.surely or additional is None else (*found.perhaps, additional)
 
     def in_place(self) -> Iterator[Node]:
         """Give the schemas that judge the same value as this one."""
@@ -255,11 +286,6 @@ def replaced(draft: Draft, keyword: str, value: Any, change: Callable[[Any], Any
 def lone(contents: dict[str, Any], beside: Node) -> Node:
     """Make a node of a schema that no document holds, in draft 7; it has no references."""
     return Node(contents, beside.resolver, DEFAULT_DRAFT, None, canonical(contents))
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Tell whether a pattern is found in a name, as the validator looks for it."""
-    return re.search(pattern, name) is not None
 
 
 def spelling_of(node: Node) -> Spelling | None:

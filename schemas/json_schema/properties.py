@@ -31,7 +31,7 @@ def property_of(writer: Writer, name: str) -> Writer:
     """Give what a writer may have written as a property."""
     nodes = [each for node in writer.nodes for each in node.of_property(name)]
     for group, others in _groups(writer):
-        if not any(node.explicitly(name) for node in group):
+        if not any(node.explicitly(name).at_most for node in group):
             nodes.append(others)
     return Writer.of(nodes)
 
