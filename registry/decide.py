@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from registry.compatibility import Earlier, Level
+from registry.compatibility import Level
 from registry.errors import (
     IncompatibleSchema,
     NotPermitted,
@@ -123,37 +123,13 @@ def against_level(
 ) -> list[Violation]:
     """Hold a schema against the earlier versions that the subject's level names."""
     level = Level(state.level(subject))
-    if level is Level.NONE:
-        return []
     group = state.config(subject).group
     earlier = [
         each
         for each in state.versions(subject)
         if group is None or _property(each.body, group) == _property(body, group)
     ]
-    if not level.is_transitive:
-        earlier = earlier[-1:]
-    return held_against(state, parser, level, (body, schema), earlier)
-
-
-def held_against(
-    state: State,
-    parser: Parser,
-    level: Level,
-    new: tuple[Body, Schema],
-    versions: Sequence[Version],
-) -> list[Violation]:
-    """Hold a schema against registered versions. Raises: UnusableSchema, Uncomputed."""
-    earlier = [
-        (
-            each.body,
-            Earlier(
-                each.version, parser.parse(state, each.subject, each.body, deleted_too=each.deleted)
-            ),
-        )
-        for each in versions
-    ]
-    return parser.violations(level, new, earlier)
+    return parser.violations(state, level, (subject, body, schema), earlier)
 
 
 def _import(

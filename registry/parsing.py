@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from registry.compatibility import violations
+from registry.compatibility import Earlier, Level, violations
 from registry.errors import UnusableSchema
 from registry.names import within
 from schemas.schema import SCHEMA_CHARACTERS_MAX, Dependency, InvalidSchema, SchemaType
@@ -18,18 +18,21 @@ from schemas.schema import SCHEMA_CHARACTERS_MAX, Dependency, InvalidSchema, Sch
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from registry.compatibility import Earlier, Level, Violation
-    from registry.model import Body
+    from registry.compatibility import Violation
+    from registry.model import Body, Version
     from registry.state import State
     from schemas.schema import Parse, Schema
 
 KEPT_MAX: Final = 5_000
-ROUNDS_MAX: Final = KEPT_MAX // 2
+ROUNDS_MAX: Final = KEPT_MAX
 """So that what was found out for one decision is still kept when it is drawn."""
 DEPTH_MAX: Final = 32
 DEPENDENCIES_MAX: Final = 1_000
 
 Answer = TypeVar("Answer")
+
+_Contents = tuple[bytes, ...]
+"""The digest of a schema, and of each that it refers to."""
 
 _MODULES: Final = {
     SchemaType.AVRO: "schemas.avro",
@@ -88,22 +91,45 @@ class Parser:
         lookup = _Lookup(state, deleted_too=deleted_too)
         dependencies = lookup.dependencies(subject, body, ())
         key = ("parse", body.digest, *lookup.digests())
-        schema: Schema = self._known(key, partial(_parse, body, dependencies))
+        schema: Schema = self._known(key, lambda: partial(_parse, body, dependencies))
         return schema
 
     def violations(
-        self, level: Level, new: tuple[Body, Schema], earlier: Sequence[tuple[Body, Earlier]]
+        self, state: State, level: Level, new: tuple[str, Body, Schema], earlier: Sequence[Version]
     ) -> list[Violation]:
-        """Hold a schema against earlier ones. Raises: UnusableSchema, Uncomputed."""
-        versions = [(old.version, body.digest) for body, old in earlier]
-        key = ("compare", level, new[0].digest, *versions)
-        compare = partial(violations, level, new[1], [old for _, old in earlier])
+        """Hold a schema, given with its subject, against those earlier versions that a level names.
+
+        `earlier` is in ascending order. Raises: UnusableSchema, Uncomputed.
+        """
+        if level is Level.NONE:
+            return []
+        subject, body, schema = new
+        contents = _contents(state, subject, body, deleted_too=False)
+        compared = earlier if level.is_transitive else earlier[-1:]
+        return [
+            each
+            for old in reversed(compared)
+            for each in self._against(state, level, (contents, schema), old)
+        ]
+
+    def _against(
+        self, state: State, level: Level, new: tuple[_Contents, Schema], old: Version
+    ) -> list[Violation]:
+        """Hold a schema against one version, which is parsed only where that is not known."""
+        contents, schema = new
+
+        def compare() -> Callable[[], list[Violation]]:
+            parsed = self.parse(state, old.subject, old.body, deleted_too=old.deleted)
+            return partial(violations, level, schema, [Earlier(old.version, parsed)])
+
+        theirs = _contents(state, old.subject, old.body, deleted_too=old.deleted)
+        key = ("compare", level, contents, old.version, theirs)
         found: list[Violation] = self._known(key, compare)
         return found
 
-    def _known(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> Any:
+    def _known(self, key: tuple[object, ...], prepare: Callable[[], Callable[[], Any]]) -> Any:
         if key not in self._kept:
-            compute = partial(self._keep, key, find_out)
+            compute = partial(self._keep, key, prepare())
             if self._elsewhere is not None:
                 raise Uncomputed(compute)
             compute()
@@ -146,7 +172,11 @@ class _Lookup:
         return tuple(dependencies)
 
     def digests(self) -> list[bytes]:
-        """Tell what was found, in the order in which it was found."""
+        """Tell what was found, in the order in which it was found.
+
+        A schema's own digest tells its references by their names, which may stand for something
+        else in another context, or later.
+        """
         return [body.digest for body, _ in self._found.values()]
 
     def _find(self, target: tuple[str, int], name: str, path: tuple[tuple[str, int], ...]) -> None:
@@ -165,6 +195,13 @@ class _Lookup:
             )
         its_own = self.dependencies(subject, version.body, (*path, target))
         self._found[target] = (version.body, its_own)
+
+
+def _contents(state: State, subject: str, body: Body, *, deleted_too: bool) -> _Contents:
+    """Tell a schema from all others with what it refers to. Raises: UnusableSchema."""
+    lookup = _Lookup(state, deleted_too=deleted_too)
+    lookup.dependencies(subject, body, ())
+    return body.digest, *lookup.digests()
 
 
 def _parse(body: Body, dependencies: Sequence[Dependency]) -> Schema:

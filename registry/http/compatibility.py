@@ -65,5 +65,5 @@ def _messages(
         found = decide.against_level(state, parser, subject, prepared, schema)
     else:
         level = Level(state.level(subject))
-        found = decide.held_against(state, parser, level, (prepared, schema), earlier)
+        found = parser.violations(state, level, (subject, prepared, schema), earlier)
     return [str(each) for each in found]

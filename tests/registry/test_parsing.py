@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from registry.compatibility import Level
 from registry.errors import UnusableSchema
 from registry.model import Body, Reference, Version
 from registry.parsing import Parser, Uncomputed
@@ -79,6 +80,47 @@ def test_what_a_number_stood_for_is_not_remembered_when_it_stands_for_something_
 
     with pytest.raises(UnusableSchema, match="User"):
         parser.parse(state, "order", ORDER.body)
+
+
+LISTS = avro('{"type":"array","items":"User"}', Reference("User", "user", 1))
+PLAIN = avro(f'{{"type":"array","items":{record("User", "int")}}}')
+
+
+def broken(parser: Parser, state: State, subject: str, body: Body, old: Body) -> list[str]:
+    """Hold a schema against an earlier one of its subject. Returns: the rules that it breaks."""
+    new = subject, body, parser.parse(state, subject, body)
+    earlier = [Version(subject, 1, 1, old)]
+    found = parser.violations(state, Level.BACKWARD, new, earlier)
+    return [each.found.rule for each in found]
+
+
+@pytest.mark.parametrize(("body", "old"), [(LISTS, PLAIN), (PLAIN, LISTS)])
+def test_a_comparison_is_not_remembered_for_what_references_stand_for_elsewhere_or_later(body, old):
+    elsewhere = Version(":.c:user", 1, 1, avro(record("User", "string")))
+    state, parser = state_of(USER, elsewhere), Parser(None)
+
+    assert broken(parser, state, "lists", body, old) == []
+    assert broken(parser, state, ":.c:lists", body, old) == ["TYPE_MISMATCH"]
+    state.apply(SchemaGone("user", 1))
+    state.apply(SchemaSet(Version("user", 1, 9, elsewhere.body)))
+    assert broken(parser, state, "lists", body, old) == ["TYPE_MISMATCH"]
+
+
+async def test_a_version_is_not_parsed_again_once_it_is_known_what_breaks_it():
+    ran = []
+
+    async def elsewhere(compute):
+        ran.append(compute)
+        compute()
+
+    parser, state = Parser(elsewhere), state_of(USER)
+
+    async def act():
+        return broken(parser, state, "lists", LISTS, PLAIN)
+
+    for _ in range(2):
+        assert await parser.settle(act) == []
+    assert len(ran) == 3, "each is parsed, and they are compared"
 
 
 def test_a_text_that_is_too_long_is_refused_before_it_is_parsed():
