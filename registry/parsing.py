@@ -5,13 +5,13 @@ Must never know: who asks, how the types parse.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from registry.compatibility import Earlier, Level, violations
 from registry.errors import UnusableSchema
+from registry.kept import Kept
 from registry.names import within
 from schemas.schema import SCHEMA_CHARACTERS_MAX, Dependency, InvalidSchema, SchemaType
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from registry.state import State
     from schemas.schema import Parse, Schema
 
-KEPT_MAX: Final = 5_000
-ROUNDS_MAX: Final = KEPT_MAX
-"""So that what was found out for one decision is still kept when it is drawn."""
+ROUNDS_MAX: Final = 5_000
+"""How many steps one decision may take; it parses and compares each version by itself."""
+
 DEPTH_MAX: Final = 32
 DEPENDENCIES_MAX: Final = 1_000
 
@@ -44,12 +44,25 @@ _MODULES: Final = {
 class Uncomputed(Exception):
     """Something is not known yet that takes long to find out; `compute` does, in any thread.
 
-    Whoever catches it has that done, and decides again.
+    Whoever catches it has that done, calls `keep`, in the thread that decides, and decides again.
     """
 
-    def __init__(self, compute: Callable[[], None]) -> None:
+    def __init__(self, find_out: Callable[[], Any], keep: Callable[[Any], None]) -> None:
         super().__init__("not computed yet")
-        self.compute = compute
+        self._find_out = find_out
+        self._keep = keep
+        self._found: Any = None
+
+    def compute(self) -> None:
+        """Find it out, or why it cannot be had."""
+        try:
+            self._found = self._find_out()
+        except InvalidSchema as error:
+            self._found = UnusableSchema(f"Invalid schema: {error}")
+
+    def keep(self) -> None:
+        """Have it at hand when it is asked for next."""
+        self._keep(self._found)
 
 
 class Parser:
@@ -62,7 +75,9 @@ class Parser:
 
     def __init__(self, elsewhere: Callable[[Callable[[], None]], Awaitable[None]] | None) -> None:
         self._elsewhere = elsewhere
-        self._kept: OrderedDict[tuple[object, ...], Any] = OrderedDict()
+        # Apart, so that long schemas push out no result of the comparisons of one decision.
+        self._parsed = Kept()
+        self._compared = Kept()
 
     async def settle(self, act: Callable[[], Awaitable[Answer]]) -> Answer:
         """Do something that may raise Uncomputed, again and again until it does not.
@@ -76,6 +91,7 @@ class Parser:
                 return await act()
             except Uncomputed as missing:
                 await elsewhere(missing.compute)
+                missing.keep()
         raise UnusableSchema(
             f"Invalid schema: it takes more than {ROUNDS_MAX} steps to hold it against the "
             "subject's versions; delete some of them, or set another compatibility level"
@@ -90,8 +106,11 @@ class Parser:
         """
         lookup = _Lookup(state, deleted_too=deleted_too)
         dependencies = lookup.dependencies(subject, body, ())
-        key = ("parse", body.digest, *lookup.digests())
-        schema: Schema = self._known(key, lambda: partial(_parse, body, dependencies))
+        key = (body.digest, *lookup.digests())
+        characters = len(body.text) + lookup.characters
+        schema: Schema = self._known(
+            self._parsed, key, lambda: partial(_parse, body, dependencies), lambda _: characters
+        )
         return schema
 
     def violations(
@@ -123,29 +142,31 @@ class Parser:
             return partial(violations, level, schema, [Earlier(old.version, parsed)])
 
         theirs = _contents(state, old.subject, old.body, deleted_too=old.deleted)
-        key = ("compare", level, contents, old.version, theirs)
-        found: list[Violation] = self._known(key, compare)
+        key = (level, contents, old.version, theirs)
+        found: list[Violation] = self._known(self._compared, key, compare, _characters_told)
         return found
 
-    def _known(self, key: tuple[object, ...], prepare: Callable[[], Callable[[], Any]]) -> Any:
-        if key not in self._kept:
-            compute = partial(self._keep, key, prepare())
+    def _known(
+        self,
+        kept: Kept,
+        key: tuple[object, ...],
+        prepare: Callable[[], Callable[[], Any]],
+        characters: Callable[[Any], int],
+    ) -> Any:
+        if key not in kept:
+
+            def keep(found: Any) -> None:
+                told = len(str(found)) if isinstance(found, UnusableSchema) else 0
+                kept.put(key, found, told or characters(found))
+
+            missing = Uncomputed(prepare(), keep)
             if self._elsewhere is not None:
-                raise Uncomputed(compute)
-            compute()
-        self._kept.move_to_end(key)
-        if isinstance(known := self._kept[key], UnusableSchema):
+                raise missing
+            missing.compute()
+            missing.keep()
+        if isinstance(known := kept.get(key), UnusableSchema):
             raise UnusableSchema(str(known))
         return known
-
-    def _keep(self, key: tuple[object, ...], find_out: Callable[[], Any]) -> None:
-        try:
-            found = find_out()
-        except InvalidSchema as error:
-            found = UnusableSchema(f"Invalid schema: {error}")
-        self._kept[key] = found
-        if len(self._kept) > KEPT_MAX:
-            self._kept.popitem(last=False)
 
 
 class _Lookup:
@@ -179,6 +200,11 @@ class _Lookup:
         """
         return [body.digest for body, _ in self._found.values()]
 
+    @property
+    def characters(self) -> int:
+        """How long the texts of what was found are together."""
+        return sum(len(body.text) for body, _ in self._found.values())
+
     def _find(self, target: tuple[str, int], name: str, path: tuple[tuple[str, int], ...]) -> None:
         if len(self._found) >= DEPENDENCIES_MAX:
             raise UnusableSchema(
@@ -202,6 +228,10 @@ def _contents(state: State, subject: str, body: Body, *, deleted_too: bool) -> _
     lookup = _Lookup(state, deleted_too=deleted_too)
     lookup.dependencies(subject, body, ())
     return body.digest, *lookup.digests()
+
+
+def _characters_told(found: Sequence[Violation]) -> int:
+    return sum(len(str(each)) for each in found)
 
 
 def _parse(body: Body, dependencies: Sequence[Dependency]) -> Schema:

@@ -6,6 +6,7 @@ import pytest
 
 from registry.compatibility import Level
 from registry.errors import UnusableSchema
+from registry.kept import CHARACTERS_MAX, NUMBER_MAX, Kept
 from registry.model import Body, Reference, Version
 from registry.parsing import Parser, Uncomputed
 from registry.records import SchemaGone, SchemaSet
@@ -147,3 +148,47 @@ async def test_elsewhere_is_where_schemas_are_parsed_and_refused(text):
         with pytest.raises(UnusableSchema):
             await parser.settle(act)
     assert ran == [text], "once is enough"
+
+
+async def test_long_schemas_are_kept_by_their_length_and_still_compared_with_many_versions():
+    async def elsewhere(compute):
+        compute()
+
+    parser, state = Parser(elsewhere), State()
+    long = "x" * (SCHEMA_CHARACTERS_MAX - 1_000)
+    bodies = [avro(f'{{"type":"int","doc":"{number}{long}"}}') for number in range(40)]
+    earlier = [Version("a", number, number, each) for number, each in enumerate(bodies[1:], 1)]
+
+    async def act():
+        new = "a", bodies[0], parser.parse(state, "a", bodies[0])
+        return parser.violations(state, Level.BACKWARD_TRANSITIVE, new, earlier)
+
+    assert await parser.settle(act) == []
+    assert len(parser._parsed) <= CHARACTERS_MAX // len(long)
+    assert len(parser._compared) == len(earlier)
+
+
+def test_what_is_kept_is_bounded_in_length_and_number_keys_included_but_two_stay():
+    kept = Kept()
+    for number in range(NUMBER_MAX + 10):
+        kept.put((number,), number, 1)
+    assert len(kept) == NUMBER_MAX
+
+    for number in range(20):
+        kept.put((str(number), b"x" * (CHARACTERS_MAX // 8)), number, 0)
+    assert len(kept) <= 8
+    for number in range(3):
+        kept.put((number,), number, 2 * CHARACTERS_MAX)
+    assert len(kept) == 2
+    assert [number for number in range(3) if (number,) in kept] == [1, 2]
+
+
+def test_what_was_asked_for_lately_stays():
+    kept = Kept()
+    for key in "abc":
+        kept.put((key,), key, CHARACTERS_MAX // 4)
+    assert kept.get(("a",)) == "a"
+    kept.put(("a",), "A", CHARACTERS_MAX // 4)
+    kept.put(("d",), "d", CHARACTERS_MAX // 2)
+
+    assert [key for key in "abcd" if (key,) in kept] == ["a", "d"]
