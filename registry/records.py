@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from msgspec import Struct
 
 from protocol.errors import OttlaError
+from registry.compatibility import Level
 from registry.model import Body, Config, Mode, Reference, Version
+from registry.names import has_control_characters
 from schemas.schema import SchemaType
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ _KEY_TYPES: Final = {
 }
 _NOOP_MAGIC: Final = 0
 _IDS_MAGIC: Final = 1
+_NUMBER_MAX: Final = 2**31 - 1
 
 
 def noop() -> Record:
@@ -135,33 +138,34 @@ def decode(key: bytes | None, value: bytes | None) -> Change | None:
     try:
         named = json.loads(key or b"")
         told = None if value is None else json.loads(value)
+        check_surrogates(key or b"", named)
+        check_surrogates(value or b"", told)
         return _change(named, told)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise Unreadable(f"key {(key or b'')[:200]!r}: {error!r}") from error
 
 
 def _change(key: Mapping[str, Any], value: Mapping[str, Any] | None) -> Change | None:
-    subject = key.get("subject")
     match key["keytype"]:
         case "SCHEMA" if value is None:
-            return SchemaGone(key["subject"], int(key["version"]))
+            return SchemaGone(_subject(key), _number(key["version"]))
         case "SCHEMA" if value is not None:
-            return SchemaSet(_version(key["subject"], int(key["version"]), value))
+            return SchemaSet(_version(_subject(key), _number(key["version"]), value))
         case "CONFIG":
-            return ConfigSet(subject, None if value is None else config_of(value))
+            return ConfigSet(_scope(key), None if value is None else config_of(value))
         case "MODE":
-            return ModeSet(subject, None if value is None else Mode(value["mode"]))
+            return ModeSet(_scope(key), None if value is None else Mode(value["mode"]))
         case "NOOP" if value is not None and key.get("magic") == _IDS_MAGIC:
-            return IdsUsed({context: int(used) for context, used in value["ids"].items()})
+            return IdsUsed({context: _number(used) for context, used in value["ids"].items()})
     return _deletion(key, value)
 
 
 def _deletion(key: Mapping[str, Any], value: Mapping[str, Any] | None) -> Change | None:
     match key["keytype"]:
         case "DELETE_SUBJECT" if value is not None:
-            return SubjectDeleted(key["subject"], int(value["version"]))
+            return SubjectDeleted(_subject(key), _number(value["version"]))
         case "CLEAR_SUBJECT" if value is not None:
-            return SubjectCleared(key["subject"])
+            return SubjectCleared(_subject(key))
     return None  # NOOP, and what other registries note for themselves
 
 
@@ -170,16 +174,16 @@ def _version(subject: str, version: int, value: Mapping[str, Any]) -> Version:
         SchemaType(value.get("schemaType") or "AVRO"),
         _text(value["schema"]),
         references_of(value.get("references")),
-        json_text(value.get("metadata")),
-        json_text(value.get("ruleSet")),
+        json_text(_object_or_none(value.get("metadata"))),
+        json_text(_object_or_none(value.get("ruleSet"))),
     )
-    return Version(subject, version, int(value["id"]), body, bool(value.get("deleted")))
+    return Version(subject, version, _number(value["id"]), body, bool(value.get("deleted")))
 
 
 def references_of(listed: Any) -> tuple[Reference, ...]:
     """Read a list of references. Raises: KeyError, TypeError, ValueError."""
     return tuple(
-        Reference(_text(each["name"]), _text(each["subject"]), int(each["version"]))
+        Reference(_text(each["name"]), _text(each["subject"]), _number(each["version"]))
         for each in listed or ()
     )
 
@@ -203,9 +207,10 @@ def body_fields(body: Body) -> dict[str, Any]:
 
 
 def config_of(value: Mapping[str, Any]) -> Config:
-    """Read settings that were stored."""
+    """Read settings that were stored. Raises: AttributeError, ValueError."""
     others = {k: v for k, v in value.items() if k not in ("subject", "compatibilityLevel")}
-    return Config(value.get("compatibilityLevel"), others)
+    level = value.get("compatibilityLevel")
+    return Config(None if level is None else str(Level(level)), others)
 
 
 def _schema(version: Version) -> dict[str, Any]:
@@ -225,6 +230,43 @@ def _config(subject: str | None, config: Config) -> dict[str, Any]:
 
 def _schema_key(subject: str, version: int) -> bytes:
     return _json({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1})
+
+
+def check_surrogates(text: bytes, value: Any) -> None:
+    """See that a value, read from JSON, can be written again. Raises: UnicodeEncodeError.
+
+    Half of a surrogate pair cannot: it may be escaped, or stand there as bytes that begin with ED.
+    """
+    if b"\\ud" in text.lower() or b"\xed" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+
+
+def _subject(key: Mapping[str, Any]) -> str:
+    """Read a subject: other registries store any name without control characters."""
+    subject = _text(key["subject"])
+    if has_control_characters(subject):
+        raise ValueError(f"the subject {subject[:100]!r} holds control characters")
+    return subject
+
+
+def _scope(key: Mapping[str, Any]) -> str | None:
+    return None if key.get("subject") is None else _subject(key)
+
+
+def _number(value: Any) -> int:
+    """Read a version or an id, which has 32 bits."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError(f"{value} is no whole number")
+    number = int(value)
+    if not -_NUMBER_MAX <= number <= _NUMBER_MAX:
+        raise ValueError(f"{str(number)[:20]} is out of range")
+    return number
+
+
+def _object_or_none(value: Any) -> dict[str, Any] | None:
+    if value is not None and not isinstance(value, dict):
+        raise TypeError(f"an object is wanted, not a {type(value).__name__}")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.errors import BadRequest, SchemaNotFound, UnusableSchema
 from registry.http import wire
-from registry.names import ALL_CONTEXTS, split
+from registry.names import ALL_CONTEXTS, normal, split
 from registry.records import body_fields
 from schemas.schema import InvalidSchema, SchemaType
 
@@ -157,7 +157,7 @@ def _by_id(registry: Registry, request: Request) -> tuple[str, int, Body]:
     given = request.path_params["id"]
     if not given.isdecimal() or len(given) > 10:
         raise BadRequest(f'The id of a schema is a number, "{given}" is none')
-    context = split(request.query_params.get("subject", "")).context
+    context = split(normal(request.query_params.get("subject", ""))).context
     schema_id = int(given)
     body = registry.state.body(context, schema_id)
     if body is None:

@@ -19,6 +19,7 @@ from registry.errors import (
 )
 from registry.http import wire
 from registry.model import CONFIG_FIELDS, Config, Mode
+from registry.names import to_store
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,7 +38,7 @@ async def get_config(registry: Registry, request: Request) -> dict[str, Any]:
 
 async def set_config(registry: Registry, request: Request, body: bytes) -> dict[str, Any]:
     """PUT /config and /config/(subject)."""
-    subject = _scope(request)
+    subject = to_store(_scope(request))
     fields = wire.json_object(body)
     level = wire.text(fields, "compatibility")
     if level is not None and level.upper() not in Level.__members__:
@@ -71,7 +72,7 @@ async def get_mode(registry: Registry, request: Request) -> dict[str, Any]:
 
 async def set_mode(registry: Registry, request: Request, body: bytes) -> dict[str, Any]:
     """PUT /mode and /mode/(subject)."""
-    subject = _scope(request)
+    subject = to_store(_scope(request))
     named = (wire.text(wire.json_object(body), "mode") or "").upper()
     if named not in Mode.__members__:
         raise InvalidMode(f"Invalid mode {named}. Valid values are {', '.join(Mode)}")

@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from registry.errors import LATEST, BadRequest, InvalidVersion, RegistryError
 from registry.names import normal
+from registry.records import check_surrogates
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -102,11 +103,10 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise BadRequest(f"The body is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadRequest(f"The body has to be a JSON object, it is a {type(value).__name__}")
-    if b"\\ud" in body.lower():
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise BadRequest(f"The body holds half of a surrogate pair: {error}") from error
+    try:
+        check_surrogates(body, value)
+    except UnicodeEncodeError as error:
+        raise BadRequest(f"The body holds half of a surrogate pair: {error}") from error
     return value
 
 

@@ -268,6 +268,11 @@ async def test_a_subject_may_hold_any_character_that_can_be_printed(api):
     assert await api.get("/subjects") == (200, ["a/b é"])
     assert (await api.get("/subjects/a%2Fb%20%C3%A9/versions/1"))[0] == 200
     assert (await api.register("a%0Ab", V1))[1]["error_code"] == 42208
+    assert (await api.register("x" * 1_025, V1))[1]["error_code"] == 42208
+    assert (await api.call("PUT", "/mode/:.x", {"mode": "READONLY"}))[1]["error_code"] == 42208
+    assert (await api.call("PUT", "/config/" + "x" * 1_025, {"compatibility": "NONE"}))[0] == 422
+    assert (await api.register("a%C2%A0b", V1))[0] == 200, "no control character"
+    assert "a\u00a0b" in (await api.get("/subjects"))[1]
 
 
 async def test_versions_are_listed_across_subjects(api):

@@ -102,6 +102,25 @@ async def test_a_log_whose_last_records_are_gone_is_read_to_its_end(
         assert log.state.versions("a") == [version(offset + 1) for offset in kept]
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b'{"keytype":"SCHEMA","subject":null,"version":1}', b'{"id":1,"schema":"1"}'),
+        (b'{"keytype":"SCHEMA","subject":"a","version":1e999}', None),
+        (b'{"keytype":"DELETE_SUBJECT","subject":[]}', b'{"version":1}'),
+    ],
+)
+async def test_a_record_of_somebody_else_ends_no_reader(topic, key, value, autojump_clock):
+    topic.write(SchemaSet(version(1)))
+    topic.partition.batches.append(encode_batch([Record(1, 0, key, value)], base_offset=1))
+    topic.write(SchemaSet(version(2)))
+
+    async with followed(topic) as log:
+        assert log.end == 3
+        assert log.state.versions("a") == [version(1), version(2)]
+        assert not log.is_readable
+
+
 async def test_an_empty_log_is_read_at_once(topic, autojump_clock):
     async with followed(topic) as log:
         assert log.end == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registry.model import Body, Config, Mode, Reference, Version
 from registry.records import (
@@ -19,7 +21,9 @@ from registry.records import (
     decode,
     encode,
     noop,
+    references_of,
 )
+from registry.state import State
 from schemas.schema import SchemaType
 
 AVRO = Version("a-value", 2, 7, Body(SchemaType.AVRO, '"int"'))
@@ -107,12 +111,93 @@ def test_a_record_of_an_older_registry_without_newer_fields_is_read():
         (b'{"keytype":"NOOP","magic":1}', b"{}"),
         (b'{"keytype":"NOOP","magic":1}', b'{"ids":{".":"many"}}'),
         (b"\xff\xfe", b"{}"),
+        (b'{"keytype":"SCHEMA","subject":null,"version":1}', b'{"id":1,"schema":"1"}'),
+        (b'{"keytype":"SCHEMA","subject":["a"],"version":1}', None),
+        (b'{"keytype":"SCHEMA","subject":"a\\u0085b","version":1}', None),
+        (b'{"keytype":"SCHEMA","subject":"\\ud800","version":1}', None),
+        (b'{"keytype":"SCHEMA","subject":"\xed\xa0\x80","version":1}', None),
+        (b'{"keytype":"SCHEMA","subject":"a","version":1e999}', None),
+        (b'{"keytype":"SCHEMA","subject":"a","version":NaN}', None),
+        (b'{"keytype":"SCHEMA","subject":"a","version":1.5}', None),
+        (b'{"keytype":"SCHEMA","subject":"a","version":1}', b'{"id":99999999999,"schema":"1"}'),
+        (
+            b'{"keytype":"SCHEMA","subject":"a","version":1}',
+            b'{"id":1,"schema":"1","references":[{"name":"a","subject":"a","version":1e999}]}',
+        ),
+        (
+            b'{"keytype":"SCHEMA","subject":"a","version":1}',
+            b'{"id":1,"schema":"1","metadata":["a"]}',
+        ),
+        (b'{"keytype":"DELETE_SUBJECT","subject":null}', b'{"version":1}'),
+        (b'{"keytype":"CLEAR_SUBJECT","subject":5}', b"{}"),
+        (b'{"keytype":"CONFIG","subject":5}', b'{"compatibilityLevel":"FULL"}'),
+        (b'{"keytype":"CONFIG","subject":"a"}', b'{"compatibilityLevel":"SOME"}'),
+        (b'{"keytype":"CONFIG","subject":"a"}', b"[]"),
+        (b'{"keytype":"MODE","subject":{}}', None),
         (b"[" * 100_000, None),
     ],
 )
 def test_what_is_not_in_the_layout_is_unreadable_and_nothing_worse(key, value):
     with pytest.raises(Unreadable):
         decode(key, value)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(["a", ":.x", ":.x:a", "FULL", "JSON", "READONLY"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["name", "subject", "version", "."]), inner, max_size=3)
+    ),
+    max_leaves=4,
+)
+FIELDS = ["subject", "version", "id", "schema", "references", "deleted", "mode", "metadata"]
+FIELDS += ["compatibilityLevel", "schemaType", "ruleSet", "ids"]
+
+
+@given(
+    st.sampled_from(["SCHEMA", "CONFIG", "MODE", "DELETE_SUBJECT", "CLEAR_SUBJECT", "NOOP"]),
+    st.dictionaries(st.sampled_from(["subject", "version", "magic"]), JSON),
+    st.none() | st.dictionaries(st.sampled_from(FIELDS), JSON),
+)
+def test_whatever_is_read_becomes_part_of_the_state(keytype, key, value):
+    """A registry reads it at every start: nothing in it may end that."""
+    state = State()
+    written = json.dumps({**key, "keytype": keytype}).encode()
+    try:
+        change = decode(written, None if value is None else json.dumps(value).encode())
+    except Unreadable:
+        return
+    if change is not None:
+        state.apply(change)
+        assert encode(change)
+        for subject in state.subjects(deleted=True):
+            state.level(subject), state.mode(subject), state.config(subject).normalizes
+
+
+@pytest.mark.parametrize(
+    "subject", ["a\u00a0b", "a\u200bb", "x" * 2_000, ":.x", ":.x:", ":.:a", ""]
+)
+def test_whatever_the_public_registry_takes_for_a_subject_is_read(subject):
+    body = Body(SchemaType.AVRO, "1", (Reference("r", subject, 1),))
+    state = State()
+    for change in (SchemaSet(Version(subject, 1, 1, body)), ConfigSet(subject, Config("FULL"))):
+        state.apply(decode(*encode(change)))
+
+    assert state.versions(subject) == [Version(subject, 1, 1, body)]
+    assert state.level(subject) == "FULL"
+    state.apply(decode(*encode(SchemaGone(subject, 1))))
+    assert state.subjects(deleted=True) == []
+
+
+@pytest.mark.parametrize("number", [float("inf"), float("nan"), 1.5, 10**20, None, "one", []])
+def test_a_reference_whose_version_is_none_is_refused(number):
+    with pytest.raises((TypeError, ValueError)):
+        references_of([{"name": "a", "subject": "a", "version": number}])
 
 
 def test_data_contracts_are_kept_as_they_came():
