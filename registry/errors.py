@@ -209,7 +209,7 @@ class ForwardingFailed(RegistryError):
 
 
 class LeaderUnreachable(ForwardingFailed):
-    """The leader took no connection, so it was asked nothing: another may be elected soon."""
+    """The leader took no connection, or leads no more: it did nothing; another may lead soon."""
 
 
 class UnknownLeader(RegistryError):

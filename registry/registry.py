@@ -35,6 +35,7 @@ log_events = structlog.get_logger()
 
 WRITE_TIMEOUT_S: Final = 15.0
 LEADER_WAIT_S: Final = 10.0
+LOOK_AGAIN_S: Final = 0.05
 SESSION_PAUSE_S: Final = 0.5
 RENEWAL_S: Final = 6 * 3600.0
 """How often a leader writes though there is nothing to be written: brokers forget which epoch is
@@ -61,6 +62,7 @@ class Registry:
         self.parser = parser
         self._log = log
         self._topic = topic
+        self._url = url
         self._connect_store = connect_store
         self._new_producer = new_producer
         self._election = Election(topic, url, self._lead)
@@ -103,14 +105,25 @@ class Registry:
             raise UnknownLeader("This registry does not lead: ask again")
         return await writer.change(decide)
 
-    async def wait_leader(self) -> str | None:
-        """Return where the leader is, None where it is this one. Raises: UnknownLeader."""
-        with trio.move_on_after(LEADER_WAIT_S):
+    async def wait_leader(self, until: float) -> str | None:
+        """Return where the leader is, None where it is this one. `until` is a time of trio's clock.
+
+        A registry that was killed and has come back finds its own address as the leader's until
+        the session that it had before has expired: that is not where a leader is.
+        Raises: UnknownLeader.
+        """
+        url: str | None = None
+        with trio.move_on_at(until):
             while not self.leads:
-                if (url := self._election.leader_url) is not None:
+                if (url := self._election.leader_url) not in (None, self._url):
                     return url
-                await trio.sleep(0.05)
+                await trio.sleep(LOOK_AGAIN_S)
             return None
+        if url == self._url:
+            raise UnknownLeader(
+                f"The coordinator names {url} as the leader, which is this registry's own address, "
+                "and not this registry: look whether another one advertises it too, then ask again"
+            )
         raise UnknownLeader(
             f"No registry was elected within {LEADER_WAIT_S:.0f} s: look whether the coordinator "
             "and the brokers can be reached, then ask again"

@@ -134,25 +134,31 @@ async def _write(
         known = await registry.parser.settle(partial(_known, registry, request, body))
         if known is not None:
             return wire.answer(known, media_type)
-    if FORWARDED in request.headers and not registry.leads:
-        raise UnknownLeader("The registry that was taken for the leader does not lead: ask again")
-    url = await registry.wait_leader()
-    deadline = trio.current_time() + LEADER_WAIT_S
-    while url is not None:
+    until = trio.current_time() + LEADER_WAIT_S
+    while True:
+        if FORWARDED in request.headers and not registry.leads:
+            raise UnknownLeader("The registry that was taken for the leader does not lead")
+        url = await registry.wait_leader(until)
         try:
-            response, end = await forwarder.forward(url, request, body)
-        except LeaderUnreachable:
-            if trio.current_time() > deadline:
+            if url is not None:
+                return await _handed_on(registry, forwarder, url, request, body)
+            response = wire.answer(await write(registry, request, body), media_type)
+        except (LeaderUnreachable, UnknownLeader):  # nothing was changed
+            if trio.current_time() >= until:
                 raise
             await trio.sleep(LOOK_AGAIN_S)
-            url = await registry.wait_leader()
             continue
-        # Whoever registers here reads here next: what was changed shall be seen then.
-        with trio.move_on_after(CATCH_UP_S):
-            await registry.wait_applied(end)
+        response.headers[END] = str(registry.end)
         return response
-    response = wire.answer(await write(registry, request, body), media_type)
-    response.headers[END] = str(registry.end)
+
+
+async def _handed_on(
+    registry: Registry, forwarder: Forwarder, url: str, request: Request, body: bytes
+) -> Response:
+    response, end = await forwarder.forward(url, request, body)
+    # Whoever registers here reads here next: what was changed shall be seen then.
+    with trio.move_on_after(CATCH_UP_S):
+        await registry.wait_applied(end)
     return response
 
 

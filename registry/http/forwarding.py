@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from starlette.responses import Response
 
-from registry.errors import ForwardingFailed, LeaderUnreachable
+from registry.errors import ForwardingFailed, LeaderUnreachable, UnknownLeader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -54,11 +54,24 @@ class Forwarder:
                 f"The registry that leads, {url}, gave no answer ({error!r}); the change may have "
                 "come to pass: look, and ask again"
             ) from error
+        if _leads_no_more(told):
+            raise LeaderUnreachable(f"The registry that was taken for the leader, {url}, is none")
         response = Response(
             told.content, told.status_code, media_type=told.headers.get("content-type")
         )
         end = told.headers.get(END, "")
         return response, int(end) if end.isdecimal() else 0
+
+
+def _leads_no_more(told: httpx.Response) -> bool:
+    """Whether nothing was changed, for there is another leader by now, or soon."""
+    if told.status_code != UnknownLeader.code // 100:
+        return False
+    try:
+        refusal = told.json()
+    except ValueError:  # a proxy's page
+        return False
+    return isinstance(refusal, dict) and refusal.get("error_code") == UnknownLeader.code
 
 
 @asynccontextmanager

@@ -112,7 +112,9 @@ async def test_a_leader_notes_ids_that_an_earlier_one_left_to_the_records(autoju
         async with simulated_cluster(1) as another:
             await write(another, *found, records.encode(SchemaGone("b", 1)))
             async with registries(another, 1) as ((only,), _callers, _nursery):
-                assert await only.registry.wait_leader() is None, "it leads itself"
+                assert await only.registry.wait_leader(trio.current_time() + 10) is None, (
+                    "it leads itself"
+                )
                 found = await written(another)
 
     changes = [records.decode(*each) for each in found]

@@ -17,7 +17,7 @@ from registry.errors import StoreTimedOut
 from registry.model import Body
 from schemas.schema import SchemaType
 from simulation.cluster import simulated_cluster
-from tests.support.registries import Peers, SimulatedRegistry, registries
+from tests.support.registries import Caller, Peers, SimulatedRegistry, registries
 
 BOUND_S = 600
 
@@ -100,6 +100,55 @@ async def test_a_change_waits_for_the_next_leader_rather_than_fail(autojump_cloc
             await first.kill()
 
             assert (await follower.register("b", schema_of(2)))[0] == 200
+
+
+async def test_a_change_waits_while_a_leader_that_came_back_finds_its_own_session_of_before(
+    autojump_clock,
+):
+    """It is killed and started again before its session expires; alone, and asked by another."""
+    for count in (1, 2):
+        with trio.fail_after(BOUND_S):
+            async with (
+                simulated_cluster(1) as cluster,
+                registries(cluster, count) as (running, callers, nursery),
+            ):
+                first = await leader_of(running)
+                assert (await callers[0].register("a", schema_of(1)))[0] == 200
+                await first.kill()
+                await first.start(nursery)
+                assert not first.registry.leads
+
+                for number, caller in enumerate(callers, 2):
+                    assert (await caller.register(f"s{number}", schema_of(number)))[0] == 200
+
+
+async def test_another_registry_with_the_same_address_is_named_as_the_cause(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1) as cluster,
+            registries(cluster, 1) as (running, _callers, nursery),
+        ):
+            await leader_of(running)
+            double, peers = SimulatedRegistry(cluster, "double", Peers()), Peers()
+            double.url, double._peers = running[0].url, peers
+            await double.start(nursery)
+            await trio.sleep(1)  # until it has heard who leads
+
+            status, told = await Caller(peers, double.url).register("a", schema_of(1))
+            assert (status, told["error_code"]) == (500, 50004)
+            assert "another one advertises it" in told["message"]
+
+
+async def test_a_change_that_meets_the_end_of_a_term_waits_for_the_next_one(autojump_clock):
+    with trio.fail_after(BOUND_S):
+        async with (
+            simulated_cluster(1) as cluster,
+            registries(cluster, 1) as ((only,), (caller,), _nursery),
+        ):
+            leader = await leader_of([only])
+            leader.registry._writer.over.set()
+
+            assert (await caller.register("a", schema_of(1)))[0] == 200
 
 
 async def test_a_registry_outlives_its_coordinator_and_answers_reads_meanwhile(autojump_clock):
