@@ -10,6 +10,7 @@ Must never know: schemas, HTTP.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgpack
@@ -21,13 +22,13 @@ from msgspec.structs import replace
 from client import ProducerIdentity
 from coordinator import paths
 from coordinator.retry import until_answered
-from coordinator.store import BadVersion, ConnectionLost, NodeExists, NoNode
+from coordinator.store import BadVersion, ConnectionLost, NodeExists, NoNode, SessionLost
 from protocol.errors import CoordinationError, OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from coordinator.store import Stat, Store
+    from coordinator.store import Store, Watch
 
 log_events = structlog.get_logger()
 
@@ -103,7 +104,7 @@ class Election:
                 await self._take_office(store)
                 continue
             if stat.owner == store.session_id:
-                await self._serve(store, stat)
+                await self._serve(store, changed)
             else:
                 self._see(url.decode(errors="replace"))
                 await changed.wait()
@@ -118,25 +119,48 @@ class Election:
         with suppress(NodeExists, ConnectionLost):
             await store.create(self._leader, self._url.encode(), ephemeral=True)
 
-    async def _serve(self, store: Store, office: Stat) -> None:
+    async def _serve(self, store: Store, changed: trio.Event) -> None:
         self._see(None)
         term = Term(store, self._fence)
         try:
-            async with _while_alive(store):
+            async with _until_any(store.wait_lost, partial(self._wait_deposed, store, changed)):
                 await self._lead(term)
         finally:
             self._see(None)
-        await self._leave(store, office)
+        await self._leave(store)
         await trio.sleep(PAUSE_S)
 
-    async def _leave(self, store: Store, office: Stat) -> None:
-        async def leave() -> None:
+    async def _wait_deposed(self, store: Store, changed: trio.Event) -> None:
+        """Return once the office is not this session's any more. `changed` watches it."""
+        while True:
+            await changed.wait()
+            changed = trio.Event()
             try:
-                await store.delete(self._leader, version=office.version)
-            except (NoNode, BadVersion):
+                holds = await until_answered(
+                    lambda: self._holds_office(store, watch=changed.set)  # noqa: B023
+                )
+            except SessionLost:
+                return
+            if not holds:
+                log_events.warning("office_lost", group=self._group)
                 return
 
+    async def _leave(self, store: Store) -> None:
+        """Give the office up, unless it is another's: every znode begins with the same version.
+
+        While the session lasts nobody else takes away what it holds.
+        """
+
+        async def leave() -> None:
+            if await self._holds_office(store):
+                with suppress(NoNode):
+                    await store.delete(self._leader)
+
         await until_answered(leave)
+
+    async def _holds_office(self, store: Store, *, watch: Watch | None = None) -> bool:
+        stat = await store.exists(self._leader, watch=watch)
+        return stat is not None and stat.owner == store.session_id
 
     def _see(self, url: str | None) -> None:
         if url != self.leader_url:
@@ -182,15 +206,16 @@ class Deposed(OttlaError):
 
 
 @asynccontextmanager
-async def _while_alive(store: Store) -> AsyncIterator[None]:
-    """Cancel what is done inside once the session is lost."""
+async def _until_any(*waits: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Cancel what is done inside once one of these returns."""
     async with trio.open_nursery() as nursery:
 
-        async def watch() -> None:
-            await store.wait_lost()
+        async def watch(wait: Callable[[], Awaitable[None]]) -> None:
+            await wait()
             nursery.cancel_scope.cancel()
 
-        nursery.start_soon(watch)
+        for wait in waits:
+            nursery.start_soon(watch, wait)
         yield
         nursery.cancel_scope.cancel()
 

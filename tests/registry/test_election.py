@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
 from client import ProducerIdentity
 from coordinator import paths
 from coordinator.memory import MemoryCluster
+from coordinator.store import ConnectionLost
 from registry.election import EPOCH_MAX, CorruptFence, Deposed, Election, Fence, Term
 
 GROUP = "_schemas"
 FENCE = f"{paths.registries(GROUP)}/fence"
+LEADER = f"{paths.registries(GROUP)}/leader"
 
 
 async def given():
@@ -115,3 +119,93 @@ async def test_one_leads_and_the_next_takes_over_when_its_session_is_over(autoju
             await trio.sleep(1)
             assert led[:3] == ["a", "b", "b"], "who leaves office stands again"
             scopes[1].cancel()
+
+
+class UnknownDeletions:
+    """A session whose deletions are done, and whose answers to them are lost once."""
+
+    def __init__(self, store, then) -> None:
+        self._store = store
+        self._then = then
+
+    def __getattr__(self, name: str):
+        return getattr(self._store, name)
+
+    async def delete(self, path: str, **options) -> None:
+        await self._store.delete(path, **options)
+        if self._then is not None:
+            then, self._then = self._then, None
+            await then()
+            raise ConnectionLost("the answer was lost")
+
+
+async def stand(memory, group, url, lead, *, scope, wrapped=lambda store: store) -> None:
+    """Stand for a group until the scope is cancelled."""
+    with scope:
+        async with memory.connect() as store:
+            await Election(group, url, lead).run(wrapped(store))
+
+
+async def test_who_resigns_with_an_unknown_outcome_takes_no_other_out_of_office(store):
+    memory = store._cluster
+    resigns, terms = trio.Event(), 0
+
+    async def lead(_term: Term) -> None:
+        nonlocal terms
+        terms += 1
+        await resigns.wait()
+
+    async def another_takes_office() -> None:
+        await store.create(LEADER, b"http://another", ephemeral=True)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            nursery.start_soon(
+                partial(
+                    stand,
+                    memory,
+                    GROUP,
+                    "http://a",
+                    lead,
+                    scope=scope,
+                    wrapped=lambda opened: UnknownDeletions(opened, another_takes_office),
+                )
+            )
+            await trio.sleep(1)
+            resigns.set()
+            await trio.sleep(10)
+
+            value, stat = await store.get(LEADER)
+            assert (value, stat.owner) == (b"http://another", store.session_id)
+            assert terms == 1
+            scope.cancel()
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_a_term_ends_when_the_office_is_not_held_any_more(store, taken):
+    began, ended = 0, 0
+
+    async def lead(_term: Term) -> None:
+        nonlocal began, ended
+        began += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended += 1
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            scope = trio.CancelScope()
+            nursery.start_soon(partial(stand, store._cluster, GROUP, "http://a", lead, scope=scope))
+            await trio.sleep(1)
+            await store.set(LEADER, b"http://a")  # news, and the office is held as before
+            await trio.sleep(1)
+            assert (began, ended) == (1, 0)
+
+            await store.delete(LEADER)
+            if taken:
+                await store.create(LEADER, b"http://another", ephemeral=True)
+            await trio.sleep(1)
+            assert (began, ended) == ((1, 1) if taken else (2, 1))
+            scope.cancel()
