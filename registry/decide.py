@@ -182,14 +182,18 @@ def _incompatible(subject: str, found: Sequence[Violation]) -> str:
 
 
 def _read_only(subject: str) -> NotPermitted:
-    return NotPermitted(f"Subject {subject} is in read-only mode: set mode READWRITE to change it")
+    what = f"Subject {subject}" if subject else "The registry"
+    return NotPermitted(f"{what} is in read-only mode: set mode READWRITE to change it")
 
 
 # Deletions.
 
 
 def delete_version(state: State, subject: str, number: int, *, permanent: bool) -> Decision:
-    """Delete a version softly, or permanently after that. The answer is its number."""
+    """Delete a version softly, or permanently after that. The answer is its number.
+
+    With the last version that is not deleted yet the subject's settings go.
+    """
     if not state.versions(subject, deleted=True):
         raise SubjectNotFound(subject)
     version = state.version(subject, number)
@@ -204,7 +208,9 @@ def delete_version(state: State, subject: str, number: int, *, permanent: bool) 
     if version.deleted:
         raise VersionSoftDeleted(subject, number)
     _check_not_referred_to(state.referred_from(subject, number), version)
-    return Decision((SchemaSet(replace(version, deleted=True)),), number)
+    is_last = len(state.versions(subject)) == 1
+    settings = _settings_taken_back(state, subject) if is_last else []
+    return Decision((SchemaSet(replace(version, deleted=True)), *settings), number)
 
 
 def delete_subject(state: State, subject: str, *, permanent: bool) -> Decision:
@@ -260,6 +266,8 @@ def _check_not_referred_to(users: Sequence[Version], version: Version) -> None:
 
 def set_config(state: State, subject: str, config: Config) -> Decision:
     """Give settings to a subject, a context, or all (""). What is not given stays."""
+    if state.mode(subject).is_read_only:
+        raise _read_only(subject)
     before = state.configs.get(subject, Config())
     level = config.level if config.level is not None else before.level
     after = Config(level, {**before.others, **config.others})
@@ -274,17 +282,21 @@ def delete_config(state: State, subject: str) -> Decision:
         if subject:
             raise SubjectNotFound(subject)
         return Decision((), Config(state.level("")))
+    if state.mode(subject).is_read_only:
+        raise _read_only(subject)
     return Decision((ConfigSet(subject or None, None),), before)
 
 
 def set_mode(state: State, subject: str, mode: Mode, *, force: bool) -> Decision:
     """Give a mode to a subject, a context, or all (""). The answer is the mode.
 
-    IMPORT takes an empty place, so that ids cannot clash, or `force`.
+    IMPORT takes a place without subjects, so that ids cannot clash, or `force`; what was deleted
+    softly does not count. Where it holds already it may be set again.
     """
-    if mode is Mode.IMPORT and not force and _holds_anything(state, subject):
+    begins = mode is Mode.IMPORT and state.mode(subject) is not Mode.IMPORT
+    if begins and not force and _holds_anything(state, subject):
         raise NotPermitted(
-            "Cannot import since found existing subjects: delete them permanently, "
+            "Cannot import since found existing subjects: delete them, "
             "or give force=true where their ids cannot clash"
         )
     changes = () if state.modes.get(subject) is mode else (ModeSet(subject or None, mode),)
@@ -304,6 +316,5 @@ def delete_mode(state: State, subject: str) -> Decision:
 def _holds_anything(state: State, subject: str) -> bool:
     name = split(subject)
     if name.subject:
-        return bool(state.versions(subject, deleted=True))
-    within = [each for each in state.all_versions() if split(each.subject).context == name.context]
-    return bool(within)
+        return bool(state.versions(subject))
+    return any(split(each).context == name.context for each in state.subjects())

@@ -16,6 +16,7 @@ from registry.errors import (
     InvalidVersion,
     SchemaNotFound,
     SubjectNotFound,
+    UnusableSchema,
     VersionNotFound,
 )
 from registry.http import wire
@@ -159,10 +160,10 @@ async def delete_subject(registry: Registry, request: Request, _body: bytes) -> 
 
 
 def body_of(fields: dict[str, Any]) -> Body:
-    """Read a schema out of a request's body. Raises: BadRequest."""
+    """Read a schema out of a request's body. Raises: BadRequest, UnusableSchema."""
     text = wire.text(fields, "schema")
-    if not text:
-        raise BadRequest('"schema" is missing: it has to hold the text of the schema')
+    if text is None or not text.strip():
+        raise UnusableSchema('Empty schema: "schema" has to hold the text of the schema')
     named = (wire.text(fields, "schemaType") or SchemaType.AVRO).upper()
     if named not in SchemaType.__members__:
         raise BadRequest(f'"schemaType" is {named}: give one of {", ".join(SchemaType)}')

@@ -19,7 +19,14 @@ from registry.errors import (
 )
 from registry.model import Body, Config, Mode, Reference
 from registry.parsing import Parser
-from registry.records import ConfigSet, IdsUsed, SchemaGone, SubjectCleared, SubjectDeleted
+from registry.records import (
+    ConfigSet,
+    IdsUsed,
+    ModeSet,
+    SchemaGone,
+    SubjectCleared,
+    SubjectDeleted,
+)
 from registry.state import State
 from schemas.schema import SchemaType
 
@@ -166,6 +173,25 @@ def test_what_is_read_only_takes_nothing_new(registrar, mode):
         decide.delete_version(registrar.state, "u", 1, permanent=False)
 
 
+@pytest.mark.parametrize("mode", [Mode.READONLY, Mode.READONLY_OVERRIDE])
+@pytest.mark.parametrize("place", ["u", ":.c:", ""])
+def test_what_is_read_only_keeps_its_settings(registrar, mode, place):
+    subject = {":.c:": ":.c:u"}.get(place, "u")
+    for each in {subject, place}:
+        registrar.do(decide.set_config(registrar.state, each, Config("FULL")))
+    registrar.do(decide.set_mode(registrar.state, place, mode, force=False))
+
+    for each in (subject, place):
+        with pytest.raises(NotPermitted, match="read-only"):
+            decide.set_config(registrar.state, each, Config("NONE"))
+        with pytest.raises(NotPermitted, match="read-only"):
+            decide.delete_config(registrar.state, each)
+    with pytest.raises(SubjectNotFound):
+        decide.delete_config(registrar.state, "none")
+    registrar.do(decide.set_mode(registrar.state, place, Mode.READWRITE, force=False))
+    assert decide.delete_config(registrar.state, subject).changes
+
+
 def test_readonly_override_outweighs_what_a_subject_says(registrar):
     registrar.do(decide.set_mode(registrar.state, "u", Mode.READWRITE, force=False))
     registrar.do(decide.set_mode(registrar.state, "", Mode.READONLY, force=False))
@@ -198,6 +224,40 @@ def test_import_mode_takes_an_empty_place_or_force(registrar):
         assert decide.set_mode(registrar.state, place, Mode.IMPORT, force=True).changes
     assert decide.set_mode(registrar.state, "new", Mode.IMPORT, force=False).changes
     assert decide.set_mode(registrar.state, ":.c:", Mode.IMPORT, force=False).changes
+
+
+def test_import_mode_may_be_set_again_where_it_holds(registrar):
+    registrar.do(decide.set_mode(registrar.state, "", Mode.IMPORT, force=False))
+    registrar.register("u", user(), schema_id=7)
+
+    assert decide.set_mode(registrar.state, "", Mode.IMPORT, force=False).changes == ()
+    assert decide.set_mode(registrar.state, "u", Mode.IMPORT, force=False).changes
+
+
+def test_what_was_deleted_softly_does_not_refuse_import_mode(registrar):
+    registrar.register("u", user())
+    registrar.register("v", user())
+    registrar.do(decide.delete_subject(registrar.state, "u", permanent=False))
+
+    assert decide.set_mode(registrar.state, "u", Mode.IMPORT, force=False).changes
+    with pytest.raises(NotPermitted):
+        decide.set_mode(registrar.state, "", Mode.IMPORT, force=False)
+    registrar.do(decide.delete_version(registrar.state, "v", 1, permanent=False))
+    assert decide.set_mode(registrar.state, "", Mode.IMPORT, force=False).changes
+
+
+def test_a_subjects_settings_go_with_its_last_version(registrar):
+    registrar.register("u", user())
+    registrar.register("u", user("a"))
+    registrar.do(decide.set_config(registrar.state, "u", Config("FULL")))
+    registrar.do(decide.set_mode(registrar.state, "u", Mode.READWRITE, force=False))
+
+    registrar.do(decide.delete_version(registrar.state, "u", 1, permanent=False))
+    assert registrar.state.level("u") == "FULL"
+    last = decide.delete_version(registrar.state, "u", 2, permanent=False)
+    assert last.changes[1:] == (ConfigSet("u", None), ModeSet("u", None))
+    registrar.do(last)
+    assert registrar.state.level("u") == "BACKWARD"
 
 
 def test_a_version_is_deleted_softly_before_it_is_deleted_for_ever(registrar):

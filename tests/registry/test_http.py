@@ -88,7 +88,11 @@ async def test_an_incompatible_schema_is_refused_with_the_field_and_the_remedy(a
         ("POST", "/subjects/users", {"schema": '"int"'}, (404, 40403)),
         ("POST", "/subjects/none", {"schema": '"int"'}, (404, 40401)),
         ("POST", "/subjects/users/versions", {"schema": '"no"'}, (422, 42201)),
-        ("POST", "/subjects/users/versions", {}, (422, 422)),
+        ("POST", "/subjects/users/versions", {}, (422, 42201)),
+        ("POST", "/subjects/users/versions", {"schema": ""}, (422, 42201)),
+        ("POST", "/subjects/users", {"schema": " ", "schemaType": "JSON"}, (422, 42201)),
+        ("POST", "/compatibility/subjects/users/versions/1", {"schema": None}, (422, 42201)),
+        ("POST", "/subjects/users/versions", {"schema": 5}, (422, 422)),
         ("POST", "/subjects/users/versions", {"schema": '"int"', "schemaType": "X"}, (422, 422)),
         ("POST", "/subjects/users/versions", [1], (422, 422)),
         (
