@@ -5,7 +5,9 @@ Must never know: schemas, the cluster directory.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 
@@ -37,7 +39,10 @@ DEFAULT_PORT: Final = 8081
     help="Address to listen on.",
 )
 @click.option(
-    "--advertise", metavar="URL", help="Where other registries reach this one.  [default: --listen]"
+    "--advertise",
+    metavar="URL",
+    help="Where other registries reach this one; needed where --listen is every address (0.0.0.0, "
+    "[::]).  [default: http:// and --listen]",
 )
 @click.option(
     "--topic", default="_schemas", show_default=True, help="The topic that schemas are kept in."
@@ -69,13 +74,45 @@ def registry(
         from registry.assembled import RegistryConfig
         from registry.runtime import Server
 
-    host, port = listen
+    url = advertised_url(listen, advertise)
     configure_logs()
     config = RegistryConfig(
         bootstrap=bootstrap,
-        url=(advertise or f"http://{host}:{port}").rstrip("/"),
+        url=url,
         topic=topic,
         replication_factor=replication_factor or -1,
     )
-    server = Server(config, zookeeper, host, port)
+    server = Server(config, zookeeper, *listen)
     serve(server.run, server.stop)
+
+
+def advertised_url(listen: tuple[str, int], advertise: str | None) -> str:
+    """Choose where other registries reach this one. Raises: click.BadParameter."""
+    host, port = listen
+    if advertise is None:
+        if _is_every_address(host):
+            raise click.BadParameter(
+                f"{host} is every address of this machine, and none where others could reach it: "
+                f"say which with --advertise http://HOST:{port}",
+                param_hint="--listen",
+            )
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    try:
+        parts = urlsplit(advertise)
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.query or parts.fragment or _is_every_address(parts.hostname or ""):
+        raise click.BadParameter(
+            f"'{advertise}' is no address where others could reach this registry: give one like "
+            f"http://HOST:{port}",
+            param_hint="--advertise",
+        )
+    return advertise.rstrip("/")
+
+
+def _is_every_address(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False

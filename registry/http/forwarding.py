@@ -49,6 +49,11 @@ class Forwarder:
             )
         except httpx.ConnectError as error:
             raise LeaderUnreachable(f"The registry that leads, {url}, cannot be reached") from error
+        except httpx.InvalidURL as error:
+            raise ForwardingFailed(
+                f"The registry that leads advertises {url}, which is no address ({error}): start "
+                "it with another --advertise"
+            ) from error
         except httpx.HTTPError as error:
             raise ForwardingFailed(
                 f"The registry that leads, {url}, gave no answer ({error!r}); the change may have "
