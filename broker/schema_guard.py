@@ -126,7 +126,13 @@ class SchemaGuard:
             self._known_at = log.end
         if (known := self._known.get((subject, schema_id))) is not None:
             return known
-        if log is not None and (found := self._find(log, subject, schema_id)) is not None:
+        try:
+            found = self._find(log, subject, schema_id) if log is not None else None
+        except OttlaError as error:
+            raise InvalidRecord(
+                index, f"its {_part(subject)} has schema {schema_id}, which cannot be used: {error}"
+            ) from error
+        if found is not None:
             self._known[subject, schema_id] = found
             return found
         self._require_read_since((subject, schema_id))
