@@ -392,10 +392,18 @@ def pids_of(directory) -> list[int]:
 @pytest.mark.slow
 def test_when_the_terminal_goes_away_everything_is_stopped(tmp_path, foreground):
     ours, theirs = pty.openpty()
+
+    def take_terminal() -> None:
+        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run with nohup
+
     process = foreground(
-        stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=partial(fcntl.ioctl, theirs, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=take_terminal,
+    )
     os.close(theirs)
     while b"running" not in os.read(ours, 4096):
         pass
