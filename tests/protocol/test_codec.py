@@ -213,6 +213,7 @@ def test_elements_count_in_all_arrays_together(version: int) -> None:
         decode(OffsetFetchRequest, version, encode_bytes(beyond, version))
 
 
+@pytest.mark.slow
 def test_answers_may_have_more_elements() -> None:
     answer = FetchResponse(responses=[FetchableTopicResponse()] * (ELEMENTS_MAX + 1))
 

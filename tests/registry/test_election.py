@@ -146,7 +146,9 @@ async def stand(memory, group, url, lead, *, scope, wrapped=lambda store: store)
             await Election(group, url, lead).run(wrapped(store))
 
 
-async def test_who_resigns_with_an_unknown_outcome_takes_no_other_out_of_office(store):
+async def test_who_resigns_with_an_unknown_outcome_takes_no_other_out_of_office(
+    store, autojump_clock
+):
     memory = store._cluster
     resigns, terms = trio.Event(), 0
 
@@ -183,7 +185,7 @@ async def test_who_resigns_with_an_unknown_outcome_takes_no_other_out_of_office(
 
 
 @pytest.mark.parametrize("taken", [True, False])
-async def test_a_term_ends_when_the_office_is_not_held_any_more(store, taken):
+async def test_a_term_ends_when_the_office_is_not_held_any_more(store, taken, autojump_clock):
     began, ended = 0, 0
 
     async def lead(_term: Term) -> None:

@@ -92,6 +92,7 @@ def test_what_would_take_long_is_not_decided(pattern, text):
         is_found(pattern, text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["ab", "a*b"])
 def test_many_questions_of_one_comparison_are_bounded_together(pattern):
     def ask(times):
