@@ -5,6 +5,7 @@ Must never know: partitions' roles, requests, what is in a log.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 import structlog
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from broker.log.disk import Disk
     from broker.log.log import Log
+    from broker.log.storage import FlushTicket
 
 _events = structlog.get_logger(__name__)
 
@@ -80,9 +82,10 @@ class Flusher:
 
     async def flush(self, targets: Sequence[FlushTarget]) -> None:
         """Make the logs of `targets` durable together; a failure fails each of them."""
-        tickets = [
-            (target, target.log.begin_flush()) for target in targets if not target.log.failed
-        ]
+        tickets: list[tuple[FlushTarget, FlushTicket]] = []
+        for target in targets:
+            with suppress(StorageError):  # that log has failed, and whoever owns it was told
+                tickets.append((target, target.log.begin_flush()))
         files = [file for _, ticket in tickets for file in ticket.files]
         directories = [path for _, ticket in tickets for path in ticket.directories]
         try:

@@ -341,15 +341,15 @@ class Log:
     # Durability and the end.
 
     def begin_flush(self) -> FlushTicket:
-        """Take what must be synced now. Raises: StorageError where the log has failed before."""
+        """Take what must be synced now. Raises: StorageError, and the log has failed by then."""
         state, unsynced = self._state, self._storage.unsynced
         if state.closed:
             return FlushTicket((), (), state.synced_end_offset)
-        state.demand_usable()
-        if self.config.flushes_on_commit:
-            return unsynced.begin(state.storage.disk, state.end_offset)
-        active = state.segments.active  # left to the operating system until it is complete
-        return unsynced.begin(state.storage.disk, active.base_offset, spare=active.file)
+        with state.guarded():
+            if self.config.flushes_on_commit:
+                return unsynced.begin(state.storage.disk, state.end_offset)
+            active = state.segments.active  # left to the operating system until it is complete
+            return unsynced.begin(state.storage.disk, active.base_offset, spare=active.file)
 
     def end_flush(self, ticket: FlushTicket) -> None:
         """Take note that everything in a ticket is durable."""

@@ -186,6 +186,31 @@ class Target:
         pass
 
 
+async def test_a_log_of_which_a_file_cannot_be_opened_fails_alone(
+    disk, log, batch_of, wall_ms, autojump_clock, monkeypatch
+):
+    """The epochs were written before anybody had the log flushed, and are opened for that."""
+    told = []
+    log.on_failure(told.append)
+    other = Log.create(disk, "/d/u-0", LogConfig(), topic_id=bytes(16), wall_ms=wall_ms)
+    for each in (log, other):
+        each.append_as_leader(batch_of(3), leader_epoch=0)
+    open_file = disk.open
+
+    def refuse(path, *, create=False):
+        if path == f"/d/t-0/{EPOCHS_FILE}":
+            raise StorageError(f"cannot open {path}: too many open files")
+        return open_file(path, create=create)
+
+    monkeypatch.setattr(disk, "open", refuse)
+    await Flusher(disk).flush([Target(log), Target(other)])
+
+    assert [str(error) for error in told] == [str(log.failed)]
+    assert "too many open files" in str(log.failed)
+    assert log.durable_end_offset == 0
+    assert (other.failed, other.durable_end_offset) == (None, 3)
+
+
 @pytest.mark.parametrize("cut", [Log.truncate_to, Log.reset_to])
 def test_a_full_disk_refuses_a_cut_and_harms_nothing(disk, log, batch_of, cut):
     log.append_as_leader(batch_of(3), leader_epoch=0)
