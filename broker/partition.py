@@ -329,9 +329,7 @@ class Partition:
         self.deleters_waiting.unpark_all()
         return True
 
-    def live_brokers_changed(self) -> None:
-        """Take note that other replicas may count now."""
-        self.deleters_waiting.unpark_all()
+    # The disk.
 
     def flush_soon(self) -> None:
         """Have what was appended made durable."""
@@ -390,6 +388,8 @@ class Partition:
         if start_offset != self.noted_log_start:
             self.noted_log_start = min(self.noted_log_start, start_offset)
             self._context.checkpoint_due()
+
+    # Those who wait.
 
     def _wake_readers(self) -> None:
         self._wake(self.fetchers_waiting)

@@ -155,7 +155,7 @@ class Partitions:
         self._has_obeyed = True
         if cluster.brokers is not before.brokers:
             for partition in self.led():
-                partition.live_brokers_changed()
+                partition.deleters_waiting.unpark_all()  # other replicas may count now
         return not self._waiting_for_room
 
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:

@@ -12,12 +12,11 @@ from broker.log.config import LogConfig
 from broker.log.flush import Flusher
 from broker.log.log import Log
 from broker.partition import Partition
-from broker.partition_context import PartitionContext
 from broker.replication.following import append_from_leader, truncate
-from broker.replication.throttle import Throttles
 from coordinator.cluster import PartitionState
 from protocol.records import Record, encode_batch
 from simulation.disk import MemoryDisk
+from tests.broker.contexts import sound_context
 
 US, PEER = 1, 2
 OUR_EPOCH, PEER_EPOCH = 10, 20
@@ -42,16 +41,10 @@ async def replica(disk, nursery):
     nursery.start_soon(flusher.run)
 
     def make(state: PartitionState, config: LogConfig) -> Partition:
-        context = PartitionContext(
-            broker_id=US,
-            flusher=flusher,
-            lease_held=lambda: True,
-            storage_failed=lambda error: pytest.fail(str(error)),
-            throttles=Throttles(),
-            isr_due=lambda _: None,
-        )
         log = Log.create(disk, "/data/t-0", config, topic_id=TOPIC_ID, wall_ms=lambda: 10**12)
-        partition = Partition("t", 0, topic_id=TOPIC_ID, log=log, context=context)
+        partition = Partition(
+            "t", 0, topic_id=TOPIC_ID, log=log, context=sound_context(US, flusher)
+        )
         partition.apply(state, broker_epoch=OUR_EPOCH, min_isr=1)
         return partition
 

@@ -19,6 +19,7 @@ from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfig
 from protocol.api.list_config_resources import ListConfigResourcesRequest
 from protocol.errors import ErrorCode
 from tests.support.leading_broker import context
+from tests.support.turns import taking_turns
 
 
 @pytest.fixture
@@ -98,21 +99,12 @@ async def test_many_resources_are_described_in_turns():
     )
     count = 10 * RESOURCES_AT_ONCE
     resources = [DescribeConfigsResource(ResourceType.TOPIC, f"t{n}") for n in range(count)]
-    turns = 0
 
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(take_turns)
+    async with taking_turns() as turns:
         response = await handler(DescribeConfigsRequest(resources=resources), context())
-        nursery.cancel_scope.cancel()
 
     assert len(response.results) == count
-    assert turns >= 8
+    assert turns.count >= 8
 
 
 async def test_a_broker_shows_its_own_settings_and_no_other_ones(ask, autojump_clock):

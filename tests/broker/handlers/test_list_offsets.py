@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import trio
 
 from broker.catching_up import CatchingUp
 from broker.handlers.list_offsets import CONSUMER_ID, LATEST, MAX_TIMESTAMP, ListOffsetsHandler
@@ -17,6 +16,7 @@ from protocol.api.list_offsets import (
 from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
 from tests.support.leading_broker import TOPIC, LeadingBroker, context
+from tests.support.turns import taking_turns
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,14 @@ async def test_look_ups_by_time_give_others_their_turn_after_each_partition(time
         ListOffsetsPartition(partition_index=index, timestamp=timestamp) for index in range(20)
     ]
     request = ListOffsetsRequest(replica_id=CONSUMER_ID, topics=[ListOffsetsTopic(TOPIC, asked)])
-    turns = 0
 
-    async def take_turns() -> None:
-        nonlocal turns
-        while True:
-            await trio.lowlevel.checkpoint()
-            turns += 1
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(take_turns)
+    async with taking_turns() as turns:
         response = await ListOffsetsHandler(broker.partitions, CatchingUp(broker.view))(
             request, context(7)
         )
-        nursery.cancel_scope.cancel()
 
     assert [found.offset for found in response.topics[0].partitions] == [0] * 20
-    assert turns >= 18
+    assert turns.count >= 18
 
 
 async def test_where_logs_end_is_told_at_once():

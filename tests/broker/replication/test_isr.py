@@ -14,9 +14,7 @@ from broker.log.config import LogConfig
 from broker.log.flush import Flusher
 from broker.log.log import Log
 from broker.partition import Partition
-from broker.partition_context import PartitionContext
 from broker.replication.isr import IsrKeeper
-from broker.replication.throttle import Throttles
 from broker.shutdown import DRAIN_S, wait_replicated
 from coordinator.cluster import NO_LEADER, PartitionState
 from protocol.api.alter_partition import (
@@ -28,6 +26,7 @@ from protocol.api.alter_partition import (
 from protocol.errors import ErrorCode
 from protocol.records import Record, encode_batch
 from simulation.disk import MemoryDisk
+from tests.broker.contexts import sound_context
 
 US, PEER, OTHER = 1, 2, 3
 OUR_EPOCH, PEER_EPOCH, OTHER_EPOCH = 10, 20, 30
@@ -80,15 +79,9 @@ async def leader(nursery):
     flusher = Flusher(disk)
     nursery.start_soon(flusher.run)
     log = Log.create(disk, "/data/orders-0", LogConfig(), topic_id=TOPIC_ID, wall_ms=lambda: 0)
-    context = PartitionContext(
-        broker_id=US,
-        flusher=flusher,
-        lease_held=lambda: True,
-        storage_failed=lambda error: pytest.fail(str(error)),
-        throttles=Throttles(),
-        isr_due=lambda _: None,
+    partition = Partition(
+        "orders", 0, topic_id=TOPIC_ID, log=log, context=sound_context(US, flusher)
     )
-    partition = Partition("orders", 0, topic_id=TOPIC_ID, log=log, context=context)
     state = PartitionState(
         replicas=(US, PEER, OTHER),
         leader_id=US,
