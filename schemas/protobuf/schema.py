@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from schemas.protobuf.compatibility import incompatibilities
 from schemas.protobuf.compiler import check_import_path, compile_sources
-from schemas.protobuf.literals import quoted
+from schemas.protobuf.literals import check_text, quoted
 from schemas.protobuf.normal import normal_form
 from schemas.protobuf.payload import check_message, find_message, read_indexes
 from schemas.protobuf.source import NESTING_MAX, Source, lay_out
@@ -124,6 +124,7 @@ def _parse(text: str, dependencies: Sequence[Dependency]) -> ProtobufSchema:
 
 def _compiled(name: str, source: Source, imports: dict[str, Source]) -> ProtobufSchema:
     compiled = {file.name: file for file in compile_sources(name, {**imports, name: source}).file}
+    check_text(compiled[name])
     normalized = proto_source(normal_form(compiled[name]), _linked(compiled.values(), name))
     files = _needed(compiled, name)
     main = _copy(files[name])

@@ -1,8 +1,7 @@
 """.proto source as tokens: comments dropped, one fixed layout, bounds on size and depth.
 
-The compiler works in another language: too deep a text overflows its stack and takes the process
-with it, and what it says of many errors takes it quadratic time. So a text is measured here
-before it is compiled, and every token that is not Protobuf's own is refused here.
+A text is measured here before it is compiled, so that no text keeps the compiler busy for long,
+and every token that is not Protobuf's own is refused here.
 
 Must never know: what the tokens mean, files, descriptors.
 """
@@ -20,8 +19,8 @@ from schemas.schema import InvalidSchema
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-NESTING_MAX: Final = 50
-"""Brackets of all kinds within one another. Decoders give up at 100 levels of descriptors."""
+NESTING_MAX: Final = 30
+"""Brackets of all kinds within one another. protoc gives up at 32 messages."""
 
 STATEMENTS_MAX: Final = 10_000
 """Statements, blocks and elements of lists together: whatever the compiler may find wrong."""
@@ -60,18 +59,18 @@ class Token(Struct, frozen=True):
 class Source(Struct, frozen=True):
     """A text in the fixed layout, and where in the original its tokens were.
 
-    `starts` has where each token begins in `text`, in bytes of UTF-8; `places` has line and
-    column, from 1, of the same token in the original.
+    `starts` has where each token begins in `text`: line and column, from 1, a column for each
+    byte of UTF-8; `places` has line and column of the same token in the original.
     """
 
     text: str
-    starts: tuple[int, ...]
+    starts: tuple[tuple[int, int], ...]
     places: tuple[tuple[int, int], ...]
     statements: int
 
-    def place(self, offset_bytes: int) -> str:
-        """Say where in the original the token at an offset of `text` was."""
-        index = max(bisect_right(self.starts, offset_bytes) - 1, 0)
+    def place(self, line: int, column: int) -> str:
+        """Say where in the original the token at a place of `text` was."""
+        index = max(bisect_right(self.starts, (line, column)) - 1, 0)
         line, column = self.places[index] if self.places else (1, 1)
         return f"line {line}, column {column}"
 
@@ -163,10 +162,10 @@ class _Layout:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.starts: list[int] = []
+        self.starts: list[tuple[int, int]] = []
         self._line: list[str] = []
         self._columns = 0
-        self._bytes_done = 0
+        self._bytes = 0  # of the line
         self._depth = 0  # of braces: what lines are indented by
         self._previous = ""
 
@@ -196,35 +195,31 @@ class _Layout:
                 self._append("  " * self._depth + _CONTINUATION)
             else:
                 self._append(" ")
-        self.starts.append(self._bytes_done)
+        self.starts.append((len(self.lines) + 1, self._bytes + 1))
         self._append(part)
 
     def _begin(self, part: str) -> None:
         """Begin a statement, after an empty line where a block of the file begins."""
         if not self._depth and part in _BLOCKS and self.lines and self.lines[-1]:
-            self._close_line("")
+            self.lines.append("")
         self._append("  " * self._depth)
 
     def _append(self, part: str) -> None:
         self._line.append(part)
         self._columns += len(part)
-        self._bytes_done += len(part.encode())
+        self._bytes += len(part.encode())
 
     def _break(self) -> None:
         """End a statement, with an empty line where a block of the file ends."""
         if self._line and self._finish().endswith(("}", "};")) and not self._depth:
-            self._close_line("")
+            self.lines.append("")
 
     def _finish(self) -> str:
         line = "".join(self._line)
         self._line.clear()
-        self._columns = 0
-        self._close_line(line)
-        return line
-
-    def _close_line(self, line: str) -> None:
+        self._columns = self._bytes = 0
         self.lines.append(line)
-        self._bytes_done += 1
+        return line
 
 
 def _apart(previous: str, part: str) -> bool:

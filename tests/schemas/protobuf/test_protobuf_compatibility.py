@@ -508,18 +508,17 @@ VALUES: dict[int, st.SearchStrategy[Any]] = {
 def fill(message: Any, draw: Any, depth: int = 0) -> None:
     """Set fields of a message to anything; what is required always."""
     for field in message.DESCRIPTOR.fields:
-        if field.label != field.LABEL_REQUIRED and not draw(st.booleans()):
+        if not field.is_required and not draw(st.booleans()):
             continue
-        repeated = field.label == field.LABEL_REPEATED
         if field.type == field.TYPE_MESSAGE:
             if depth < 2:
                 inner = getattr(message, field.name)
-                fill(inner.add() if repeated else inner, draw, depth + 1)
-                if not repeated:
+                fill(inner.add() if field.is_repeated else inner, draw, depth + 1)
+                if not field.is_repeated:
                     inner.SetInParent()
             continue
         value = draw(VALUES.get(field.type, st.integers(-(2**31), 2**31 - 1)))
-        if repeated:
+        if field.is_repeated:
             getattr(message, field.name).extend([value, value])
         else:
             setattr(message, field.name, value)

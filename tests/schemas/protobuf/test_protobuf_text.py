@@ -159,6 +159,17 @@ def test_text_that_is_no_utf8_is_refused_wherever_it_is(damaged):
         parse(base64.b64encode(serialized).decode(), [RULES])
 
 
+@pytest.mark.parametrize(
+    "option", ['named { key: "\\377" }', 'named { key: "k" value { pattern: "\\377" } }']
+)
+def test_text_that_is_no_utf8_is_refused_in_maps(option):
+    with pytest.raises(InvalidSchema, match="no UTF-8"):
+        parse(
+            f'syntax = "proto2"; import "rules.proto"; option (rules.file) = {{ {option} }};',
+            [RULES],
+        )
+
+
 def test_a_custom_option_of_another_type_is_refused():
     file = FileDescriptorProto(name="default", syntax="proto3", dependency=["rules.proto"])
     file.options.MergeFromString(b"\x82\xb5\x18\x01\x08")
@@ -199,15 +210,12 @@ def test_the_source_is_in_the_fixed_layout():
     assert isinstance(descriptor_pb2.DESCRIPTOR.name, str)
 
 
-def test_a_map_entry_that_is_written_out_is_the_map():
-    written_out = parse(
-        'syntax = "proto3"; message M { repeated AEntry a = 1; message AEntry { '
-        "option map_entry = true; string key = 1; int32 value = 2; } }"
-    )
-    usual = parse('syntax = "proto3"; message M { map<string, int32> a = 1; }')
-
-    assert written_out.normalized == usual.normalized
-    assert written_out.serialized() == usual.serialized()
+def test_a_map_entry_is_not_written_out():
+    with pytest.raises(InvalidSchema, match="map_entry should not be set explicitly"):
+        parse(
+            'syntax = "proto3"; message M { repeated AEntry a = 1; message AEntry { '
+            "option map_entry = true; string key = 1; int32 value = 2; } }"
+        )
 
 
 @pytest.mark.parametrize("strange", ["third field", "two maps of one entry", "group elsewhere"])
