@@ -14,22 +14,11 @@ from google.protobuf.descriptor_pb2 import (
 )
 from hypothesis import strategies as st
 
+from schemas.protobuf import compiler
 from schemas.protobuf.names import json_name
 from schemas.schema import Dependency
 
-WELL_KNOWN = (
-    "any",
-    "api",
-    "compiler.plugin",
-    "duration",
-    "empty",
-    "field_mask",
-    "source_context",
-    "struct",
-    "timestamp",
-    "type",
-    "wrappers",
-)
+WELL_KNOWN = tuple(name for name in compiler.WELL_KNOWN if name != "descriptor")
 
 CUSTOM_OPTIONS = """
 syntax = "proto2";
