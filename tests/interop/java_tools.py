@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 TOOLS = "org.apache.kafka.tools"
 
@@ -26,3 +29,18 @@ class Java:
         said = f"{main_class}: {done.stdout}\n{done.stderr}"
         assert (done.returncode != 0) == fails, said
         return said if fails else done.stdout
+
+    @contextmanager
+    def running(self, main_class: str, *arguments: str, log: Path) -> Iterator[None]:
+        """Have one run for the time of a `with`, and write what it says to a file."""
+        with log.open("ab") as said:
+            process = subprocess.Popen(
+                [*self._command, main_class, *arguments], stdout=said, stderr=said
+            )
+        try:
+            yield
+            process.terminate()
+            process.wait(60)
+        finally:
+            process.kill()
+            process.wait()

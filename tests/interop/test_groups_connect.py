@@ -1,6 +1,6 @@
 """Groups whose protocol type is not "consumer": what Kafka Connect's workers say to brokers.
 
-Connect itself keeps its state in compacted topics and refuses others, so it is spoken by hand.
+Spoken by hand, so that what its workers seldom come to is seen; one of them is in test_java_connect.
 """
 
 from __future__ import annotations

@@ -1,0 +1,109 @@
+"""Kafka Connect: a worker that keeps connectors, offsets and states in compacted topics."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from tests.support.local_cluster import free_ports
+
+pytestmark = pytest.mark.interop
+
+WORKER = "org.apache.kafka.connect.cli.ConnectDistributed"
+CONNECTOR = "org.apache.kafka.connect.file.FileStream{}Connector"
+PATIENCE_S = 90
+
+
+class Worker:
+    """What a worker answers over HTTP."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def ask(self, path, body=None):
+        request = Request(f"{self._url}/{path}", headers={"Content-Type": "application/json"})
+        request.data = None if body is None else json.dumps(body).encode()
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def wait_until_it_serves(self):
+        wait_for(self._serves)
+
+    def _serves(self):
+        try:
+            return self.ask("connectors") is not None
+        except (URLError, ConnectionError):
+            return False
+
+
+def wait_for(condition):
+    """Look until it holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def worker(java, cluster, topic, tmp_path):
+    """Starts a worker of one group, again and again. Returns: a context manager of a Worker."""
+    url = f"http://127.0.0.1:{free_ports()}"
+    properties = tmp_path / "worker.properties"
+    settings = {
+        "bootstrap.servers": cluster.bootstrap,
+        "group.id": topic,
+        "listeners": url,
+        "key.converter": "org.apache.kafka.connect.storage.StringConverter",
+        "value.converter": "org.apache.kafka.connect.storage.StringConverter",
+        "offset.flush.interval.ms": 500,
+        "session.timeout.ms": 6000,
+        "heartbeat.interval.ms": 1000,
+        "plugin.discovery": "service_load",
+    }
+    for what in ("config", "offset", "status"):
+        settings[f"{what}.storage.topic"] = f"{topic}-{what}"
+        settings[f"{what}.storage.replication.factor"] = 3
+    properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+
+    @contextmanager
+    def started():
+        with java.running(WORKER, str(properties), log=tmp_path / "worker.log"):
+            found = Worker(url)
+            found.wait_until_it_serves()
+            yield found
+
+    return started
+
+
+def lines_of(path: Path):
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def append(path: Path, numbers):
+    with path.open("a") as file:
+        file.writelines(f"{number}\n" for number in numbers)
+
+
+def test_connect_copies_a_file_through_a_topic_and_goes_on_where_it_was(worker, topic, tmp_path):
+    source, sink = tmp_path / "source", tmp_path / "sink"
+    append(source, range(500))
+    with worker() as first:
+        for kind, file, where in (("Source", source, "topic"), ("Sink", sink, "topics")):
+            config = {"connector.class": CONNECTOR.format(kind), "file": str(file), where: topic}
+            first.ask("connectors", {"name": kind, "config": config})
+        wait_for(lambda: len(lines_of(sink)) >= 500)
+
+    append(source, range(500, 600))
+    with worker() as second:
+        assert sorted(second.ask("connectors")) == ["Sink", "Source"]
+        wait_for(lambda: len(lines_of(sink)) >= 600)
+        states = [second.ask(f"connectors/{kind}/status") for kind in ("Source", "Sink")]
+
+    assert [each["connector"]["state"] for each in states] == ["RUNNING", "RUNNING"]
+    assert lines_of(sink) == [str(number) for number in range(600)]
