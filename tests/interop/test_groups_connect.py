@@ -1,6 +1,6 @@
 """Groups whose protocol type is not "consumer": what Kafka Connect's workers say to brokers.
 
-Spoken by hand, so that what its workers seldom come to is seen; one of them is in test_java_connect.
+Spoken by hand: so what its workers seldom come to is seen. One of them is in test_java_connect.
 """
 
 from __future__ import annotations
