@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from broker.catching_up import CatchingUp
 from broker.dispatch import Route
 from broker.handlers import (
+    acls,
     alter_configs,
     alter_partition,
     alter_partition_reassignments,
@@ -63,6 +64,7 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
     table[ApiKey.SASL_HANDSHAKE] = Route(
         sasl_handshake.handle_sasl_handshake, 0, 1, sasl_handshake.refuse
     )
+    table.update(_acl_routes())
     table.update(_record_routes(broker))
     table.update(_describing_routes(broker))
     table.update(_changing_routes(broker))
@@ -70,6 +72,14 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
     table.update(_offset_routes(broker))
     table.update(_peer_routes(broker))
     return table
+
+
+def _acl_routes() -> dict[ApiKey, Route]:
+    return {
+        ApiKey.DESCRIBE_ACLS: Route(acls.handle_describe_acls, 1, 3, acls.refuse_describe_acls),
+        ApiKey.CREATE_ACLS: Route(acls.handle_create_acls, 1, 3, acls.refuse_create_acls),
+        ApiKey.DELETE_ACLS: Route(acls.handle_delete_acls, 1, 3, acls.refuse_delete_acls),
+    }
 
 
 def _record_routes(broker: Services) -> dict[ApiKey, Route]:

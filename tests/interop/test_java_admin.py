@@ -251,3 +251,18 @@ def test_the_cluster_is_told_with_its_brokers_and_their_versions(java, cluster):
     ):
         assert api in versions
     assert len(re.findall(r"^127\.0\.0\.1:\d+ \(id: \d", versions, re.MULTILINE)) == 3
+
+
+@pytest.mark.parametrize(
+    "action", [["--list"], ["--add", "--allow-principal", "User:a"], ["--remove", "--force"]]
+)
+def test_kafka_acls_is_told_that_there_is_no_authorizer(java, cluster, topic, action):
+    about = ["--operation", "Read", "--topic", topic] if action != ["--list"] else []
+
+    said = java.run(
+        f"{TOOLS}.AclCommand",
+        *("--bootstrap-server", cluster.bootstrap, *action, *about),
+        fails=True,
+    )
+
+    assert "SecurityDisabledException: there is no authorizer" in said
