@@ -52,6 +52,7 @@ from coordinator.producer_ids import allocate_producer_ids
 from protocol.api import ApiKey
 
 if TYPE_CHECKING:
+    from broker.dispatch import Refuse
     from broker.services import Services
 
 
@@ -75,10 +76,14 @@ def routes(broker: Services) -> dict[ApiKey, Route]:
 
 
 def _acl_routes() -> dict[ApiKey, Route]:
+    refusals: dict[ApiKey, Refuse] = {
+        ApiKey.DESCRIBE_ACLS: acls.refuse_describe,
+        ApiKey.CREATE_ACLS: acls.refuse_create,
+        ApiKey.DELETE_ACLS: acls.refuse_delete,
+    }
     return {
-        ApiKey.DESCRIBE_ACLS: Route(acls.handle_describe_acls, 1, 3, acls.refuse_describe_acls),
-        ApiKey.CREATE_ACLS: Route(acls.handle_create_acls, 1, 3, acls.refuse_create_acls),
-        ApiKey.DELETE_ACLS: Route(acls.handle_delete_acls, 1, 3, acls.refuse_delete_acls),
+        key: Route(acls.without_authorizer(refuse), 1, 3, refuse)
+        for key, refuse in refusals.items()
     }
 
 
