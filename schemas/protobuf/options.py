@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf import descriptor_pool, message_factory, text_format, unknown_fields
 from google.protobuf.message import DecodeError
 
-from schemas.protobuf.literals import check_text
+from schemas.protobuf.utf8 import check_text
 from schemas.schema import InvalidSchema
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from msgspec import Struct
 
 from schemas.protobuf.compatibility import incompatibilities
 from schemas.protobuf.compiler import check_import_path, compile_sources
-from schemas.protobuf.literals import check_text, quoted
+from schemas.protobuf.literals import quoted
 from schemas.protobuf.normal import normal_form
 from schemas.protobuf.payload import check_message, find_message, read_indexes
 from schemas.protobuf.source import NESTING_MAX, Source, lay_out
 from schemas.protobuf.text import proto_source
 from schemas.protobuf.types import Types
+from schemas.protobuf.utf8 import check_text
 from schemas.schema import (
     SCHEMA_CHARACTERS_MAX,
     Dependency,
@@ -244,6 +245,7 @@ def _written(name: str, described: FileDescriptorProto, imports: dict[str, Sourc
     """Check a foreign descriptor and write it as source. Raises: InvalidSchema."""
     described.name = name
     _check_nesting(described)
+    check_text(described)
     lines = "\n".join(f"import {quoted(path)};" for path in described.dependency)
     for path in described.dependency:
         check_import_path(path)
