@@ -23,6 +23,7 @@ from tests.interop.readers import Read, end_offset, read_by_librdkafka
 from tests.interop.writer import KEYS, Writer, value, write_over_and_over
 from tests.support.local_cluster import LocalCluster, ottla
 from tests.support.under_test import AGAINST_KAFKA
+from tests.support.waiting import wait_for
 
 if AGAINST_KAFKA:
     reason = "Apache Kafka has no segments so small, and never compacts what was written last"
@@ -47,18 +48,12 @@ SETTINGS = ("log.cleaner.backoff.ms=200",)
 COMPRESSIONS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
 
-def wait_for(condition, what: str, within_s: float = COMPACTED_WITHIN_S) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.2)
-
-
 def wait_compacted(bootstrap: str, writer: Writer) -> None:
     """Wait until nothing is left to read but the newest value of each key."""
     wait_for(
         lambda: read_by_librdkafka(bootstrap, writer.topic) == writer.live,
         f"{writer.topic} holds the {len(writer.live)} newest records alone",
+        within_s=COMPACTED_WITHIN_S,
     )
 
 
@@ -193,7 +188,11 @@ def test_who_reads_while_logs_are_compacted_is_told_the_newest_of_every_key(kind
 def test_dump_log_segments_reads_what_is_left_on_every_replica(kind, java, cluster, compacted):
     writer = compacted[kind]
     for replica in replicas(cluster, writer.topic):
-        wait_for(partial(holds, replica, len(writer.live)), f"{replica} is compacted")
+        wait_for(
+            partial(holds, replica, len(writer.live)),
+            f"{replica} is compacted",
+            within_s=COMPACTED_WITHIN_S,
+        )
         batches = batches_in(replica)
         assert all(batch["crc_ok"] for batch in batches)
         assert batches[-1]["last_offset"] + 1 == end_offset(cluster.bootstrap, writer.topic)
@@ -217,7 +216,11 @@ def test_dump_log_segments_finds_the_indexes_of_what_is_left_sound(java, cluster
     wait_compacted(cluster.bootstrap, writer)
 
     for replica in replicas(cluster, topic):
-        wait_for(partial(holds, replica, len(writer.live)), f"{replica} is compacted")
+        wait_for(
+            partial(holds, replica, len(writer.live)),
+            f"{replica} is compacted",
+            within_s=COMPACTED_WITHIN_S,
+        )
         # The newest segment is empty, and has its indexes in memory.
         logs = [path for path in sorted(replica.glob("*.log")) if path.stat().st_size]
         indexes = [log.with_suffix(end) for log in logs for end in (".index", ".timeindex")]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import Request, urlopen
 
+import httpx
 import pytest
 
 from tests.support.local_cluster import free_ports
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -27,27 +25,15 @@ class Worker:
         self._url = url
 
     def ask(self, path, body=None):
-        request = Request(f"{self._url}/{path}", headers={"Content-Type": "application/json"})
-        request.data = None if body is None else json.dumps(body).encode()
-        with urlopen(request, timeout=30) as answer:
-            return json.load(answer)
+        method = "GET" if body is None else "POST"
+        answer = httpx.request(method, f"{self._url}/{path}", json=body, timeout=30)
+        return answer.raise_for_status().json()
 
-    def wait_until_it_serves(self):
-        wait_for(self._serves)
-
-    def _serves(self):
+    def serves(self):
         try:
             return self.ask("connectors") is not None
-        except (URLError, ConnectionError):
+        except httpx.HTTPError:
             return False
-
-
-def wait_for(condition):
-    """Look until it holds."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -75,7 +61,7 @@ def worker(java, cluster, topic, tmp_path):
     def started():
         with java.running(WORKER, str(properties), log=tmp_path / "worker.log"):
             found = Worker(url)
-            found.wait_until_it_serves()
+            wait_for(found.serves, "the worker serves", within_s=PATIENCE_S)
             yield found
 
     return started
@@ -83,6 +69,10 @@ def worker(java, cluster, topic, tmp_path):
 
 def lines_of(path: Path):
     return path.read_text().splitlines() if path.exists() else []
+
+
+def wait_for_lines(path: Path, count: int):
+    wait_for(lambda: len(lines_of(path)) >= count, f"{count} lines came", within_s=PATIENCE_S)
 
 
 def append(path: Path, numbers):
@@ -97,12 +87,12 @@ def test_connect_copies_a_file_through_a_topic_and_goes_on_where_it_was(worker, 
         for kind, file, where in (("Source", source, "topic"), ("Sink", sink, "topics")):
             config = {"connector.class": CONNECTOR.format(kind), "file": str(file), where: topic}
             first.ask("connectors", {"name": kind, "config": config})
-        wait_for(lambda: len(lines_of(sink)) >= 500)
+        wait_for_lines(sink, 500)
 
     append(source, range(500, 600))
     with worker() as second:
         assert sorted(second.ask("connectors")) == ["Sink", "Source"]
-        wait_for(lambda: len(lines_of(sink)) >= 600)
+        wait_for_lines(sink, 600)
         states = [second.ask(f"connectors/{kind}/status") for kind in ("Source", "Sink")]
 
     assert [each["connector"]["state"] for each in states] == ["RUNNING", "RUNNING"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -23,6 +22,7 @@ from confluent_kafka.admin import (
 from tests.interop.clients import CLIENTS, Message, Refused, create
 from tests.support.local_cluster import ottla
 from tests.support.under_test import AGAINST_KAFKA
+from tests.support.waiting import wait_for
 
 pytestmark = [
     pytest.mark.interop,
@@ -42,13 +42,8 @@ ODD_MESSAGES = [
     Message("schlüssel".encode(), bytes(range(256))),
 ]
 
-
-def wait_until(condition, timeout_s: float = 10) -> None:
-    """Wait for what one broker did to be seen through any other, as in Kafka."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+SEEN_WITHIN_S = 10
+"""What one broker did is seen through any other by then; not at once, as in Kafka."""
 
 
 @every_client
@@ -175,10 +170,18 @@ def test_topics_are_described_altered_and_deleted_by_librdkafkas_admin(cluster, 
     assert described["retention.ms"].value == "12345"
     for grown in admin.create_partitions([NewPartitions(topic, 4)]).values():
         grown.result(timeout=20)
-    wait_until(lambda: len(admin.list_topics(topic, timeout=20).topics[topic].partitions) == 4)
+    wait_for(
+        lambda: len(admin.list_topics(topic, timeout=20).topics[topic].partitions) == 4,
+        "every broker shows four partitions",
+        within_s=SEEN_WITHIN_S,
+    )
     for deleted in admin.delete_topics([topic]).values():
         deleted.result(timeout=20)
-    wait_until(lambda: topic not in admin.list_topics(timeout=20).topics)
+    wait_for(
+        lambda: topic not in admin.list_topics(timeout=20).topics,
+        "the topic is gone",
+        within_s=SEEN_WITHIN_S,
+    )
 
 
 def test_who_wants_to_authenticate_is_told_that_there_is_no_need(cluster):
@@ -194,4 +197,8 @@ def test_who_wants_to_authenticate_is_told_that_there_is_no_need(cluster):
             "error_cb": lambda error: told.append(error.str()),
         }
     )
-    wait_until(lambda: client.poll(0.1) is not None and any(state in text for text in told), 20)
+    wait_for(
+        lambda: client.poll(0.1) is not None and any(state in text for text in told),
+        "the client is told why",
+        within_s=20,
+    )
