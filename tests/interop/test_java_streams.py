@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from client import Admin, Consumer, ConsumerConfig, NewTopic, Producer
-from tests.interop.clients import create
 
 pytestmark = pytest.mark.interop
 
@@ -22,6 +21,12 @@ def counted(lines):
     return Counter(word for line in lines for word in line.split())
 
 
+async def create(cluster, *topics):
+    async with Admin(cluster.bootstrap) as admin:
+        for name in topics:
+            await admin.create_topic(NewTopic(name, partitions=3, replication_factor=3))
+
+
 async def produce(cluster, topic, lines):
     async with Producer(cluster.bootstrap) as producer:
         for number, line in enumerate(lines):
@@ -30,9 +35,7 @@ async def produce(cluster, topic, lines):
 
 async def test_streams_count_words_and_go_on_where_they_were(java, cluster, topic, tmp_path):
     source, counts = f"{topic}-lines", f"{topic}-counts"
-    async with Admin(cluster.bootstrap) as admin:
-        for name in (source, counts):
-            await admin.create_topic(NewTopic(name, partitions=3, replication_factor=3))
+    await create(cluster, source, counts)
 
     def count(lines, directory):
         told = java.run(
@@ -63,8 +66,8 @@ async def test_streams_count_words_and_go_on_where_they_were(java, cluster, topi
     assert own == {f"{topic}-counts-changelog", f"{topic}-counts-repartition"}
 
 
-def test_streams_are_told_that_there_are_no_transactions(java, cluster, topic, tmp_path):
-    create(cluster.bootstrap, topic)
+async def test_streams_are_told_that_there_are_no_transactions(java, cluster, topic, tmp_path):
+    await create(cluster, topic)
 
     said = java.run(
         WORD_COUNT,
