@@ -46,7 +46,7 @@ trio.run(main, sys.argv[1], int(sys.argv[2]))
 
 
 class Server:
-    """The embedded server as a process that can be killed."""
+    """The embedded server as a process that can be killed. A test that fails shows its log."""
 
     def __init__(self, directory):
         self._directory = directory
@@ -63,15 +63,20 @@ class Server:
         )
         while not (line := self._process.stdout.readline()).strip().isdigit():
             assert line, "the server ended before it was ready"
+            print(line, end="")
         self.port = int(line)
-        self._drain = threading.Thread(target=self._process.stdout.read)
-        self._drain.start()
+        self._echo = threading.Thread(target=self._print_log)
+        self._echo.start()
+
+    def _print_log(self):
+        for line in self._process.stdout:
+            print(line, end="")
 
     def kill(self):
         """Kill it at once."""
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._drain.join()
+        self._echo.join()
         self._process.stdout.close()
 
 
