@@ -282,6 +282,7 @@ class Broker:
             watcher,
             random_bytes=self._environment.random.randbytes,
             checks=ConfigChecks(topic=check_topic_config, broker=check_broker_config),
+            rebalances=lambda: self.settings.current.replication.auto_leader_rebalance_enable,
         )
 
     # Parts.

@@ -177,6 +177,11 @@ class ReplicationConfig:
         INT64_MAX,
         doc="Bytes in a second that this broker fetches for throttled replicas.",
     )
+    auto_leader_rebalance_enable: bool = setting(
+        "auto.leader.rebalance.enable",
+        True,
+        doc="Preferred leaders that come back get their partitions back, five seconds later.",
+    )
     log_retention_check_interval_ms: int = setting(
         "log.retention.check.interval.ms", 300_000, at_least=1, doc="How often old segments go."
     )

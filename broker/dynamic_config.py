@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 log_events = structlog.get_logger()
 
-CLUSTER_KEYS: Final = frozenset({*INHERITED_KEYS, "num.partitions", "default.replication.factor"})
+CLUSTER_KEYS: Final = frozenset(
+    {
+        *INHERITED_KEYS,
+        "num.partitions",
+        "default.replication.factor",
+        "auto.leader.rebalance.enable",
+    }
+)
 """Can be given at run time, to all brokers only: they must agree, or act for the whole cluster."""
 
 DYNAMIC_KEYS: Final = CLUSTER_KEYS | {

@@ -37,8 +37,9 @@ KEYS_BY_NAME: Final = {api.name.lower(): key for key, api in API.items()}
 
 _FAULT: Final = re.compile(
     r"(?P<api>\w+)(:(?P<client_id>[^=,]+))?=(?P<act>\w+)(/(?P<detail>\w+))?"
-    r"(@(?P<first>\d+)(?P<more>-(?P<last>\d*))?)?"
+    r"(@(?P<first>[0-9]{1,9})(?P<more>-(?P<last>[0-9]{0,9}))?)?"
 )
+_NUMBER: Final = re.compile("[0-9]{1,9}")
 _GRAMMAR: Final = "API[:CLIENT_ID]=ACT[@FIRST[-LAST]], for instance Produce=drop@1"
 
 
@@ -111,7 +112,7 @@ def _delay_ms(text: str, act: Act, detail: str | None) -> int:
         if detail is not None and act is not Act.ERROR:
             raise ConfigError(f"planted fault {text!r}: {act.value} takes nothing after a slash")
         return 0
-    if detail is None or not detail.isdecimal() or int(detail) > DELAY_MS_MAX:
+    if detail is None or not _NUMBER.fullmatch(detail) or int(detail) > DELAY_MS_MAX:
         raise ConfigError(f"planted fault {text!r}: delay/MS is expected, at most {DELAY_MS_MAX}")
     return int(detail)
 

@@ -5,6 +5,7 @@ Must never know: what is decided and why (`decide`), how it is written (`office`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -33,7 +34,7 @@ from coordinator.events import (
     ShutDownBroker,
     TopicGrowth,
 )
-from coordinator.office import REBALANCE_DELAY_S, Office
+from coordinator.office import Office
 from coordinator.requests import Request, Round
 from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, RequestError
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 NO_CHECKS = ConfigChecks()
+NO_IDS: Mapping[str, bytes] = {}
 
 
 class Controller:
@@ -63,14 +65,14 @@ class Controller:
         *,
         random_bytes: Callable[[int], bytes],
         checks: ConfigChecks = NO_CHECKS,
-        rebalance_delay_s: float = REBALANCE_DELAY_S,
+        rebalances: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._broker_id = broker_id
         self._watcher = watcher
         self._random_bytes = random_bytes
         self._checks = checks
-        self._rebalance_delay_s = rebalance_delay_s
+        self._rebalances = rebalances
         self._office: Office | None = None
 
     @property
@@ -109,9 +111,14 @@ class Controller:
         results = await self._ask(event, validate_only=validate_only)
         return {new.name: result for new, result in zip(topics, results, strict=True)}
 
-    async def delete_topics(self, names: Sequence[str]) -> dict[str, TopicState | RequestError]:
-        """Delete topics. Returns: for each name the topic as it was, or why it is refused."""
-        results = await self._ask(DeleteTopics(tuple(names)))
+    async def delete_topics(
+        self, names: Sequence[str], *, topic_ids: Mapping[str, bytes] = NO_IDS
+    ) -> dict[str, TopicState | RequestError]:
+        """Delete topics; only those with these ids, where `topic_ids` has one for the name.
+
+        Returns: for each name the topic as it was, or why it is refused.
+        """
+        results = await self._ask(DeleteTopics(tuple(names), topic_ids))
         return dict(zip(names, results, strict=True))
 
     async def create_partitions(
@@ -258,7 +265,7 @@ class Controller:
             self._watcher,
             term,
             broker_id=self._broker_id,
-            rebalance_delay_s=self._rebalance_delay_s,
+            rebalances=self._rebalances,
         )
         try:
             await self._office.serve()

@@ -6,19 +6,25 @@ Source: KIP-226.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from coordinator import elect
 from coordinator.decide_topics import edited, inherited_by_topics, reconsidered
+from coordinator.errors import InvalidConfig
 from coordinator.events import Changes
 from coordinator.topic_config import check_config
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from coordinator.cluster import ClusterState
     from coordinator.events import AlterBrokerConfigs, ConfigEdit, DefaultsChanged
+
+CONFIGS_BYTES_MAX: Final = 512 * 1024
+"""Of all brokers' configs together: they are one znode."""
 
 ALL_BROKERS = ""
 """The name under which Kafka's clients edit what all brokers are given."""
@@ -34,12 +40,14 @@ def alter_broker_configs(state: ClusterState, event: AlterBrokerConfigs) -> Chan
                 after = edited(config, edit)
                 check_config(after)
                 event.check(after, per_broker=False)
+                _check_weight(after, broker_configs)
                 config = after
             else:
                 broker_id = _known_broker(state, edit)
                 after = edited(broker_configs.get(broker_id, {}), edit)
                 check_config(after)
                 event.check(after, per_broker=True)
+                _check_weight(config, {**broker_configs, broker_id: after})
                 broker_configs[broker_id] = after
         except RequestError as error:
             refused[number] = error
@@ -59,6 +67,22 @@ def pass_on_defaults(state: ClusterState, _event: DefaultsChanged) -> Changes:
         if before.inherited != inherited:
             changed[name] = reconsidered(replace(before, inherited=inherited), roll)
     return Changes(topics=changed)
+
+
+def _check_weight(
+    config: Mapping[str, str], broker_configs: Mapping[int, Mapping[str, str]]
+) -> None:
+    texts = (
+        text
+        for each in (config, *broker_configs.values())
+        for pair in each.items()
+        for text in pair
+    )
+    size_bytes = sum(len(text.encode()) for text in texts)
+    if size_bytes > CONFIGS_BYTES_MAX:
+        raise InvalidConfig(
+            f"configs of brokers of {size_bytes} bytes, at most {CONFIGS_BYTES_MAX} are kept"
+        )
 
 
 def _known_broker(state: ClusterState, edit: ConfigEdit) -> int:

@@ -39,8 +39,9 @@ def alter_reassignments(state: ClusterState, event: AlterReassignments) -> Chang
             roll = everybody.of_partition(topic.topic_id, item.partition)
             begun = _begin(before, item, live=state.brokers.keys())
             after = advanced(topic, before, begun, roll)
-            count = replica_counts.get(item.name) or sum(len(p.replicas) for p in topic.partitions)
-            count += len(after.replicas) - len(before.replicas)
+            if item.name not in replica_counts:
+                replica_counts[item.name] = sum(len(p.replicas) for p in topic.partitions)
+            count = replica_counts[item.name] + len(after.replicas) - len(before.replicas)
             _check_count(count)
         except RequestError as error:
             refused[number] = error

@@ -29,10 +29,10 @@ from coordinator.topic_config import (
     check_config,
     check_name,
 )
-from protocol.errors import RequestError
+from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Iterable, Mapping
 
     from coordinator.cluster import ClusterState
     from coordinator.events import (
@@ -52,8 +52,6 @@ REPLICAS_PER_TOPIC_MAX: Final = 30_000
 NOT_WRITTEN: Final = -1
 """The version of a topic that is decided but has no znode yet."""
 
-_ALIKE: Final = frozenset("._")
-
 _DEFAULT_PARTITIONS: Final = "num.partitions"
 _DEFAULT_REPLICATION_FACTOR: Final = "default.replication.factor"
 
@@ -72,11 +70,11 @@ def create_topics(state: ClusterState, event: CreateTopics) -> Changes:
     """Decide on new topics: names, replicas, first leaders."""
     created: dict[str, TopicState] = {}
     refused: dict[int, RequestError] = {}
-    taken = set(state.topics)
+    taken = _Names(state.topics)
     for number, new in enumerate(event.items):
         try:
             check_name(new.name)
-            _check_unused(new.name, taken)
+            taken.check_unused(new.name)
             check_config(new.config)
             event.check(new.config)
             created[new.name] = _new_topic(state, new)
@@ -88,12 +86,18 @@ def create_topics(state: ClusterState, event: CreateTopics) -> Changes:
 
 def delete_topics(state: ClusterState, event: DeleteTopics) -> Changes:
     """Decide on deletions; brokers drop the data when they see the topic id among the deleted."""
-    names = dict.fromkeys(name for name in event.items if name in state.topics)
-    refused: dict[int, RequestError] = {
-        number: UnknownTopic(f"there is no topic {name}")
-        for number, name in enumerate(event.items)
-        if name not in state.topics
-    }
+    names: dict[str, None] = {}
+    refused: dict[int, RequestError] = {}
+    for number, name in enumerate(event.items):
+        topic, wanted_id = state.topics.get(name), event.topic_ids.get(name)
+        if wanted_id is not None and (topic is None or topic.topic_id != wanted_id):
+            refused[number] = RequestError.of(
+                ErrorCode.UNKNOWN_TOPIC_ID, f"there is no topic with the id {wanted_id.hex()}"
+            )
+        elif topic is None:
+            refused[number] = UnknownTopic(f"there is no topic {name}")
+        else:
+            names[name] = None
     return Changes(deleted=tuple(names), refused=refused)
 
 
@@ -141,16 +145,26 @@ def reconsidered(topic: TopicState, roll: elect.RollCall) -> TopicState:
     return replace(topic, partitions=partitions)
 
 
-def _check_unused(name: str, taken: Set[str]) -> None:
-    """Refuse a name that is taken, also where it differs in dots and underscores alone.
+class _Names:
+    """Topic names that are taken; tools that derive others from them cannot tell some apart."""
 
-    Tools that derive other names from topics' cannot tell these apart. Raises: TopicExists,
-    InvalidTopicName. Source: KAFKA-2337.
-    """
-    if name in taken:
-        raise TopicExists(f"topic {name} exists already")
-    if not _ALIKE.isdisjoint(name):
-        alike = next((other for other in taken if _unified(other) == _unified(name)), None)
+    def __init__(self, names: Iterable[str]) -> None:
+        self._taken = set(names)
+        self._unified = {_unified(name): name for name in self._taken}
+
+    def add(self, name: str) -> None:
+        """Take a name."""
+        self._taken.add(name)
+        self._unified[_unified(name)] = name
+
+    def check_unused(self, name: str) -> None:
+        """Refuse a name that is taken, also where it differs in dots and underscores alone.
+
+        Raises: TopicExists, InvalidTopicName. Source: KAFKA-2337.
+        """
+        if name in self._taken:
+            raise TopicExists(f"topic {name} exists already")
+        alike = self._unified.get(_unified(name))
         if alike is not None:
             raise InvalidTopicName(
                 f"topic {name} and topic {alike}, which exists, differ in dots and underscores"
@@ -213,6 +227,12 @@ def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> Topic
         if len(growth.assignment) != added:
             raise InvalidReplicaAssignment(
                 f"{added} partitions are added, {len(growth.assignment)} are assigned"
+            )
+        factor = topic.partitions[0].replication_factor
+        if any(len(replicas) != factor for replicas in growth.assignment):
+            raise InvalidReplicaAssignment(
+                f"partitions of topic {topic.name} have {factor} replicas: assign as many to each"
+                " that is added"
             )
         by_index = dict(enumerate(growth.assignment, start=present))
         spread = _check_manual(state, by_index, first_partition=present)

@@ -119,9 +119,10 @@ class CreateTopics(Struct, frozen=True):
 
 
 class DeleteTopics(Struct, frozen=True):
-    """A client wants topics gone, by name."""
+    """A client wants topics gone, by name; `topic_ids` are those that some of them must have."""
 
     items: tuple[str, ...]
+    topic_ids: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class CreatePartitions(Struct, frozen=True):

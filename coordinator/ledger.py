@@ -20,6 +20,7 @@ from coordinator.store import (
     Create,
     Delete,
     MultiFailed,
+    NoNode,
     SessionLost,
     Set,
     Stat,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from coordinator.campaign import Term
-    from coordinator.cluster import ClusterState, TopicState
+    from coordinator.cluster import BrokerRegistration, ClusterState, TopicState
     from coordinator.store import Operation, Store
 
 MULTI_BYTES_MAX: Final = 512 * 1024
@@ -104,7 +105,7 @@ class Ledger:
                 epoch_path = paths.broker_epoch(broker_id)
                 operations += [
                     Check(epoch_path, registration.epoch_version),
-                    Set(paths.registration(broker_id), records.encode_registration(registration)),
+                    await self._note_on(registration),
                 ]
         if after.acknowledged != before.acknowledged:
             value = records.encode_acknowledged(after.acknowledged)
@@ -115,6 +116,17 @@ class Ledger:
         if operations:
             await self._store.multi([self._term.fence, *operations])
         return [each.path for each in operations if isinstance(each, Set)]
+
+    async def _note_on(self, registration: BrokerRegistration) -> Set:
+        """Give the write of what we say of a broker, beside what it has said of itself since."""
+        path = paths.registration(registration.broker_id)
+        try:
+            value, stat = await self._store.get(path)
+        except NoNode:  # as the multi will find
+            return Set(path, records.encode_registration(registration))
+        known = records.decode_registration(registration.broker_id, value, stat)
+        noted = replace(known, shutting_down=registration.shutting_down)
+        return Set(path, records.encode_registration(noted), version=stat.version)
 
     async def _write(
         self, batch: list[_Entry], outcome: Outcome, limit: trio.CapacityLimiter

@@ -19,9 +19,11 @@ from coordinator.events import BrokersChanged, DefaultsChanged, Rebalance
 from coordinator.ledger import Ledger, is_written
 from coordinator.requests import Round
 from coordinator.store import ConnectionLost, MultiFailed
-from protocol.errors import CoordinationError
+from protocol.errors import CoordinationError, ErrorCode, RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from coordinator.campaign import Term
     from coordinator.cluster import ClusterState, PartitionState, TopicState
     from coordinator.ledger import Outcome
@@ -36,7 +38,6 @@ REBALANCE_PARTITIONS_MAX: Final = 250
 """How many leaderships move in one step: clients have to follow each of them."""
 LOST_RACE_PAUSE_S: Final = 0.01
 
-_AUTO_REBALANCE: Final = "auto.leader.rebalance.enable"
 _NEVER: Final = float("inf")
 
 log_events = structlog.get_logger()
@@ -56,13 +57,13 @@ class Office:
         term: Term,
         *,
         broker_id: int,
-        rebalance_delay_s: float,
+        rebalances: Callable[[], bool],
     ) -> None:
         self._watcher = watcher
         self._ledger = Ledger(store, term)
         self._holder = (broker_id, term.controller_epoch)
-        self._rebalance_delay_s = rebalance_delay_s
-        self._rebalance_at = trio.current_time() + rebalance_delay_s
+        self._rebalances = rebalances
+        self._rebalance_at = trio.current_time() + REBALANCE_DELAY_S
         self._requests: list[Request] = []
         self._work = trio.Event()
         self._settled: ClusterState | None = None
@@ -110,14 +111,14 @@ class Office:
         self._settle_brokers(deciding)
         self._rebalance(deciding)
         for request in requests:
-            request.decide_in(deciding)
+            _decide(request, deciding)
         failed = await self._write(deciding)
         self._settled = None if failed else deciding.before
         for request in requests:
             request.finish(deciding, failed=failed)
         self._requests = [each for each in self._requests if not each.done.is_set()]
         if deciding.touched and self._rebalance_at == _NEVER:
-            self._rebalance_at = trio.current_time() + self._rebalance_delay_s
+            self._rebalance_at = trio.current_time() + REBALANCE_DELAY_S
         if failed:
             await trio.sleep(LOST_RACE_PAUSE_S)
             self.wake()
@@ -127,6 +128,9 @@ class Office:
         now, known = deciding.before, self._settled
         if known is None or known.config is not now.config:
             deciding.decide(DefaultsChanged())
+            self._rebalance_at = min(  # `auto.leader.rebalance.enable` may be among what changed
+                self._rebalance_at, trio.current_time() + REBALANCE_DELAY_S
+            )
         if (
             known is None
             or known.brokers is not now.brokers
@@ -144,7 +148,7 @@ class Office:
         if now < self._rebalance_at:
             return
         self._rebalance_at = _NEVER
-        if deciding.before.config.get(_AUTO_REBALANCE) == "false":
+        if not self._rebalances():
             return
         changes = deciding.decide(Rebalance(REBALANCE_PARTITIONS_MAX))
         if changes.topics:
@@ -192,6 +196,20 @@ class Office:
             return set()
         await self._watcher.reread([paths.BROKER_IDS, paths.ACKNOWLEDGED, paths.CONFIG])
         return {paths.BROKERS}
+
+
+def _decide(request: Request, deciding: Round) -> None:
+    """Have a request decided; one over which that fails changes nothing, and ends no controller.
+
+    Whoever asked would bring it to the next one, and to the one after that.
+    """
+    try:
+        request.decide_in(deciding)
+    except Exception as error:
+        log_events.exception("request_undecidable")
+        request.refuse(
+            RequestError.of(ErrorCode.UNKNOWN_SERVER_ERROR, f"a bug: {type(error).__name__}")
+        )
 
 
 def _report(decided: Round, outcome: Outcome) -> None:

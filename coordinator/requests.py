@@ -64,10 +64,6 @@ class Round:
         self.touched.update(dict.fromkeys((*changes.topics, *changes.deleted)))
         return changes
 
-    def topic(self, name: str) -> TopicState | None:
-        """Look up a topic as decided, or as it was before its deletion."""
-        return self.after.topics.get(name) or self.before.topics.get(name)
-
 
 class Request:
     """A request on its way: the event, what became of each item, and the end of the wait."""
@@ -83,6 +79,7 @@ class Request:
         self._event = event
         self._open: list[int] = []
         self._names: dict[int, str] = {}
+        self._decided: dict[int, TopicState | None] = {}
         self._touched: frozenset[str] = frozenset()
         if not isinstance(event, ShutDownBroker):
             self.results = [None] * len(event.items)
@@ -95,6 +92,7 @@ class Request:
 
     def decide_in(self, deciding: Round) -> None:
         """Have what is still open decided in a round."""
+        earlier = deciding.after
         changes = deciding.decide(self._event)
         notes = (paths.BROKERS,) if changes.brokers else ()
         self._touched = frozenset((*changes.topics, *changes.deleted, *notes))
@@ -105,9 +103,10 @@ class Request:
             return
         for number, item in zip(self._open, self._event.items, strict=True):
             is_note = isinstance(self._event, AlterBrokerConfigs)
-            name = paths.BROKERS if is_note else _topic_of(item, deciding.before)
+            name = paths.BROKERS if is_note else _topic_of(item, earlier)
             if name is not None:
                 self._names[number] = name
+                self._decided[number] = deciding.after.topics.get(name) or earlier.topics.get(name)
         for position, error in changes.refused.items():
             number = self._open[position]
             self.results[number] = error
@@ -127,7 +126,7 @@ class Request:
         again = [number for number, name in self._names.items() if name in failed]
         for number, name in self._names.items():
             if name not in failed:
-                self.results[number] = written.topic(name)
+                self.results[number] = _as_written(self._decided[number], written.after)
         if not again:
             self.done.set()
             return
@@ -135,6 +134,14 @@ class Request:
         self._open = again
         left = tuple(items[number] for number in again)
         self._event = replace(self._event, items=left)
+
+
+def _as_written(decided: TopicState | None, after: ClusterState) -> TopicState | None:
+    """Give a topic as its round has left it; the round may have deleted it, or made it anew."""
+    if decided is None:
+        return None
+    found = after.topics.get(decided.name)
+    return found if found is not None and found.topic_id == decided.topic_id else decided
 
 
 def _topic_of(item: object, state: ClusterState) -> str | None:

@@ -23,6 +23,9 @@ MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
 FLUSH: Final = "ottla.flush"
 
+_DIGITS_MAX: Final = len(str(2**31 - 1))
+"""More are not looked at: Python refuses to read thousands of them, with another error."""
+
 CLEANUP_POLICY: Final = "cleanup.policy"
 LISTS: Final[Mapping[str, str]] = {
     CLEANUP_POLICY: "delete",
@@ -86,8 +89,11 @@ def check_config(config: Mapping[str, str]) -> None:
             f"a config of {characters} characters, at most {CONFIG_CHARACTERS_MAX} are kept"
         )
     asked = config.get(MIN_INSYNC_REPLICAS, "1")
-    if not (asked.isascii() and asked.isdecimal() and 1 <= int(asked) <= 2**31 - 1):
-        raise InvalidConfig(f"{MIN_INSYNC_REPLICAS}={asked}: a number of at least 1 is expected")
+    is_number = asked.isascii() and asked.isdecimal() and len(asked) <= _DIGITS_MAX
+    if not (is_number and 1 <= int(asked) <= 2**31 - 1):
+        raise InvalidConfig(
+            f"{MIN_INSYNC_REPLICAS}={asked:.80}: a number of at least 1 is expected"
+        )
     _check_choice(config, UNCLEAN_LEADER_ELECTION, ("true", "false"), any_case=True)
     _check_choice(config, FLUSH, ("commit", "os"))
 

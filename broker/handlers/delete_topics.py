@@ -46,6 +46,7 @@ class DeleteTopicsHandler:
     async def _carry_out(self, request: DeleteTopicsRequest) -> DeleteTopicsResponse:
         results = [DeletableTopicResult(name=t.name, topic_id=t.topic_id) for t in _asked(request)]
         found: dict[str, DeletableTopicResult] = {}
+        asked_ids: dict[str, bytes] = {}
         for result in results:
             try:
                 topic = self._find(result)
@@ -56,12 +57,18 @@ class DeleteTopicsHandler:
             except RequestError as error:
                 result.error_code, result.error_message = error.code, str(error)
                 continue
+            if result.name is None:
+                asked_ids[topic.name] = topic.topic_id
             result.name, result.topic_id = topic.name, topic.topic_id
             found[topic.name] = result
-        for name, outcome in (await self._control.controller().delete_topics(list(found))).items():
+        controller = self._control.controller()
+        outcomes = await controller.delete_topics(list(found), topic_ids=asked_ids)
+        for name, outcome in outcomes.items():
             if isinstance(outcome, RequestError):
                 found[name].error_code = outcome.code
                 found[name].error_message = str(outcome)
+            else:
+                found[name].topic_id = outcome.topic_id
         return DeleteTopicsResponse(responses=results)
 
     def _find(self, asked: DeletableTopicResult) -> TopicState:

@@ -147,9 +147,16 @@ def test_a_refusal_says_what_is_wrong_and_what_to_do(config, said, per_broker):
     assert refused.value.code is ErrorCode.INVALID_REQUEST
 
 
+VALID_OF_CLUSTER = {
+    "unclean.leader.election.enable": "true",
+    "auto.leader.rebalance.enable": "false",
+    "ottla.flush": "os",
+}
+
+
 @pytest.mark.parametrize("key", sorted(CLUSTER_KEYS))
 def test_what_all_must_agree_on_is_given_to_all_only(key):
-    valid = {"unclean.leader.election.enable": "true", "ottla.flush": "os"}.get(key, "1")
+    valid = VALID_OF_CLUSTER.get(key, "1")
     check_broker_config({key: valid}, per_broker=False)
 
     with pytest.raises(RequestError, match="--entity-default") as refused:

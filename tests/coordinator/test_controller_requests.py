@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from coordinator.cluster import NO_LEADER
 from coordinator.errors import StaleBrokerEpoch
 from coordinator.events import ConfigEdit, ConfigOperation, NewTopic, TopicGrowth
 from coordinator.membership import remove_dead
@@ -151,3 +152,24 @@ async def test_leaders_return_to_the_preferred_replica_by_themselves(autojump_cl
         await cluster.until(nodes[2], lambda s: s.topics["t"].partitions[0].leader_id == 2)
 
         assert trio.current_time() - at <= 5.0
+
+
+async def test_leaders_stay_where_they_are_while_rebalancing_is_off(autojump_clock):
+    async with started(1, 2, 3) as (cluster, nodes):
+        controller, allowed = nodes[0].controller, []
+        controller._office._rebalances = lambda: bool(allowed)
+        await controller.create_topics([NewTopic("t", assignment={0: (2, 1, 3)})])
+        cluster.kill(2)
+        await remove_dead(nodes[0].store, nodes[1].registration)
+        node = await cluster.start(2)
+        await cluster.until(
+            nodes[0], lambda s: s.acknowledged.get(2) == node.registration.epoch_version
+        )
+        await propose(nodes[0], controller, "t", 1, 2, 3)
+        await trio.sleep(60)
+        assert nodes[0].watcher.state.topics["t"].partitions[0].successor_id == NO_LEADER
+
+        allowed.append(True)
+        edit = ConfigEdit("", (("auto.leader.rebalance.enable", ConfigOperation.SET, "true"),))
+        await controller.alter_broker_configs([edit])
+        await cluster.until(nodes[0], lambda s: s.topics["t"].partitions[0].successor_id == 2)

@@ -56,6 +56,7 @@ def test_rules_are_read_from_the_config():
         {"min.insync.replicas": "0"},
         {"min.insync.replicas": "two"},
         {"min.insync.replicas": "²"},
+        {"min.insync.replicas": "9" * 5_000},  # more digits than Python reads
         {"unclean.leader.election.enable": "yes"},
         {"ottla.flush": "never"},
         {"note": "x" * CONFIG_CHARACTERS_MAX},
