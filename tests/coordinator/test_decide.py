@@ -475,6 +475,15 @@ def test_partitions_are_added_and_never_taken_away():
     assert shrunk.refused[0].code is ErrorCode.INVALID_PARTITIONS
 
 
+def test_partitions_that_are_added_have_as_many_replicas_as_the_others():
+    state = with_topic(cluster(1, 2, 3), 1, 2, 3)
+    fewer = decide(state, CreatePartitions((TopicGrowth("t", 2, assignment=((3, 1),)),)))
+    as_many = after(state, CreatePartitions((TopicGrowth("t", 2, assignment=((3, 1, 2),)),)))
+
+    assert fewer.refused[0].code is ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    assert as_many.topics["t"].partitions[1].replicas == (3, 1, 2)
+
+
 def test_config_edits_apply_in_order():
     state = with_topic(cluster(1), 1, **{"cleanup.policy": "delete", "segment.bytes": "9"})
     edit = ConfigEdit(
