@@ -1,4 +1,4 @@
-"""How much of one request is unfolded, where topics have their records looked into.
+"""How much of one request is unfolded, where its records are looked into.
 
 All of that happens in one go, in which this broker does nothing else, not even say that it lives.
 A batch of few bytes may unfold to millions, and a request hold a batch for each of many partitions.
@@ -62,3 +62,7 @@ class Opening(Struct):
         self._batch = batch
         self.size_bytes += len(self._data)
         return self._data
+
+    def goes_on_as(self, batch: memoryview) -> None:
+        """Take `batch` for the one that was unfolded last, of which only the header has changed."""
+        self._batch = batch

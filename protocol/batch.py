@@ -36,10 +36,12 @@ _MAGIC_POSITION: Final = 16
 _CRC_POSITION: Final = 17
 _CHECKED_POSITION: Final = 21  # what follows is covered by the checksum
 _ATTRIBUTES_POSITION: Final = 21
+_BASE_TIMESTAMP_POSITION: Final = 27
 _MAX_TIMESTAMP_POSITION: Final = 35
 
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _INT64: Final = struct.Struct(">q")
+_TIMESTAMPS: Final = struct.Struct(">qq")
 _INT32: Final = struct.Struct(">i")
 _INT16: Final = struct.Struct(">h")
 _UINT32: Final = struct.Struct(">I")
@@ -177,6 +179,17 @@ def read_header(buffer: Buffer, position: int = 0) -> BatchHeader:
     ):
         raise CorruptBatch(f"batch contradicts itself: {header}")
     return header
+
+
+def lacks_max_timestamp(batch: Buffer) -> bool:
+    """Say whether a batch's newest time cannot be: it is older than the first record's.
+
+    sarama before 1.45.1 sends -1.
+    """
+    if len(batch) < HEADER_BYTES:
+        return False
+    first, newest = _TIMESTAMPS.unpack_from(batch, _BASE_TIMESTAMP_POSITION)
+    return bool(newest < first)
 
 
 def split_batches(

@@ -51,6 +51,13 @@ class ConsumerProtocolSubscription:
     rack_id: String | None = wire(since=3, default=None, ignorable=True)
 
 
+@embedded(versions=(0, 0))
+class SubscribedTopics:
+    """What every version of a subscription begins with; all that follows may be far more."""
+
+    topics: list[String] = wire()
+
+
 @embedded(versions=(0, VERSION_NEWEST))
 class ConsumerProtocolAssignment:
     """What a member is to read."""
@@ -72,6 +79,14 @@ def decode_subscription(data: bytes | memoryview) -> ConsumerProtocolSubscriptio
     Raises: ProtocolError.
     """
     return _decode(ConsumerProtocolSubscription, data, "subscription")
+
+
+def decode_subscribed_topics(data: bytes | memoryview) -> list[str]:
+    """Read which topics a subscription of any version names, and nothing else of it.
+
+    Raises: ProtocolError.
+    """
+    return _decode(SubscribedTopics, data, "subscription").topics
 
 
 def encode_assignment(

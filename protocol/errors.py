@@ -6,7 +6,7 @@ Must never know: who raises them, sockets, disks.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class ErrorCode(IntEnum):
@@ -184,6 +184,17 @@ RETRIABLE_CODES = frozenset(
 """Codes after which a client may send the same request again (Kafka's RetriableException)."""
 
 
+MESSAGE_CHARACTERS_MAX: Final = 4_096
+"""A string holds 32,767 bytes, and a name that a refusal quotes may fill one by itself."""
+
+
+def shortened(message: str) -> str:
+    """Cut a message that might not fit into an answer."""
+    if len(message) <= MESSAGE_CHARACTERS_MAX:
+        return message
+    return f"{message[:MESSAGE_CHARACTERS_MAX]}..."
+
+
 class OttlaError(Exception):
     """Base of every error that this project raises on purpose."""
 
@@ -204,6 +215,10 @@ class RequestError(OttlaError):
     """
 
     code: ErrorCode = ErrorCode.UNKNOWN_SERVER_ERROR
+
+    def __str__(self) -> str:
+        """Give the message, so short that it can be answered."""
+        return shortened(super().__str__())
 
     @property
     def retriable(self) -> bool:

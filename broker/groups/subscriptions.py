@@ -11,6 +11,7 @@ from protocol.consumer_protocol import (
     PROTOCOL_TYPE,
     TopicPartitions,
     decode_assignment,
+    decode_subscribed_topics,
     decode_subscription,
 )
 from protocol.errors import ProtocolError
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 ASSIGNMENTS_BYTES_MAX: Final = 128 * 1024
 """Of one group; 30,000 partitions fit. Reading more would keep the broker from its other work."""
+
+SUBSCRIPTIONS_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of one group. Reading more would keep the broker from its other work, for seconds."""
 
 
 def owners(group: Group) -> dict[tuple[str, int], str]:
@@ -56,7 +60,10 @@ def has_to_give_up(group: Group, member: Member) -> bool:
 
 
 def subscribed_topics(group: Group) -> frozenset[str] | None:
-    """Name the topics that some member reads; None where that cannot be known."""
+    """Name the topics that some member reads; None where that cannot be known, or is too much."""
+    size_bytes = sum(len(member.metadata(group.protocol_name)) for member in group.members)
+    if size_bytes > SUBSCRIPTIONS_BYTES_MAX:
+        return None
     topics: set[str] = set()
     for member in group.members:
         said = topics_of(group, member)
@@ -71,7 +78,7 @@ def topics_of(group: Group, member: Member) -> frozenset[str] | None:
     if group.protocol_type != PROTOCOL_TYPE:
         return None
     try:
-        return frozenset(decode_subscription(member.metadata(group.protocol_name)).topics)
+        return frozenset(decode_subscribed_topics(member.metadata(group.protocol_name)))
     except ProtocolError:
         return None
 

@@ -20,7 +20,7 @@ from protocol.api.produce import (
     PartitionProduceResponse,
     ProduceResponse,
 )
-from protocol.errors import ErrorCode, OttlaError, RequestError
+from protocol.errors import ErrorCode, OttlaError, RequestError, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -137,7 +137,7 @@ def refuse_partition(reply: PartitionProduceResponse, error: OttlaError) -> None
     reply.base_offset = -1
     if isinstance(error, RefusedRecords):
         reply.record_errors = [
-            BatchIndexAndErrorMessage(index, why) for index, why in error.reasons.items()
+            BatchIndexAndErrorMessage(index, shortened(why)) for index, why in error.reasons.items()
         ]
     if isinstance(error, NotLeader):
         reply.current_leader = LeaderIdAndEpoch(

@@ -50,15 +50,23 @@ class DeleteRecordsHandler:
     def __call__(
         self, request: DeleteRecordsRequest, _context: RequestContext
     ) -> DeleteRecordsResponse | Coroutine[Any, Any, DeleteRecordsResponse]:
-        """Begin with every partition; answer once all are through, or the time is over."""
+        """Begin with every partition; answer once all are through, or the time is over.
+
+        A partition that is named again is refused there: each deletion writes, all in one go.
+        """
         response = DeleteRecordsResponse()
         waiting: list[_Begun] = []
+        named: set[tuple[str, int]] = set()
         for topic in request.topics:
             answer = DeleteRecordsTopicResult(name=topic.name)
             response.topics.append(answer)
             for asked in topic.partitions:
                 reply = DeleteRecordsPartitionResult(partition_index=asked.partition_index)
                 answer.partitions.append(reply)
+                if (topic.name, asked.partition_index) in named:
+                    _refuse_partition(reply, ErrorCode.INVALID_REQUEST)
+                    continue
+                named.add((topic.name, asked.partition_index))
                 try:
                     waiting.append(self._begin(topic.name, asked.offset, reply))
                 except OttlaError as error:

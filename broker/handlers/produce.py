@@ -15,8 +15,9 @@ from broker.handlers.delayed_produce import NEVER, Appended, DelayedProduce, ref
 from broker.handlers.endpoints import reach_leaders
 from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
-from broker.log.config import PRODUCER, VALIDATE_NONE
+from broker.log.config import CREATE_TIME, PRODUCER, VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
+from broker.newest_time import set_newest_time
 from broker.opening import Opening
 from broker.partition import ACKS_ALL
 from broker.recompression import recompress
@@ -26,6 +27,7 @@ from protocol.api.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from protocol.batch import lacks_max_timestamp
 from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 ACKS_NONE = 0
 ACKS_LEADER = 1
+
+BATCHES_MAX = 20_000
+"""Of one request: appending them takes a second, and nothing else happens then."""
 
 
 class ProduceHandler:
@@ -67,8 +72,14 @@ class ProduceHandler:
     ) -> Delayed | Coroutine[Any, Any, ProduceResponse] | None:
         """Append every partition's batches, then answer, wait, or with acks=0 say nothing.
 
-        Raises: ProtocolError where acks=0 leaves no other way to tell of a failure.
+        Raises: ProtocolError for too many batches, and where acks=0 leaves no other way to tell of
+        a failure.
         """
+        count = sum(len(topic.partition_data) for topic in request.topic_data)
+        if count > BATCHES_MAX:
+            raise ProtocolError(
+                f"a produce of {count} batches came, {BATCHES_MAX} are accepted: send several"
+            )
         response = ProduceResponse()
         opening = Opening()
         waiting: list[Appended] = []
@@ -175,20 +186,25 @@ class ProduceHandler:
     def _opened(self, partition: Partition, batch: memoryview, opening: Opening) -> memoryview:
         """Look into the records where their topic's settings ask for it, and compress them so.
 
+        Also where the newest one's time is missing, which is set then.
         Raises: RefusedRecords, SchemasNotRead, OpenedEnough, CorruptBatch, what `require_leader`
         and `Log.demand_openable` raise.
         """
         config = partition.log.config
         validates = config.schema_validation != VALIDATE_NONE
-        if not (config.compacts or validates or config.compression_type != PRODUCER):
+        compresses = config.compression_type != PRODUCER
+        lacks_time = config.message_timestamp_type == CREATE_TIME and lacks_max_timestamp(batch)
+        if not (config.compacts or validates or compresses or lacks_time):
             return batch
         partition.require_leader()  # whoever does not lead has nothing to say of records
         partition.log.demand_openable(batch)
+        if lacks_time:
+            batch = set_newest_time(batch, opening)
         if config.compacts:
             require_keys(batch, opening)
         if validates:
             self._schemas.check(partition.topic, batch, config.schema_validation, opening)
-        if config.compression_type == PRODUCER:
+        if not compresses:
             return batch
         return recompress(batch, config.compression_type, opening)
 

@@ -78,7 +78,7 @@ def check_opening(header: BatchHeader) -> None:
     """Refuse a batch that is too large to have its records looked into. Raises: InvalidRecord."""
     if header.record_count > OPENED_RECORDS_MAX:
         raise InvalidRecord(
-            f"a batch of {header.record_count} records, and this topic's are looked into:"
+            f"a batch of {header.record_count} records, which are to be looked into:"
             f" send {OPENED_RECORDS_MAX} at most"
         )
 

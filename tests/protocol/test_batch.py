@@ -16,6 +16,8 @@ from protocol.batch import (
     assign,
     assigned,
     check_crc,
+    lacks_max_timestamp,
+    make_batch,
     read_header,
     set_log_append_time,
     split_batches,
@@ -43,6 +45,16 @@ def test_a_header_says_what_the_batch_is() -> None:
     assert header.timestamp_type is TimestampType.CREATE_TIME
     assert not header.is_transactional
     assert not header.is_control
+
+
+@pytest.mark.parametrize(
+    ("newest_ms", "is_missing"), [(-1, True), (999, True), (1_000, False), (1_002, False)]
+)
+def test_a_newest_time_before_the_first_is_none(newest_ms: int, is_missing: bool) -> None:
+    batch = make_batch(replace(read_header(BATCH), max_timestamp=newest_ms), BATCH[HEADER_BYTES:])
+
+    assert lacks_max_timestamp(batch) is is_missing
+    assert not lacks_max_timestamp(batch[: HEADER_BYTES - 1]), "it is refused elsewhere"
 
 
 @pytest.mark.parametrize(

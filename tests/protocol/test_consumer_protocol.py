@@ -15,6 +15,7 @@ from protocol.consumer_protocol import (
     ConsumerProtocolSubscription,
     TopicPartitions,
     decode_assignment,
+    decode_subscribed_topics,
     decode_subscription,
     encode_assignment,
     encode_subscription,
@@ -89,6 +90,16 @@ def test_a_newer_version_is_read_as_far_as_it_is_known(version):
     assert decode_subscription(newer) == decode_subscription(known)
 
 
+@pytest.mark.parametrize("version", [*VERSIONS, VERSION_NEWEST + 1])
+def test_the_topics_alone_are_read_of_any_version_whatever_follows(version):
+    known = bytes.fromhex(JAVA_SUBSCRIPTIONS[min(version, VERSION_NEWEST)])
+    end_of_topics = len(bytes.fromhex(f"0000 {_BEGIN}")) - len(b"\0\0\0\3\1\2\3")
+    said = struct.pack(">h", version) + known[2:end_of_topics]
+
+    assert decode_subscribed_topics(said + known[end_of_topics:]) == ["orders", "tills"]
+    assert decode_subscribed_topics(said + b"\x7f gibberish") == ["orders", "tills"]
+
+
 @pytest.mark.parametrize(
     ("decode", "cls"),
     [
@@ -115,7 +126,7 @@ def test_all_versions_agree_with_the_slow_interpreter(decode, cls, version):
 
 @given(st.binary(max_size=200) | st.binary(max_size=60).map(lambda tail: b"\0\3" + tail))
 def test_garbage_is_refused_and_nothing_else_happens(data):
-    for decode in (decode_subscription, decode_assignment):
+    for decode in (decode_subscription, decode_subscribed_topics, decode_assignment):
         with contextlib.suppress(ProtocolError):
             decode(data)
 

@@ -73,6 +73,7 @@ class LeadingBroker:
         self.disk.make_directory("/data")
         self.flusher = Flusher(self.disk)
         self.lease_held = True
+        self.wall_ms = 0
         self.followers_heard: list[tuple[Partition, int]] = []
         self._session_ids = random.Random(4)
         self.confirmation = Confirmations()
@@ -90,7 +91,7 @@ class LeadingBroker:
             ),
             fetchers=Fetchers(idle_fetcher),
             topic_defaults={},
-            wall_ms=lambda: 0,
+            wall_ms=lambda: self.wall_ms,
         )
         self.view = ClusterView()
         self._topics_made = 0

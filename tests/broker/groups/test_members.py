@@ -13,7 +13,12 @@ from broker.groups.joining import GROUP_BYTES_MAX
 from broker.groups.member import NEVER, Member
 from broker.groups.members import REBALANCE_TIMEOUT_LEAST_S, Members
 from broker.groups.pending import PENDING_IDS_MAX, PendingIds
-from broker.groups.subscriptions import ASSIGNMENTS_BYTES_MAX, owners, subscribed_topics
+from broker.groups.subscriptions import (
+    ASSIGNMENTS_BYTES_MAX,
+    SUBSCRIPTIONS_BYTES_MAX,
+    owners,
+    subscribed_topics,
+)
 from protocol.consumer_protocol import (
     ConsumerProtocolAssignment,
     ConsumerProtocolSubscription,
@@ -200,6 +205,34 @@ def test_what_is_no_subscription_says_nothing():
     stage.join("a")
 
     assert subscribed_topics(stage.group) is None
+
+
+def test_only_the_topics_are_read_of_a_subscription():
+    stage = Stage()
+    whole = encode_subscription(
+        ConsumerProtocolSubscription(["t"], owned_partitions=[TopicPartitions("t", [0])])
+    )
+    stage.client("a").version, stage.client("a").protocols = 3, (("range", whole[:-20]),)
+    stage.join("a")
+    stage.pass_time(6)
+
+    assert subscribed_topics(stage.group) == {"t"}
+
+
+@pytest.mark.parametrize(("members", "is_known"), [(8, True), (9, False)])
+def test_subscriptions_too_large_together_to_be_read_on_the_way_are_not_read(members, is_known):
+    stage = Stage()
+    said = encode_subscription(
+        ConsumerProtocolSubscription(["t"], bytes(SUBSCRIPTIONS_BYTES_MAX // 8 - 50))
+    )
+    for name in map(str, range(members)):
+        client = stage.client(name)
+        client.version, client.protocols = 3, (("range", said),)
+        stage.join(name)
+    stage.pass_time(6)
+
+    assert len(stage.group.members) == members
+    assert subscribed_topics(stage.group) == ({"t"} if is_known else None)
 
 
 def part(*indexes: int) -> bytes:

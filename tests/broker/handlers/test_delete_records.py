@@ -78,6 +78,19 @@ async def test_what_is_deleted_already_is_answered_with_where_the_log_starts(
     assert await delete(0) == (ErrorCode.NONE, 7)
 
 
+async def test_a_partition_that_is_named_again_is_refused_there(delete, autojump_clock):
+    topics = [
+        DeleteRecordsTopic(TOPIC, [DeleteRecordsPartition(0, 3), DeleteRecordsPartition(0, 5)]),
+        DeleteRecordsTopic(TOPIC, [DeleteRecordsPartition(0, 7)]),
+    ]
+    request = DeleteRecordsRequest(topics, 10_000)
+    answer = await delete.ask(request, broker_id=delete.leader_id)
+
+    told = [(r.error_code, r.low_watermark) for topic in answer.topics for r in topic.partitions]
+    assert told == [(ErrorCode.NONE, 3)] + [(ErrorCode.INVALID_REQUEST, -1)] * 2
+    assert delete.log_starts() == [3, 3, 3]
+
+
 @pytest.mark.parametrize("offset", [-2, RECORDS + 1, 2**62])
 async def test_what_is_not_committed_is_not_deleted(offset, delete, autojump_clock):
     assert await delete(offset) == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
