@@ -71,10 +71,12 @@ class FailureDetector:
 
     async def _watch(self, registration: BrokerRegistration, scope: trio.CancelScope) -> None:
         peer_id = registration.broker_id
+        told: str | None = None
         with scope:
             while True:
                 try:
                     await self._hold_connection(peer_id)
+                    told = None
                 except ConnectionRefusedError:
                     if await self._remove_dead(registration):
                         log_events.warning("dead_broker_removed", broker_id=peer_id)
@@ -82,7 +84,9 @@ class FailureDetector:
                 except (OSError, PeerUnknown, trio.TooSlowError) as error:
                     # Unreachable is not dead: its session with the coordinator decides. Unknown is
                     # one that came just now, or has gone: then this watch is about to end.
-                    log_events.info("peer_unreachable", broker_id=peer_id, error=str(error))
+                    if str(error) != told:  # once an outage, not a hundred times a second
+                        told = str(error)
+                        log_events.info("peer_unreachable", broker_id=peer_id, error=told)
                 await trio.sleep(RECONNECT_PAUSE_S)
 
     async def _hold_connection(self, peer_id: int) -> None:

@@ -58,6 +58,8 @@ def read_setting(item: Field[Any], text: str) -> object:
     reader, expectation = _READERS[str(item.type)]
     try:
         value = reader(text)
+    except ConfigError as error:
+        raise ConfigError(f"{key}={text!r}: {error}") from None
     except ValueError:
         raise ConfigError(f"{key}={text!r}: {expectation} is expected") from None
     at_least, at_most = item.metadata["at_least"], item.metadata["at_most"]
@@ -70,7 +72,10 @@ def read_setting(item: Field[Any], text: str) -> object:
 
 
 def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
-    """Read `NAME://host:port, ...`; an IPv6 address stands in brackets. Raises: ValueError."""
+    """Read `NAME://host:port, ...`; an IPv6 address stands in brackets.
+
+    Raises: ValueError, ConfigError where a host is none.
+    """
     endpoints = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, scheme, address = part.rpartition("://")
@@ -78,8 +83,22 @@ def parse_endpoints(text: str) -> tuple[Endpoint, ...]:
         if not colon or not port.isdecimal() or int(port) > 65_535:
             raise ValueError
         listener = name.upper() if scheme else PLAINTEXT
-        endpoints.append(Endpoint(host.strip("[]"), int(port), listener))
+        endpoints.append(Endpoint(_read_host(host.strip("[]")), int(port), listener))
     return tuple(endpoints)
+
+
+def _read_host(host: str) -> str:
+    """Give back a host; empty stands for all addresses of this machine. Raises: ConfigError.
+
+    One that nobody can look up would fail at those who are told of it, and not here.
+    """
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ConfigError(
+            f"{host!r} is no host: between its dots 1 to 63 characters are expected"
+        ) from None
+    return host
 
 
 def type_of(value: object, *, at_most: int = INT64_MAX) -> ValueType:

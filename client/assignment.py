@@ -153,13 +153,13 @@ class PartitionState:
             self.position = self._opened_end if at_end else self._opened[end].offset
         return taken
 
-    def take_opened(self) -> ConsumerRecord | None:
+    def take_opened(self, *, turn: int) -> ConsumerRecord | None:
         """Take one record if it is at hand, decoded."""
         position = self._opened_next
         if position >= len(self._opened):
             return None
         record = self._opened[position]
-        self._taken_from = record.offset
+        self._taken_from, self._taken_in_turn = record.offset, turn
         self._opened_next = position = position + 1
         at_end = position == len(self._opened)
         self.position = self._opened_end if at_end else record.offset + 1

@@ -18,6 +18,7 @@ from client.backoff import Backoff
 from client.connection import REQUEST_TIMEOUT_S
 from client.environment import Environment
 from client.errors import (
+    ConnectFailed,
     ConnectionBroken,
     NoBrokerReachable,
     UnknownTopic,
@@ -57,9 +58,7 @@ REFRESH_BACKOFF_MAX_S: Final = 0.25
 REFRESH_CALM_S: Final = 5.0
 """After so long without a refresh, the next one comes as quickly as the first did."""
 
-REFUSALS: Final = {
-    ErrorCode.INVALID_TOPIC_EXCEPTION: NAME_RULE,
-}
+REFUSALS: Final = {ErrorCode.INVALID_TOPIC_EXCEPTION: NAME_RULE}
 """What to tell of refusals to which brokers add no sentence."""
 
 UNKNOWN_TOPIC_GRACE_S: Final = 2.0
@@ -151,7 +150,7 @@ class Cluster:
         make_request: Callable[[Connection], object],
         fault_of: Callable[[Any, Address], OttlaError | None],
     ) -> Any:
-        """Ask brokers until one has an answer (see `Race`). Raises: NoBrokerReachable."""
+        """Ask brokers until one answers (see `Race`). Raises: NoBrokerReachable, EncodeError."""
         race = Race(self.pool, make_request, fault_of=fault_of, timeout_s=METADATA_TIMEOUT_S)
         return await race.run(self._candidates())
 
@@ -160,9 +159,8 @@ class Cluster:
 
         Raises: NoBrokerReachable.
         """
-        response: MetadataResponse = await self.call_any(
-            metadata_request(topics), controller_first=True
-        )
+        request = metadata_request(topics)
+        response: MetadataResponse = await self.call_any(request, controller_first=True)
         return response
 
     async def topic(self, name: str, *, timeout_s: float) -> TopicInfo:
@@ -173,6 +171,7 @@ class Cluster:
         if not is_topic_name(name):
             code = ErrorCode.INVALID_TOPIC_EXCEPTION
             raise refusal(code, f"topic {name!r} is refused", detail=REFUSALS[code])
+        was_in_use = name in self._wanted.in_use
         self._wanted.in_use[name] = None
         try:
             return await self.retry(
@@ -182,7 +181,8 @@ class Cluster:
                 timeout_s=timeout_s,
             )
         except UnknownTopic:
-            self._wanted.in_use.pop(name, None)
+            if not was_in_use:  # else somebody waits for it to come back
+                self._wanted.in_use.pop(name, None)
             raise
 
     async def leader_of(self, topic: str, partition: int, *, timeout_s: float) -> PartitionInfo:
@@ -257,9 +257,10 @@ class Cluster:
     async def call_any(
         self, request: object, *, controller_first: bool = False, repeatable: bool = True
     ) -> Any:
-        """Ask the first broker that answers. Raises: NoBrokerReachable.
+        """Ask the first broker that answers.
 
         What is `repeatable` each broker has its share of the time for, anything else all of it.
+        Raises: NoBrokerReachable; ConnectionBroken where what is not repeatable may have been done.
         """
         causes: list[OttlaError] = []
         candidates = self._candidates()
@@ -274,6 +275,8 @@ class Cluster:
                 sharers = len(candidates) - number if repeatable else 1
                 return await connection.call(request, timeout_s=left_s / sharers)
             except (ConnectionBroken, UnsupportedApi) as error:
+                if not (repeatable or isinstance(error, ConnectFailed | UnsupportedApi)):
+                    raise
                 causes.append(error)
         raise NoBrokerReachable(causes)
 

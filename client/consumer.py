@@ -83,7 +83,8 @@ class Consumer(Client):
 
         Where no offset is given, what the group committed counts, if there is a group, and then
         `auto_offset_reset`: "latest" means the end as it is when this returns.
-        Raises: SubscriptionConflict, UnknownTopic, RequestError, WaitTimedOut.
+        Raises: SubscriptionConflict, UnknownTopic, RequestError, WaitTimedOut; ValueError where an
+        offset is none.
         """
         parts = self._running()
         if self._participant is not None and self._participant.is_subscribed:
@@ -91,6 +92,9 @@ class Consumer(Client):
         starts: dict[TopicPartition, int | None] = (
             {**partitions} if isinstance(partitions, Mapping) else dict.fromkeys(partitions)
         )
+        for place, start in starts.items():
+            if start is not None:
+                _check_offset(place, start)
         for place in starts:
             await parts.cluster.leader_of(*place, timeout_s=self.config.metadata_timeout_s)
         found = await self._starts([place for place, start in starts.items() if start is None])
@@ -226,7 +230,7 @@ class Consumer(Client):
         state = self._last_read
         group = self._participant
         if state is not None and not state.paused and (group is None or not group.touch()):
-            record = state.take_opened()
+            record = state.take_opened(turn=self._assignment.turn)
             if record is not None:
                 return record
         while not (records := await self.poll(max_records=1)):
@@ -237,10 +241,12 @@ class Consumer(Client):
         """Go on reading a partition from another offset; clears its error.
 
         `leader_epoch`, the epoch of the record before that offset if it is known, lets a truncated
-        log be noticed. Raises: ClientClosed, KeyError where the partition is not assigned.
+        log be noticed. Raises: ClientClosed, KeyError where the partition is not assigned,
+        ValueError where the offset is none.
         """
         fetcher = self._running().fetcher
         state = self._state(place)
+        _check_offset(place, offset)
         state.seek(offset, leader_epoch=leader_epoch)
         fetcher.interrupt(state)
 
@@ -360,3 +366,9 @@ class Consumer(Client):
             isolation_level=self.config.isolation_level,
             timeout_s=self.config.metadata_timeout_s,
         )
+
+
+def _check_offset(place: TopicPartition, offset: int) -> None:
+    """Refuse what no record has for its offset. Raises: ValueError."""
+    if not 0 <= offset < 1 << 63:
+        raise ValueError(f"{offset} is no offset of {place}: give 0 to 2^63-1")

@@ -86,6 +86,12 @@ def _is_refusal(error: OSError) -> bool:
     return all(isinstance(each, ConnectionRefusedError) for each in causes)
 
 
+def _no_address(host: str, port: int, error: Exception) -> OSError:
+    # Python tells of a name with an empty or overlong part, and of a number too large for a port,
+    # by errors that are no OSError; and who connects was told the address by somebody else.
+    return OSError(errno.EINVAL, f"{host!r}, port {port}, is no address: {error}")
+
+
 def cannot_listen(host: str, port: int, error: OSError) -> OSError:
     """Give the error of an address that could not be taken, with the address and the reason."""
     reasons = {
@@ -106,6 +112,8 @@ class TcpNetwork:
         """
         try:
             return await trio.open_tcp_stream(host, port)
+        except (ValueError, OverflowError) as error:
+            raise _no_address(host, port, error) from error
         except OSError as error:
             if _is_refusal(error):
                 raise ConnectionRefusedError(
@@ -117,6 +125,8 @@ class TcpNetwork:
         """Listen on one address of `host`, IPv4 where it has one. Raises: OSError that names it."""
         try:
             listeners = await trio.open_tcp_listeners(port, host=host)
+        except (ValueError, OverflowError) as error:
+            raise _no_address(host, port, error) from error
         except OSError as error:
             raise cannot_listen(host, port, error) from error
         listeners.sort(key=lambda listener: listener.socket.family != trio.socket.AF_INET)

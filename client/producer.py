@@ -86,8 +86,8 @@ class ProducerConfig(Struct, frozen=True, kw_only=True):
 class Producer(Client):
     """Writes records to topics; use it with `async with`.
 
-    Leaving the block waits until every record is acknowledged; leaving it by an error or a
-    cancellation does not, and what is unacknowledged fails.
+    Leaving the block takes no more records and waits until every one is acknowledged; leaving it by
+    an error or a cancellation does not wait, and what is unacknowledged fails.
     """
 
     role = "producer"
@@ -115,6 +115,7 @@ class Producer(Client):
         self._room = trio.lowlevel.ParkingLot()
         self._must_yield = False
         self._losses = Losses()
+        self._is_closing = False
 
     @property
     def buffered_bytes(self) -> int:
@@ -244,6 +245,7 @@ class Producer(Client):
             nursery.start_soon(sender.run)
             try:
                 yield
+                self._is_closing = True  # what came from now on, this flush would not wait for
                 await self.flush()
             finally:
                 sender.fail_all(ClientClosed("the producer was closed before it was acknowledged"))
@@ -269,14 +271,15 @@ class Producer(Client):
                 route.update(info, self._cluster.metadata.brokers)
 
     def _running_sender(self) -> Sender:
-        if self._sender is None or self._sender.failure is not None:
+        if self._sender is None or self._sender.failure is not None or self._is_closing:
             raise self._closed()
         return self._sender
 
     def _closed(self) -> ClientClosed:
         if self._sender is None:
             return self._not_open()
-        return ClientClosed(f"the producer takes no more records: {self._sender.failure}")
+        why = self._sender.failure or "it is being closed"
+        return ClientClosed(f"the producer takes no more records: {why}")
 
     def _note_settled(self, batch: Batch) -> None:
         """Give a settled batch's bytes back, and remember it where it failed."""

@@ -11,6 +11,7 @@ import trio
 
 from client.errors import ConnectionBroken, NoBrokerReachable, UnsupportedApi
 from client.pool import Lane
+from protocol.errors import EncodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,19 +46,23 @@ class Race:
         self._timeout_s = timeout_s
         self._causes: list[OttlaError] = []
         self._answer: Any = None
+        self._unaskable: EncodeError | None = None
         self.answered_by: Address | None = None
 
     async def run(self, addresses: Sequence[Address]) -> Any:
-        """Return the first answer. Raises: NoBrokerReachable, with all that went wrong."""
+        """Return the first answer.
+
+        Raises: NoBrokerReachable, with all that went wrong; EncodeError, of what cannot be asked.
+        """
         async with trio.open_nursery() as nursery:
             for address in addresses:
                 failed = trio.Event()
                 nursery.start_soon(self._ask, address, failed, nursery.cancel_scope)
                 with trio.move_on_after(HEDGE_S):
                     await failed.wait()
-        if self.answered_by is None:
-            raise NoBrokerReachable(self._causes)
-        return self._answer
+        if self.answered_by is not None:
+            return self._answer
+        raise self._unaskable or NoBrokerReachable(self._causes)
 
     async def _ask(self, address: Address, failed: trio.Event, race: trio.CancelScope) -> None:
         try:
@@ -67,6 +72,9 @@ class Race:
             )
         except (ConnectionBroken, UnsupportedApi) as error:
             self._causes.append(error)
+        except EncodeError as error:
+            self._unaskable = error
+            race.cancel()
         else:
             fault = self._fault_of(answer, address)
             if fault is not None:

@@ -83,6 +83,28 @@ class AdminBase(Client):
     def _timeout_ms(self) -> int:
         return int(self.config.timeout_s * 1000)
 
+    async def _live_brokers(self) -> list[int]:
+        """List the brokers that live now; what an admin knows may be minutes old.
+
+        Raises: NoBrokerReachable, WaitTimedOut.
+        """
+        cluster = self._cluster
+        with trio.move_on_after(self.config.timeout_s):
+            await cluster.refresh()
+            return sorted(cluster.metadata.brokers)
+        raise WaitTimedOut("news of the brokers", self.config.timeout_s, last_cause=None)
+
+    async def _ask_broker(self, broker_id: int, request: object) -> Any:
+        """Ask one broker, which may have come a moment ago, or have moved.
+
+        Raises: ConnectionBroken, NoBrokerReachable, RequestTimedOut, UnsupportedApi, WaitTimedOut.
+        """
+        cluster = self._cluster
+        with trio.move_on_after(self.config.timeout_s):
+            await cluster.refresh()
+            return await cluster.call(broker_id, request)
+        raise WaitTimedOut(f"broker {broker_id}", self.config.timeout_s, last_cause=None)
+
     async def _ask_controller(self, request: object, codes: Callable[[Any], Sequence[int]]) -> Any:
         """Ask the controller, the next one where it is not any more.
 

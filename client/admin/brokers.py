@@ -38,11 +38,11 @@ class BrokerAdmin(AdminBase):
     ) -> dict[int, tuple[LogDir, ...] | RequestError]:
         """Describe the data directories of brokers, or of all live ones; or why not.
 
-        Raises: UnsupportedApi, WaitTimedOut.
+        Raises: NoBrokerReachable, UnsupportedApi, WaitTimedOut.
         """
         cluster = self._cluster
-        chosen = sorted(cluster.metadata.brokers) if broker_ids is None else list(broker_ids)
         rounds = Rounds(cluster, BrokerRouter(cluster), timeout_s=self.config.timeout_s)
+        chosen = await self._live_brokers() if broker_ids is None else list(broker_ids)
         return await rounds.ask(chosen, self._ask_log_dirs)
 
     async def _ask_log_dirs(

@@ -31,11 +31,11 @@ class ConfigAdmin(AdminBase):
         """List the settings of a topic, of a broker by its id, or of ALL_BROKERS.
 
         Of ALL_BROKERS only those are listed that somebody has set.
-        Raises: RequestError, ConnectionBroken, NoBrokerReachable.
+        Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
         """
         request = DescribeConfigsRequest([DescribeConfigsResource(kind, name, None)])
         if kind is ResourceType.BROKER and name != ALL_BROKERS:
-            response = await self._cluster.call(_broker_id(name), request)
+            response = await self._ask_broker(_broker_id(name), request)
         else:
             response = await self._cluster.call_any(request, controller_first=True)
         result = response.results[0]
@@ -61,7 +61,7 @@ class ConfigAdmin(AdminBase):
     ) -> None:
         """Change single settings of a topic, a broker or ALL_BROKERS; None unsets one.
 
-        Raises: RequestError, ConnectionBroken, WaitTimedOut.
+        Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
         """
         configs = [
             AlterableConfig(key, _DELETE if value is None else _SET, value)
@@ -72,7 +72,7 @@ class ConfigAdmin(AdminBase):
         )
         if kind is ResourceType.BROKER and name != ALL_BROKERS:
             # Kafka's brokers take changes of their own settings only.
-            response = await self._cluster.call(_broker_id(name), request)
+            response = await self._ask_broker(_broker_id(name), request)
         else:
             response = await self._ask_controller(
                 request, lambda answer: [result.error_code for result in answer.responses]

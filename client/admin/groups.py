@@ -50,7 +50,7 @@ class GroupAdmin(AdminBase):
     ) -> tuple[ListedGroup, ...]:
         """List the groups of all brokers, by name; only those in a state or of a kind where given.
 
-        Raises: RequestError, UnsupportedApi, WaitTimedOut.
+        Raises: NoBrokerReachable, RequestError, UnsupportedApi, WaitTimedOut.
         """
         cluster = self._cluster
         request = ListGroupsRequest(states_filter=list(states), types_filter=list(kinds))
@@ -64,7 +64,7 @@ class GroupAdmin(AdminBase):
 
         rounds = Rounds(cluster, BrokerRouter(cluster), timeout_s=self.config.timeout_s)
         found: dict[str, ListedGroup] = {}
-        for answer in (await rounds.ask(sorted(cluster.metadata.brokers), question)).values():
+        for answer in (await rounds.ask(await self._live_brokers(), question)).values():
             if isinstance(answer, RequestError):
                 if answer.code is ErrorCode.BROKER_NOT_AVAILABLE:
                     continue  # it has gone since, and others keep its groups

@@ -8,12 +8,13 @@ Must never know: what is asked, what the answers hold.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
 from client.coordinators import MOVED_CODES, Coordinators
-from client.errors import ConnectFailed, ConnectionBroken, WaitTimedOut
+from client.errors import ConnectFailed, ConnectionBroken, NoBrokerReachable, WaitTimedOut
 from client.records import TopicPartition
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError, RequestError
 
@@ -72,14 +73,25 @@ class LeaderRouter:
     ) -> Mapping[TopicPartition, int | RequestError]:
         """Find leaders. Raises: WaitTimedOut."""
         found: dict[TopicPartition, int | RequestError] = {}
-        for place in keys:
-            try:
-                leader = await self._cluster.leader_of(*place, timeout_s=timeout_s)
-            except RequestError as error:
-                found[place] = error
-            else:
-                found[place] = leader.leader_id
-        return found
+        refused_topics: dict[str, RequestError] = {}
+        places = tuple(keys)
+        with trio.move_on_after(timeout_s):
+            for place in places:
+                if place.topic in refused_topics:
+                    # To believe that there is no such topic takes seconds: not for each partition.
+                    found[place] = refused_topics[place.topic]
+                    continue
+                try:
+                    leader = await self._cluster.leader_of(*place, timeout_s=timeout_s)
+                except RequestError as error:
+                    found[place] = error
+                    if place.topic not in self._cluster.metadata.topics:
+                        refused_topics[place.topic] = error
+                else:
+                    found[place] = leader.leader_id
+            return found
+        missing = ", ".join(str(place) for place in places if place not in found)
+        raise WaitTimedOut(f"leaders of {missing}", timeout_s, last_cause=self._cluster.last_error)
 
     def is_misdirected(self, error: RequestError) -> bool:
         """Say whether another broker leads, or the same question may succeed later."""
@@ -98,8 +110,11 @@ class BrokerRouter:
     async def route(
         self, keys: Iterable[int], *, timeout_s: float
     ) -> Mapping[int, int | RequestError]:
-        """Look which brokers live."""
-        del timeout_s
+        """Look which brokers live; who is not known may have come a moment ago."""
+        keys = list(keys)
+        if not self._cluster.metadata.brokers.keys() >= {*keys}:
+            with trio.move_on_after(timeout_s), suppress(NoBrokerReachable):
+                await self._cluster.refresh()
         return {
             broker_id: broker_id
             if broker_id in self._cluster.metadata.brokers
@@ -119,12 +134,13 @@ class BrokerRouter:
 
 
 class Rounds(Generic[K]):
-    """Asks in rounds; `timeout_s` bounds all rounds of one question together."""
+    """Asks in rounds; `timeout_s` bounds all rounds of its one question, from its making on."""
 
     def __init__(self, cluster: Cluster, router: Router[K], *, timeout_s: float) -> None:
         self._cluster = cluster
         self._router = router
         self._timeout_s = timeout_s
+        self._deadline = trio.current_time() + timeout_s
 
     async def ask(
         self,
@@ -140,11 +156,10 @@ class Rounds(Generic[K]):
         """
         asking = _Asking(keys, question, repeatable=repeatable)
         backoff = self._cluster.backoff()
-        deadline = trio.current_time() + self._timeout_s
         while True:
-            left_s = max(deadline - trio.current_time(), 0)
+            left_s = max(self._deadline - trio.current_time(), 0)
             routes = await self._router.route(tuple(asking.missing), timeout_s=left_s)
-            with trio.move_on_at(deadline):
+            with trio.move_on_at(self._deadline):
                 for key in await asking.run_round(routes, self._router.is_misdirected):
                     self._router.forget(key)
                 if asking.missing:
@@ -152,7 +167,7 @@ class Rounds(Generic[K]):
                     await trio.sleep(backoff.next_s())
             if not asking.missing:
                 return asking.answers
-            if trio.current_time() >= deadline:
+            if trio.current_time() >= self._deadline:
                 named = f"answers about {', '.join(map(str, asking.missing))}"
                 raise WaitTimedOut(named, self._timeout_s, last_cause=asking.last_error)
 

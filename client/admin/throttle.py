@@ -28,7 +28,7 @@ async def set_throttle(
 ) -> None:
     """Have what moves from `before` to `after` take at most `rate` bytes/s at each broker.
 
-    Raises: RequestError, ConnectionBroken, WaitTimedOut.
+    Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
     """
     coming = {p: [b for b in after[p] if b not in before[p]] for p in after}
     replicas: dict[str, str | None] = {
@@ -44,7 +44,7 @@ async def set_throttle(
 async def lift_throttle(admin: ConfigAdmin, topic: str, brokers: Iterable[int]) -> bool:
     """Take a throttle away from a topic, and the rate from brokers. Returns: whether there was one.
 
-    Raises: RequestError, ConnectionBroken, WaitTimedOut.
+    Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
     """
     lifted = await _unset(admin, ResourceType.TOPIC, topic, {LEADER_REPLICAS, FOLLOWER_REPLICAS})
     for broker_id in sorted(brokers):

@@ -54,6 +54,8 @@ def test_values_are_read_by_their_kind():
         ("ottla.flush", "never", "commit, os"),
         ("listeners", "localhost", "host:port"),
         ("listeners", "PLAINTEXT://h:99999", "host:port"),
+        ("listeners", "A://h..org:1", "'h..org' is no host"),
+        ("advertised.listeners", f"A://h:1, B://{'x' * 64}.org:1", "1 to 63 characters"),
         ("num.partition", "1", "num.partitions"),
     ],
 )
@@ -158,6 +160,13 @@ def test_advertised_listeners_are_endpoints_like_the_listeners():
 
     assert node.listeners == parse_endpoints("A://h:1")
     assert node.advertised_listeners == parse_endpoints("A://outside:2")
+
+
+def test_names_addresses_and_nothing_at_all_are_hosts():
+    hosts = ("", "kafka-2.example.org.", "kafka_2", "x" * 63, "bücher.example", "10.0.0.1")
+    endpoints = parse_endpoints(", ".join(f"A://{host}:1" for host in hosts) + ", A://[fe80::1]:1")
+
+    assert [endpoint.host for endpoint in endpoints] == [*hosts, "fe80::1"]
 
 
 def test_topics_get_what_was_set_for_them_and_nothing_else():

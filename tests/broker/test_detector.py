@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
+from structlog.testing import capture_logs
 
 from broker.detector import FailureDetector
 from broker.errors import PeerUnknown
@@ -20,14 +22,21 @@ def cluster() -> ClusterState:
 
 @pytest.fixture
 def watch(nursery):
-    """Watch the peer over connections that end as the errors say; return whom it found dead."""
+    """Watch the peer over connections that end as the errors say; return whom it found dead.
 
-    def begin(*errors: Exception) -> list[BrokerRegistration]:
+    None stands for a connection that the peer closes.
+    """
+
+    def begin(*errors: Exception | None) -> list[BrokerRegistration]:
         ends, dead = iter(errors), []
 
         async def open_stream(_peer_id: int) -> trio.abc.Stream:
             await trio.lowlevel.checkpoint()
-            raise next(ends)
+            if (error := next(ends)) is not None:
+                raise error
+            ours, theirs = trio.testing.memory_stream_pair()
+            await theirs.aclose()
+            return ours
 
         async def remove_dead(registration: BrokerRegistration) -> bool:
             await trio.lowlevel.checkpoint()
@@ -59,3 +68,14 @@ async def test_a_peer_that_is_not_known_yet_is_watched_all_the_same(watch, autoj
     await trio.sleep(1)
 
     assert len(dead) == 1
+
+
+async def test_an_outage_is_told_once_for_each_reason(watch, autojump_clock):
+    no_route, no_answer = OSError("no route"), OSError("no answer")
+
+    with capture_logs() as logs:
+        watch(*[no_route] * 9, *[no_answer] * 9, None, no_answer, ConnectionRefusedError())
+        await trio.sleep(1)
+
+    told = [log["error"] for log in logs if log["event"] == "peer_unreachable"]
+    assert told == ["no route", "no answer", "no answer"]

@@ -108,6 +108,23 @@ async def test_a_change_whose_answer_is_lost_is_not_made_twice(cluster, faults, 
     assert cluster.count(ApiKey.CREATE_TOPICS) == 1
 
 
+async def test_without_a_known_controller_a_change_is_not_made_twice_either(
+    cluster, faults, autojump_clock
+):
+    cluster.controller_id = -1
+
+    def elect_who_was_asked():
+        cluster.controller_id = cluster.requests[-1][0]
+
+    cluster.script(ApiKey.CREATE_TOPICS, faults(run=elect_who_was_asked, drop_after=True))
+
+    async with admin_of(cluster) as admin:
+        with pytest.raises(ConnectionBroken):
+            await admin.create_topic(NewTopic("orders"))
+
+    assert cluster.count(ApiKey.CREATE_TOPICS) == 1
+
+
 async def test_topics_are_deleted_and_widened_and_changed(cluster, autojump_clock):
     cluster.add_topic("orders")
     cluster.add_topic("old")

@@ -59,6 +59,35 @@ async def test_a_broker_that_goes_while_it_is_asked_does_not_stop_the_list(
     assert [group.group_id for group in await admin.list_groups()] == ["billing"]
 
 
+async def test_groups_of_a_broker_that_came_a_moment_ago_are_listed(
+    admin_cluster, groups, autojump_clock
+):
+    admin_cluster.kill(2)
+    async with Admin("broker-0:9092", environment=admin_cluster.environment) as admin:
+        await admin_cluster.start(2)
+        assert [group.group_id for group in await admin.list_groups()] == ["audit", "billing"]
+
+
+async def test_the_wait_for_news_of_the_brokers_ends(admin_cluster, groups, autojump_clock):
+    config = AdminConfig(timeout_s=2)
+    async with Admin(
+        admin_cluster.bootstrap, config, environment=admin_cluster.environment
+    ) as admin:
+        admin_cluster.silent.update(admin_cluster.broker_ids)
+        with pytest.raises(WaitTimedOut, match="2 s waiting for news of the brokers"):
+            await admin.list_groups()
+
+
+async def test_what_news_of_the_brokers_took_is_gone_for_the_question(
+    admin, admin_cluster, faults, autojump_clock
+):
+    admin_cluster.script(ApiKey.METADATA, *[faults(delay_s=4)] * 3)
+    admin_cluster.script(ApiKey.LIST_GROUPS, *[faults(delay_s=7)] * 3)
+
+    with pytest.raises(WaitTimedOut, match="10 s waiting for answers about 0, 1, 2"):
+        await admin.list_groups()
+
+
 async def test_a_group_is_described_with_its_members_and_their_partitions(admin, autojump_clock):
     group = (await admin.describe_groups(["billing"]))["billing"]
 

@@ -5,7 +5,7 @@ import pytest
 from client.admin import Admin, AdminConfig, ElectionType
 from client.admin.throttle import lift_throttle, set_throttle
 from client.descriptions import ALL_BROKERS, Reassignment, ReplicaSize, ResourceType
-from client.errors import ConnectionBroken
+from client.errors import ConnectionBroken, WaitTimedOut
 from client.offsets import BEGINNING, END
 from client.records import TopicPartition
 from protocol.api import ApiKey
@@ -52,6 +52,25 @@ async def test_elections_say_what_became_of_each_partition(admin, autojump_clock
     assert outcomes[ORDERS_1] is None
 
     assert await admin.elect_leaders(ElectionType.PREFERRED) == {ORDERS_2: None}
+
+
+async def test_that_a_topic_is_unknown_is_found_out_once_for_all_its_partitions(
+    admin, admin_cluster, autojump_clock
+):
+    await admin.delete_records({TopicPartition("nowhere", 0): 1})
+    for_one = admin_cluster.count(ApiKey.METADATA)
+    unknown = {TopicPartition("elsewhere", p): 1 for p in range(50)}
+    outcomes = await admin.delete_records(unknown)
+
+    assert {error.code for error in outcomes.values()} == {ErrorCode.UNKNOWN_TOPIC_OR_PARTITION}
+    assert admin_cluster.count(ApiKey.METADATA) < 3 * for_one
+
+
+async def test_the_search_for_leaders_ends_however_many_are_missing(admin, autojump_clock):
+    unknown = {TopicPartition(f"nowhere-{n}", 0): 1 for n in range(10)}
+
+    with pytest.raises(WaitTimedOut, match="10 s waiting for leaders of .*nowhere-9-0"):
+        await admin.delete_records(unknown)
 
 
 async def test_the_disks_of_all_brokers_are_described(admin, admin_cluster, autojump_clock):
@@ -126,6 +145,27 @@ async def test_a_brokers_settings_are_asked_of_that_broker_and_shared_ones_of_an
         await admin.describe_configs(ResourceType.BROKER, "7")
     with pytest.raises(RequestError, match="'two' is no broker"):
         await admin.alter_configs(ResourceType.BROKER, "two", {"a": "b"})
+
+
+async def test_a_broker_that_came_a_moment_ago_is_asked_like_the_others(
+    admin_cluster, autojump_clock
+):
+    admin_cluster.kill(2)
+    async with Admin("broker-0:9092", environment=admin_cluster.environment) as admin:
+        await admin_cluster.start(2)
+        (log_dir,) = (await admin.describe_log_dirs([2]))[2]
+        assert log_dir.path == "/data-2"
+
+    admin_cluster.kill(2)
+    async with Admin("broker-0:9092", environment=admin_cluster.environment) as admin:
+        await admin_cluster.start(2)
+        assert sorted(await admin.describe_log_dirs()) == [0, 1, 2]
+
+    admin_cluster.kill(2)
+    async with Admin("broker-0:9092", environment=admin_cluster.environment) as admin:
+        await admin_cluster.start(2)
+        await admin.alter_configs(ResourceType.BROKER, "2", {"a": "1"})
+        assert admin_cluster.broker_configs == {"2": {"a": "1"}}
 
 
 async def test_a_throttle_names_what_moves_and_is_lifted_as_a_whole(

@@ -101,6 +101,20 @@ async def test_an_unknown_topic_is_believed_after_a_short_while(cluster, autojum
         assert (await client.topic("late", timeout_s=60)).name == "late"
 
 
+async def test_a_topic_in_use_that_is_away_is_asked_for_until_it_is_back(cluster, autojump_clock):
+    topic = cluster.add_topic("orders")
+
+    async with open_client(cluster) as client:
+        await client.topic("orders", timeout_s=60)
+        del cluster.topics["orders"]
+        await client.refresh()
+        with pytest.raises(UnknownTopic):
+            await client.topic("orders", timeout_s=60)
+        cluster.topics["orders"] = topic
+        await client.refresh()
+        assert "orders" in client.metadata.topics
+
+
 async def test_a_refused_topic_raises_at_once(cluster, autojump_clock):
     cluster.add_topic("secret")
 

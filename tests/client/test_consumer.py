@@ -185,6 +185,19 @@ async def test_seeking_what_is_not_assigned_is_refused(cluster, autojump_clock):
             consumer.seek(P0, 0)
 
 
+@pytest.mark.parametrize("offset", [-1, 2**63])
+async def test_what_is_no_offset_is_refused_and_harms_nothing(cluster, autojump_clock, offset):
+    cluster.add_topic("orders").partitions[0].add(b"1")
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        with pytest.raises(ValueError, match="is no offset of orders-0: give 0 to"):
+            consumer.seek(P0, offset)
+        with pytest.raises(ValueError, match="is no offset of orders-0: give 0 to"):
+            await consumer.assign({P0: offset})
+        assert values(await read(consumer, 1)) == [b"1"]
+
+
 async def test_offsets_are_found_by_timestamp(cluster, autojump_clock):
     log = cluster.add_topic("orders").partitions[0]
     for i in range(5):

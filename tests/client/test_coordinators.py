@@ -7,7 +7,7 @@ from client.cluster import ClusterOptions, open_cluster
 from client.coordinators import Coordinators, find_coordinators
 from client.errors import UnsupportedApi, WaitTimedOut
 from protocol.api import ApiKey
-from protocol.errors import ErrorCode, RequestError
+from protocol.errors import EncodeError, ErrorCode, RequestError
 from tests.support.fake_admin import FakeGroup
 
 
@@ -68,6 +68,12 @@ async def test_a_name_that_is_refused_does_not_stand_in_the_way_of_others(known,
     assert found["of-1"] == 1
     assert isinstance(found[""], RequestError)
     assert found[""].code is ErrorCode.INVALID_GROUP_ID
+
+
+@pytest.mark.parametrize("group_id", ["\ud800", "x" * 70_000])
+async def test_a_name_that_has_no_bytes_is_an_error_of_its_own(known, autojump_clock, group_id):
+    with pytest.raises(EncodeError, match="coordinator_keys"):
+        await find_coordinators(known, [group_id], timeout_s=5)
 
 
 async def test_brokers_that_know_no_groups_are_not_asked_again(admin_cluster, autojump_clock):

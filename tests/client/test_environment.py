@@ -43,5 +43,24 @@ async def test_an_address_that_cannot_be_taken_is_named():
         await network.listen("192.0.2.1", 0)
 
 
+@pytest.mark.parametrize(
+    ("host", "port"),
+    [
+        ("kafka-2..example.org", 9092),
+        ("x" * 64 + ".org", 9092),
+        ("\ud800", 9092),
+        ("127.0.0.1", 2**70),
+    ],
+)
+async def test_what_is_no_address_is_an_error_of_the_network_that_names_it(host, port):
+    network = Environment.real().network
+
+    with pytest.raises(OSError, match="is no address") as failed:
+        await network.connect(host, port)
+    assert repr(host) in str(failed.value)
+    with pytest.raises(OSError, match="is no address"):
+        await network.listen(host, port)
+
+
 def test_the_wall_clock_counts_milliseconds_since_1970():
     assert Environment.real().wall_ms() > 1_700_000_000_000

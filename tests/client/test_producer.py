@@ -366,6 +366,30 @@ async def test_leaving_by_an_error_fails_what_is_pending_and_keeps_the_error_bar
         await producer.enqueue("orders", b"late")
 
 
+async def test_a_producer_that_is_being_closed_takes_no_more_records(
+    cluster, faults, autojump_clock
+):
+    log = cluster.add_topic("orders").partitions[0]
+    cluster.script(ApiKey.PRODUCE, faults(delay_s=1))
+    producer = producer_of(cluster)
+    closed = trio.Event()
+
+    async with trio.open_nursery() as nursery:
+
+        @nursery.start_soon
+        async def send_late():
+            await trio.sleep(0.5)
+            assert not closed.is_set()
+            with pytest.raises(ClientClosed, match="it is being closed"):
+                await producer.enqueue("orders", b"late")
+
+        async with producer:
+            await producer.enqueue("orders", b"in time")
+        closed.set()
+
+    assert log.values == [b"in time"]
+
+
 async def test_leaving_by_cancellation_does_not_wait(cluster, faults, autojump_clock):
     cluster.add_topic("orders")
     cluster.script(ApiKey.PRODUCE, faults(hang=True))

@@ -59,6 +59,22 @@ async def test_an_error_leaves_uncommitted_what_was_handed_out_last(
     assert not group.members
 
 
+async def test_an_error_leaves_uncommitted_what_was_at_hand_after_a_pause(
+    cluster, consumer_of, group, autojump_clock
+):
+    cluster.add_topic("orders").partitions[0].add(b"0", b"1", b"2")
+
+    async def pauses(consumer):
+        await anext(consumer)
+        consumer.pause(place(0))
+        assert await consumer.poll(timeout_s=0) == []
+        consumer.resume(place(0))
+        assert (await anext(consumer)).offset == 1
+
+    await end_with_an_error(consumer_of, pauses)
+    assert committed(group) == {place(0): 1}
+
+
 async def test_a_cancelled_consumer_commits_and_leaves_all_the_same(
     cluster, consumer_of, group, autojump_clock
 ):
