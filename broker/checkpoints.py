@@ -24,6 +24,8 @@ class Checkpoints:
     def __init__(self, directory: DataDirectory) -> None:
         self._directory = directory
         self._noted: dict[tuple[str, int], Checkpoint] = {}
+        self._under_way: dict[tuple[str, int], Checkpoint] = {}
+        """What is being written, and may be what is found after a crash."""
         self._writing = trio.Lock()
         self._due = trio.Event()
 
@@ -32,7 +34,7 @@ class Checkpoints:
         self._noted = self._directory.read_checkpoints()
 
     def __contains__(self, key: tuple[str, int]) -> bool:
-        return key in self._noted
+        return key in self._noted or key in self._under_way
 
     def __iter__(self) -> Iterator[tuple[tuple[str, int], Checkpoint]]:
         return iter(self._noted.items())
@@ -55,8 +57,12 @@ class Checkpoints:
             hosted = {partition: _checkpoint_of(partition) for partition in partitions}
             checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
             if checkpoints != self._noted:
-                await self._directory.write_checkpoints(checkpoints)
-                self._noted = checkpoints
+                self._under_way = checkpoints
+                try:
+                    await self._directory.write_checkpoints(checkpoints)
+                    self._noted = checkpoints
+                finally:
+                    self._under_way = {}
             return hosted
 
     def write_soon(self) -> None:

@@ -26,6 +26,7 @@ from broker.errors import (
 )
 from broker.leadership import Leadership
 from broker.losses import Losses
+from broker.noted_start import NotedStart
 from broker.replication.throttle import Throttles
 from broker.watermark import Watermark
 from coordinator.cluster import NO_LEADER
@@ -70,8 +71,7 @@ class Partition:
         # Whatever was deleted was committed: a log starts below its high watermark.
         self.high_watermark = Watermark(log.log_start_offset)
         self.durable = Watermark(log.durable_end_offset)
-        self.noted_log_start = log.log_start_offset
-        """Where our log will start at least, also after a crash."""
+        self.noted_start = NotedStart(log.log_start_offset)
         # In the order of arrival, so that a run can be repeated.
         self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
         self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
@@ -323,11 +323,10 @@ class Partition:
 
     def log_start_noted(self, offset: int) -> bool:
         """Take note that a crash would leave the log starting at `offset`. Returns: whether new."""
-        if offset <= self.noted_log_start:
-            return False
-        self.noted_log_start = offset
-        self.deleters_waiting.unpark_all()
-        return True
+        has_risen = self.noted_start.noted(offset, log_start_offset=self.log.log_start_offset)
+        if has_risen:
+            self.deleters_waiting.unpark_all()
+        return has_risen
 
     # The disk.
 
@@ -379,14 +378,14 @@ class Partition:
             self.leadership is None and self.offline is None and self.leader_epoch == leader_epoch
         )
 
-    def log_was_cut(self) -> None:
-        """Take note that the log has lost its end, and may start elsewhere."""
+    def log_was_cut(self, *, start_before: int) -> None:
+        """Take note that the log has lost its end, and may start elsewhere than before."""
         start_offset, end_offset = self.log.log_start_offset, self.log.log_end_offset
         self.high_watermark.reset(max(start_offset, min(self.high_watermark.value, end_offset)))
         self.durable.reset(self.log.durable_end_offset)
         self._flush_if_behind()
-        if start_offset != self.noted_log_start:
-            self.noted_log_start = min(self.noted_log_start, start_offset)
+        if start_offset != start_before:
+            self.noted_start.cut(before=start_before, now=start_offset)
             self._context.checkpoint_due()
 
     # Those who wait.

@@ -12,16 +12,14 @@ import trio
 
 from broker.checkpoints import Checkpoints
 from broker.errors import NotLeader, PartitionOffline, UnknownTopicId, UnknownTopicOrPartition
+from broker.loading import open_logs
 from broker.log.config import LogConfig
 from broker.log.errors import DiskFull
 from broker.log.log import Log
 from broker.log.offline import OfflineLog
-from broker.log.recovery import write_again
-from broker.log.storage import Storage
 from broker.partition import Partition
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
-from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -61,7 +59,7 @@ class Partitions:
         self._offline: dict[tuple[str, int], OfflineLog] = {}
         self._cluster = ClusterState()
         self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
-        self._unlisted: dict[str, dict[int, Partition | OfflineLog]] = {}
+        self._unlisted: dict[str, list[int]] = {}
         self._renamed: list[str] = []
         self.checkpoints = Checkpoints(directory)
         self._starts_lowered = self._has_obeyed = False
@@ -161,10 +159,12 @@ class Partitions:
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
         self._waiting_for_room.discard(topic.name)
         config = LogConfig.of({**self._topic_defaults, **topic.settings})
-        left = self._unlisted.pop(topic.name, {})
+        left = self._unlisted.get(topic.name, ())  # until all is done: the session may end before
+        unlisted = []
         for index, state in enumerate(topic.partitions):
             if self._context.broker_id not in state.replicas:
-                self._leave(topic, index, broker_epoch=broker_epoch)
+                if self._leave(topic, index, broker_epoch=broker_epoch):
+                    unlisted.append(index)
                 continue
             if self._is_offline(topic, index):
                 continue
@@ -183,23 +183,30 @@ class Partitions:
             partition.throttles = self._context.throttles.of_replica(
                 topic.config, index, self._context.broker_id
             )
+            while state.leader_id == self._context.broker_id and not partition.noted_start.is_safe:
+                await self.write_checkpoints()  # what it appends could be hidden by what is noted
             is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
             if is_new or index in left:
                 self._fetch_if_following(partition)
+        self._unlisted.pop(topic.name, None)
+        if unlisted:
+            self._unlisted[topic.name] = unlisted
 
-    def _leave(self, topic: TopicState, index: int, *, broker_epoch: int) -> None:
-        """Take no more part in a partition that does not list us; its log stays for now."""
+    def _leave(self, topic: TopicState, index: int, *, broker_epoch: int) -> bool:
+        """Take no more part in a partition that does not list us; its log stays for now.
+
+        Returns: whether there is one.
+        """
         key = (topic.name, index)
         found: Partition | OfflineLog | None = self._hosted.get(key) or self._offline.get(key)
         if found is None or found.topic_id != topic.topic_id:
-            return
+            return False
         if isinstance(found, Partition):
             state = topic.partitions[index]
             self._fetchers.forget(found)
             found.apply(state, broker_epoch=broker_epoch, min_isr=1)
-            if found.state is not state:  # that was old news
-                return
-        self._unlisted.setdefault(topic.name, {})[index] = found
+            return found.state is state  # else that was old news
+        return True
 
     def _is_offline(self, topic: TopicState, index: int) -> bool:
         """Say whether the replica has no log here; what is left of another topic's is set aside."""
@@ -298,7 +305,7 @@ class Partitions:
         """
         if self._cluster.topics.get(topic.name) is not topic:
             return
-        for index in self._unlisted.pop(topic.name, {}):
+        for index in self._unlisted.pop(topic.name, ()):
             self._begin_delete(topic.name, index)
             log_events.info("replica_removed", partition=f"{topic.name}-{index}")
         await self._finish_deletes()
@@ -306,22 +313,24 @@ class Partitions:
     # The data directory.
 
     def load(self, *, clean: bool) -> None:
-        """Open every log in the data directory, recovering those not closed cleanly.
+        """Host what the data directory has, before anything is obeyed.
 
         A log that cannot be opened takes its replica offline. Raises: StorageError where it is
         the directory that cannot be used.
         """
-        self.directory.finish_deletes()
-        if not clean:
-            # Thousands of recoveries each sync some files: after this there is little left to do.
-            self._disk.write_back()
-        self.checkpoints.read()
         config = LogConfig.of(self._topic_defaults)
-        again = not (clean or self.directory.trusts_syncs())
-        for topic, index in self.directory.partitions():
-            self._load_log(topic, index, config, clean=clean, again=again)
-        if not self._offline:
-            self.directory.trust_syncs()
+        for key, log in open_logs(
+            self._disk,
+            self.directory,
+            self.checkpoints,
+            config,
+            wall_ms=self._wall_ms,
+            clean=clean,
+        ):
+            if isinstance(log, OfflineLog):
+                self._offline[key] = log
+            else:
+                self._host_found(key, log)
         # A log that says it is another topic's will be set aside: what was ours is gone as well.
         here = {key: log.topic_id for key, log in self._offline.items()}
         here |= {key: partition.topic_id for key, partition in self._hosted.items()}
@@ -331,41 +340,15 @@ class Partitions:
             if noted.reaches_to > noted.log_start_offset and here.get(key) != noted.topic_id
         )
 
-    def _load_log(
-        self, topic: str, index: int, config: LogConfig, *, clean: bool, again: bool
-    ) -> None:
-        path = self.directory.partition_path(topic, index)
-        checkpoint = self.checkpoints.get((topic, index))
-        try:
-            if again:
-                log_events.warning("written_again_after_failure", directory=path)
-                write_again(Storage(self._disk, path, config, self._wall_ms), checkpoint)
-            log = Log.open(
-                self._disk, path, config, wall_ms=self._wall_ms, clean=clean, checkpoint=checkpoint
-            )
-        except StorageError as error:
-            # A sync may have failed that makes the next one a lie, also if we are killed now.
-            self.directory.distrust_syncs()
-            if isinstance(error, DiskFull):
-                raise  # that is no matter of one log
-            storage = Storage(self._disk, path, config, self._wall_ms)
-            self._keep_offline(topic, index, OfflineLog(storage, error, checkpoint.topic_id))
-        else:
-            if log.topic_id is None and log.log_end_offset == 0:
-                log.delete()
-                log_events.info("unfinished_log_removed", partition=f"{topic}-{index}")
-                return
-            partition = self._host(topic, index, log)
-            if log.recovery.records_lost or checkpoint.lacks_records:
-                partition.losses.found()
-            if not log.recovery.records_lost:
-                # Else what is left may be from before a truncation: none of it counts as committed.
-                partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
-            self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset
-
-    def _keep_offline(self, topic: str, index: int, log: OfflineLog) -> None:
-        self._offline[topic, index] = log
-        log_events.error("replica_offline", partition=f"{topic}-{index}", error=str(log.error))
+    def _host_found(self, key: tuple[str, int], log: Log) -> None:
+        checkpoint = self.checkpoints.get(key)
+        partition = self._host(*key, log)
+        if log.recovery.records_lost or checkpoint.lacks_records:
+            partition.losses.found()
+        if not log.recovery.records_lost:
+            # Else what is left may be from before a truncation: none of it counts as committed.
+            partition.high_watermark.advance(min(checkpoint.high_watermark, log.log_end_offset))
+        self._starts_lowered |= log.log_start_offset < checkpoint.log_start_offset
 
     async def write_checkpoints(self) -> None:
         """Note how far each log is committed and durable. Raises: StorageError.

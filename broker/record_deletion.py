@@ -40,7 +40,7 @@ def low_watermark(partition: Partition, *, leader_epoch: int, live: Container[in
     Raises: NotLeader where `leader_epoch` is over.
     """
     leadership = partition.require_epoch(leader_epoch)
-    return leadership.low_watermark(log_start_offset=partition.noted_log_start, live=live)
+    return leadership.low_watermark(log_start_offset=partition.noted_start.offset, live=live)
 
 
 async def wait_deleted(

@@ -193,18 +193,22 @@ def lacks_max_timestamp(batch: Buffer) -> bool:
 
 
 def split_batches(
-    buffer: Buffer, *, check_crc: bool = False, allow_cut: bool = False
+    buffer: Buffer,
+    *,
+    check_crc: bool = False,
+    allow_cut: bool = False,
+    batches_max: int | None = None,
 ) -> list[tuple[BatchHeader, memoryview]]:
-    """Cut a records field into its batches, which are views of it.
+    """Cut a records field into its batches, which are views of it; `batches_max` of them at most.
 
     A last batch that is not whole is left out if `allow_cut`, as consumers do: brokers may send
     as much as was asked for. Raises: CorruptBatch, UnsupportedMagic.
     """
     view = memoryview(buffer)
     end = len(view)
-    batches = []
+    batches: list[tuple[BatchHeader, memoryview]] = []
     position = 0
-    while position < end:
+    while position < end and len(batches) != batches_max:
         if allow_cut and end - position < HEADER_BYTES:
             break
         header = read_header(view, position)

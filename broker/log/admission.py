@@ -16,14 +16,15 @@ from broker.log.errors import (
     NotContinuous,
     TransactionsUnsupported,
 )
-from protocol.batch import HEADER_BYTES, NO_PRODUCER_ID, NO_TIMESTAMP
+from protocol.batch import HEADER_BYTES, NO_PRODUCER_ID, NO_TIMESTAMP, split_batches
 from protocol.compression import DECOMPRESSED_BYTES_MAX, Compression
 from protocol.records import RECORD_BYTES_MIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from broker.log.config import LogConfig
+    from broker.log.disk import Buffer
     from protocol.batch import BatchHeader
 
 _GAP_MAX: Final = 2**31 - 1
@@ -31,14 +32,17 @@ OPENED_RECORDS_MAX: Final = 1_000_000
 """Of a batch whose records are looked into: that takes a second, and nothing else happens then."""
 
 
-def the_only_batch(
-    batches: Sequence[tuple[BatchHeader, memoryview]],
-) -> tuple[BatchHeader, memoryview]:
-    """Demand what a producer may send for a partition since Produce 3. Raises: InvalidRecord."""
+def the_only_batch(records: Buffer, *, check_crc: bool = False) -> tuple[BatchHeader, memoryview]:
+    """Demand what a producer may send for a partition since Produce 3.
+
+    No more than two are looked at: a request has room for a million and a half, and nothing else
+    happens meanwhile. Raises: CorruptBatch, UnsupportedMagic, InvalidRecord.
+    """
+    batches = split_batches(records, check_crc=check_crc, batches_max=2)
     if not batches:
         raise InvalidRecord("there is no record batch to append")
     if len(batches) > 1:
-        raise InvalidRecord(f"there are {len(batches)} record batches for one partition: send one")
+        raise InvalidRecord("there is more than one record batch for one partition: send one")
     return batches[0]
 
 

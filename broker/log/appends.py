@@ -52,7 +52,7 @@ def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> 
     """
     state.demand_usable()
     now_ms = state.storage.wall_ms()
-    header, batch = the_only_batch(split_batches(records, check_crc=True))
+    header, batch = the_only_batch(records, check_crc=True)
     first = _admit(state, header, now_ms=now_ms)
     if first is not None:
         return first
@@ -64,11 +64,11 @@ def append_as_leader(state: LogState, records: Buffer, *, leader_epoch: int) -> 
     )
     state.start_epoch(leader_epoch, base_offset)
     _write(state, chunks, [placed], size_bytes=header.size_bytes)
-    if header.producer_id != NO_PRODUCER_ID:
-        as_placed = replace(header, base_offset=base_offset)
-        state.producers.appended(produced(as_placed), now_ms=now_ms)
-    state.write_snapshot_if_due()
     time_ms = -1 if stamp_ms is None else stamp_ms
+    if header.producer_id != NO_PRODUCER_ID:
+        as_placed = produced(replace(header, base_offset=base_offset))
+        state.producers.appended(as_placed._replace(log_append_time_ms=time_ms), now_ms=now_ms)
+    state.write_snapshot_if_due()
     return Appended(base_offset, placed.last_offset, time_ms, state.start_offset, False)
 
 
@@ -77,7 +77,7 @@ def demand_openable(state: LogState, records: Buffer) -> None:
 
     Raises: as `append_as_leader`, but for the producer's order; InvalidRecord: too many records.
     """
-    header, _ = the_only_batch(split_batches(records))
+    header, _ = the_only_batch(records)
     _check(state, header, now_ms=state.storage.wall_ms())
     check_opening(header)
 
@@ -97,7 +97,9 @@ def _admit(state: LogState, header: BatchHeader, *, now_ms: int) -> Appended | N
     first = state.producers.check(produced(header))
     if first is None:
         return None
-    return Appended(first.base_offset, first.last_offset, -1, state.start_offset, True)
+    return Appended(
+        first.base_offset, first.last_offset, first.log_append_time_ms, state.start_offset, True
+    )
 
 
 def append_as_follower(state: LogState, records: Buffer) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from broker.log.errors import DiskFull
 from broker.log.index import IndexDamaged, OffsetIndex, TimeIndex
 
 if TYPE_CHECKING:
@@ -74,12 +75,24 @@ class IndexFiles:
             self._storage.unsynced.note_directory(self._storage.directory)
             self._unsynced = False
 
-    def rewrite(self) -> None:
-        """Replace both files. Raises: StorageError."""
-        self._unsynced = True
+    def rewrite(self, *, durable: bool = False) -> None:
+        """Replace both files, durably or for `complete` to make them last. Raises: StorageError."""
+        self._unsynced = not durable
         for index, path in self._files():
-            self._storage.disk.write_file(path, index.encode(), durable=False)
+            self._storage.disk.write_file(path, index.encode(), durable=durable)
             index.unwritten = bytearray()
+
+    def rewrite_if_room(self) -> None:
+        """Replace both files; where the disk is full they go, and all is written with what follows.
+
+        Raises: StorageError but DiskFull.
+        """
+        try:
+            self.rewrite()
+        except DiskFull:
+            self.remove()
+            for index, _ in self._files():
+                index.unwritten = bytearray(index.encode())
 
     def replace(self) -> list[File]:
         """Replace both files. Returns: the new ones, not durable yet. Raises: StorageError."""

@@ -29,7 +29,10 @@ class SnapshotDamaged(Exception):
 
 
 class ProducedBatch(NamedTuple):
-    """One batch of an idempotent producer. Its offset and time are known once it is appended."""
+    """One batch of an idempotent producer. Its offsets and time are known once it is appended.
+
+    `log_append_time_ms` is -1 where the producer's own timestamps are kept.
+    """
 
     producer_id: int
     epoch: int
@@ -37,6 +40,7 @@ class ProducedBatch(NamedTuple):
     last_sequence: int
     base_offset: int = -1
     last_offset: int = -1
+    log_append_time_ms: int = -1
 
 
 class ProducerEntry:

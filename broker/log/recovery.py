@@ -93,7 +93,8 @@ def load(storage: Storage, checkpoint: Checkpoint, *, clean: bool) -> Loaded:
     segments = Segments(storage, found)
     report.log_end_offset = segments.active.next_offset
     epochs = _load_epochs(storage, segments, scan)
-    epochs.cut_start(max(segments.base_offset, checkpoint.log_start_offset))
+    start_offset = max(segments.base_offset, checkpoint.log_start_offset)
+    epochs.cut_start(min(start_offset, report.log_end_offset))
     if not report.clean and (report.reason or report.records_lost):
         _tell(storage, report)
     producers = load_producers(storage, segments, report.log_end_offset)
@@ -233,8 +234,8 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, sca
         first -= 1  # the newest is empty: the log's last batches, which are looked at, lie before
     scan.first_offset = scan.expected_offset = found[first].base_offset
     for i in range(first, len(found)):
-        _recover_segment(found[i], report, scan)
         later = found[i + 1 :]
+        _recover_segment(found[i], report, scan, is_complete=bool(later))
         if report.reason is None and later and later[0].base_offset != scan.expected_offset:
             # A segment ends where the next begins; this one's tail has not reached the disk.
             report.reason = f"{later[0]} does not follow offset {scan.expected_offset - 1}"
@@ -262,7 +263,9 @@ def _sync_small_files(storage: Storage) -> None:
     storage.disk.sync_directory(storage.directory)
 
 
-def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> None:
+def _recover_segment(
+    segment: Segment, report: RecoveryReport, scan: _Scan, *, is_complete: bool
+) -> None:
     """Note the good batches of a segment and cut the rest."""
     size_bytes = segment.size_bytes
     segment.start_recovery()
@@ -275,7 +278,7 @@ def _recover_segment(segment: Segment, report: RecoveryReport, scan: _Scan) -> N
             segment.note(place(header), position)
     except CorruptBatch as error:
         report.reason = f"{segment.path(LOG_SUFFIX)}: {error}"
-    segment.end_recovery()
+    segment.end_recovery(is_complete=is_complete)
     if scan.suspect_offset is not None:
         segment.truncate(scan.suspect_offset)
     report.bytes_cut += size_bytes - segment.size_bytes

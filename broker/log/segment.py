@@ -208,7 +208,7 @@ class Segment:
         indexes.cut(first_cut)
         self._forget_tail()
         self._scan(indexes.offsets.last_position, end=position)
-        indexes.rewrite()
+        indexes.rewrite_if_room()
 
     def remove(self) -> None:
         """Delete it: the file of batches is renamed first, durably. Raises: StorageError."""
@@ -240,7 +240,8 @@ class Segment:
                 _events.info("index_rebuilt", segment=self.path(LOG_SUFFIX), reason=str(error))
             self.start_recovery()
             self._scan(0, end=end)
-            self._indexes.rewrite()
+            # Below a recovery point they are trusted; without entries all is scanned anyway.
+            self._indexes.rewrite(durable=len(self._indexes.offsets) > 0)
 
     def _find_max_timestamp(self) -> None:
         """Find it as `load` does, but for all of the indexes but their ends. Raises: StorageError.
@@ -276,12 +277,16 @@ class Segment:
         self._loaded = IndexFiles(self._storage, self.base_offset)
         self._forget_tail()
 
-    def end_recovery(self) -> None:
-        """Cut what was not noted, durably, and replace the index files. Raises: StorageError."""
+    def end_recovery(self, *, is_complete: bool) -> None:
+        """Cut what was not noted, durably, and replace the index files. Raises: StorageError.
+
+        Those of a complete segment durably: below a recovery point they are trusted, also where a
+        power failure has torn off the newest timestamp.
+        """
         if self.file.size_bytes > self.size_bytes:
             self.file.truncate(self.size_bytes)
         self.file.sync()  # what was only in the kernel's hands counts as durable from now on
-        self._indexes.rewrite()
+        self._indexes.rewrite(durable=is_complete)
 
     def complete_indexes(self) -> None:
         """Write what the index files lack; the next flush makes it last. Raises: StorageError."""

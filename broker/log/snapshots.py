@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from broker.log.producers import NO_PRODUCER_ID, ProducedBatch, ProducerStates, SnapshotDamaged
+from protocol.batch import TimestampType
 
 if TYPE_CHECKING:
     from broker.log.segments import Segments
@@ -34,6 +35,7 @@ _events = structlog.get_logger(__name__)
 
 def produced(header: BatchHeader) -> ProducedBatch:
     """Take from a batch's header what concerns its producer."""
+    is_stamped = header.timestamp_type is TimestampType.LOG_APPEND_TIME
     return ProducedBatch(
         header.producer_id,
         header.producer_epoch,
@@ -41,6 +43,7 @@ def produced(header: BatchHeader) -> ProducedBatch:
         header.last_sequence,
         header.base_offset,
         header.last_offset,
+        header.max_timestamp if is_stamped else -1,
     )
 
 

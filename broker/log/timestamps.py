@@ -44,6 +44,12 @@ def first_at_or_after(
                 )
                 if found is not None:
                     return found
+                if header.base_offset >= start_offset and header.record_count:
+                    # The header claims more than the records have, and is believed: else a whole
+                    # log of such batches would be unfolded while everything else waits.
+                    return TimestampedOffset(
+                        header.base_offset, header.max_timestamp, header.partition_leader_epoch
+                    )
     return None
 
 

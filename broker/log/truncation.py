@@ -49,7 +49,7 @@ def _truncate(state: LogState, offset: int) -> None:
         else:
             remove_snapshots(state.storage, beyond=state.end_offset)
     state.epochs_unwritten |= state.epochs.cut_end(state.end_offset)
-    state.write_epochs()
+    state.write_epochs_if_room()
 
 
 def _restart(state: LogState, offset: int) -> None:

@@ -67,18 +67,22 @@ class Followed(Struct):
 
     @property
     def may_be_fetched(self) -> bool:
-        """Whether the log agrees with the leader's, and is durable: a fetch says both."""
+        """Whether the log agrees with the leader's, and is durable: a fetch says both.
+
+        Nor is a crash to hide what the fetch brings.
+        """
         partition = self.partition
         return (
             partition.follows(self.leader_epoch)
             and not partition.needs_reconciling
+            and partition.noted_start.is_safe
             and partition.durable.value >= partition.log.log_end_offset
         )
 
     @property
     def starts_for_good(self) -> bool:
         """Whether a crash leaves the log starting where it does."""
-        return self.partition.noted_log_start >= self.partition.log.log_start_offset
+        return self.partition.noted_start.offset >= self.partition.log.log_start_offset
 
     def asked(self, *, bytes_max: int) -> FetchPartition:
         """Say what is to be fetched next, and acknowledge all before."""
@@ -89,7 +93,7 @@ class Followed(Struct):
             current_leader_epoch=self.leader_epoch,
             fetch_offset=self.asked_offset,
             last_fetched_epoch=log.latest_epoch,
-            log_start_offset=self.partition.noted_log_start,
+            log_start_offset=self.partition.noted_start.offset,
             partition_max_bytes=bytes_max,
         )
 
@@ -255,6 +259,8 @@ class LeaderFetcher:
                 self._leave_out(followed)
                 if not followed.partition.follows(followed.leader_epoch):
                     self.forget(followed.partition)
+                elif not followed.partition.noted_start.is_safe:
+                    self._pause_until(followed, trio.current_time() + START_NOTED_S)
 
     def _bytes_wanted(self, partition: Partition) -> int:
         at_most = self._config.replica_fetch_max_bytes

@@ -62,12 +62,13 @@ def truncate(partition: Partition, end_offset: int) -> None:
     At or beyond the log's end it still forgets the epochs that wrote nothing here: with them
     the next fetch would be told to reconcile again, for ever (KAFKA-10706).
     """
-    log_end_offset = partition.log.log_end_offset
-    if end_offset < log_end_offset:
+    log = partition.log
+    start_before, end_before = log.log_start_offset, log.log_end_offset
+    if end_offset < end_before:
         _report_truncation(partition, end_offset)
-    partition.log.truncate_to(end_offset)
-    if end_offset < log_end_offset:
-        partition.log_was_cut()
+    log.truncate_to(end_offset)
+    if end_offset < end_before:
+        partition.log_was_cut(start_before=start_before)
 
 
 def _report_truncation(partition: Partition, end_offset: int) -> None:
@@ -102,11 +103,13 @@ def restart_log(partition: Partition, offset: int) -> None:
 
     Raises: StorageError.
     """
+    log = partition.log
+    start_before = log.log_start_offset
     log_events.warning(
         "log_restarted",
         partition=partition.name,
         offset=offset,
-        log_end_offset=partition.log.log_end_offset,
+        log_end_offset=log.log_end_offset,
     )
-    partition.log.reset_to(offset)
-    partition.log_was_cut()
+    log.reset_to(offset)
+    partition.log_was_cut(start_before=start_before)

@@ -204,7 +204,7 @@ async def test_who_comes_back_with_what_was_deleted_is_not_in_sync_until_it_is_g
     with trio.fail_after(20):
         while machine.broker_id not in leads().isr:  # noqa: ASYNC110 - a plain value
             await trio.sleep(0.001)
-    assert machine.broker.partitions.get(TOPIC, 0).noted_log_start == 7
+    assert machine.broker.partitions.get(TOPIC, 0).noted_start.offset == 7
 
 
 @pytest.mark.parametrize("offset", [RECORDS + 5, RECORDS + 10])

@@ -18,6 +18,7 @@ from broker.log.errors import (
     TransactionsUnsupported,
 )
 from broker.log.log import Log
+from protocol import batch as batches
 from protocol.batch import BatchHeader, make_batch, read_header
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch
@@ -37,10 +38,28 @@ def test_a_leader_gives_offsets_and_its_epoch(log, batch_of):
 
 
 def test_a_producer_sends_one_batch_at_a_time(log, batch_of):
-    with pytest.raises(InvalidRecord, match="there are 2 record batches for one partition"):
+    with pytest.raises(InvalidRecord, match="more than one record batch for one partition"):
         log.append_as_leader(batch_of(3) + batch_of(1), leader_epoch=0)
 
     assert log.log_end_offset == 0
+
+
+@pytest.mark.parametrize(
+    "refuse", [lambda log, sent: log.append_as_leader(sent, leader_epoch=0), Log.demand_openable]
+)
+def test_of_many_batches_no_more_is_looked_at_than_it_takes_to_refuse_them(
+    log, batch_of, monkeypatch, refuse
+):
+    looked_at = []
+    read = batches.read_header
+    monkeypatch.setattr(
+        batches, "read_header", lambda view, at: looked_at.append(at) or read(view, at)
+    )
+
+    with pytest.raises(InvalidRecord, match="more than one record batch for one partition"):
+        refuse(log, batch_of(1) * 1000)
+
+    assert len(looked_at) == 2
 
 
 def test_the_records_are_what_the_producer_sent(log, batch_of):
@@ -151,6 +170,33 @@ def test_a_batch_sent_twice_is_answered_with_its_first_offsets(log, batch_of):
     with pytest.raises(OutOfOrderSequence):
         log.append_as_leader(sent[0], leader_epoch=0)
     assert log.log_end_offset == 12
+
+
+def test_a_batch_sent_twice_is_answered_with_the_time_that_it_was_given(
+    open_log, batch_of, disk, root, wall_ms
+):
+    config = LogConfig(message_timestamp_type="LogAppendTime")
+    log = open_log(config)
+    sent = [batch_of(2, producer_id=7, producer_epoch=0, base_sequence=i * 2) for i in range(2)]
+    given_ms = wall_ms.now_ms
+    first = log.append_as_leader(sent[0], leader_epoch=0)
+    assert first == Appended(0, 1, given_ms, 0, False)
+    copy = Log.create(disk, f"{root}/copy-0", config, topic_id=TOPIC_ID, wall_ms=wall_ms)
+    copy.append_as_follower(log.segments[0].file.read(0, log.size_bytes))
+    wall_ms.now_ms += 1000
+
+    def again():
+        return log.append_as_leader(sent[0], leader_epoch=0)
+
+    assert again() == first._replace(duplicate=True)
+    assert copy.append_as_leader(sent[0], leader_epoch=0) == first._replace(duplicate=True)
+    for clean in (True, False):  # from a snapshot, and from the batches
+        log.close(clean=clean)
+        log = open_log(config, clean=clean)
+        assert again() == first._replace(duplicate=True)
+    log.reconfigure(LogConfig())
+    assert again() == first._replace(duplicate=True)
+    assert log.append_as_leader(sent[1], leader_epoch=0).log_append_time_ms == -1
 
 
 def test_duplicates_are_known_after_restarts_truncation_and_on_followers(

@@ -5,18 +5,21 @@ from __future__ import annotations
 import random
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.log.config import LogConfig
 from broker.log.directory import Checkpoint
 from broker.log.epochs import EpochCache
 from broker.log.errors import DiskFull, LogOffline
 from broker.log.flush import Flusher
+from broker.log.index_files import INDEX_SUFFIXES
 from broker.log.log import Log
 from broker.log.recovery import EPOCHS_FILE, write_again
 from broker.log.storage import Storage
 from protocol.batch import split_batches
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk
+from tests.broker.log.logs import flush
 
 
 @pytest.fixture
@@ -215,10 +218,7 @@ async def test_a_log_of_which_a_file_cannot_be_opened_fails_alone(
 def test_a_full_disk_refuses_a_cut_and_harms_nothing(disk, log, batch_of, cut):
     log.append_as_leader(batch_of(3), leader_epoch=0)
     log.append_as_leader(batch_of(3), leader_epoch=0)
-    ticket = log.begin_flush()
-    for file in ticket.files:
-        file.sync()
-    log.end_flush(ticket)
+    flush(log, disk)
     fill(disk)
 
     with pytest.raises(DiskFull):
@@ -228,6 +228,47 @@ def test_a_full_disk_refuses_a_cut_and_harms_nothing(disk, log, batch_of, cut):
     disk.capacity_bytes = None
     cut(log, 3)
     assert log.log_end_offset == 3
+
+
+@pytest.mark.parametrize("offset", [3, 6])
+def test_a_full_disk_refuses_no_cut_of_what_is_not_durable(disk, log, batch_of, offset):
+    log.append_as_leader(batch_of(3), leader_epoch=0)
+    flush(log, disk)
+    log.append_as_leader(batch_of(3), leader_epoch=1)
+    log.start_epoch(2)
+    fill(disk)
+
+    log.truncate_to(offset)
+
+    assert log.failed is None
+    assert (log.log_end_offset, log.latest_epoch) == (offset, offset // 3 - 1)
+    disk.capacity_bytes = None
+    log.append_as_leader(batch_of(1), leader_epoch=2)
+    assert kept_epochs(disk)[-1] == (2, offset)
+
+
+def test_indexes_that_a_full_disk_did_not_take_after_a_cut_are_written_later(
+    disk, log, batch_of, wall_ms
+):
+    config = LogConfig(index_interval_bytes=0)
+    log.reconfigure(config)
+    for _ in range(20):
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    paths = [log.segments[0].path(suffix) for suffix in INDEX_SUFFIXES]
+    fill(disk)
+    log.truncate_to(57)
+    assert log.failed is None
+    assert not any(disk.exists(path) for path in paths), "what they held was cut"
+
+    disk.capacity_bytes = None
+    log.append_as_leader(batch_of(3), leader_epoch=0)
+    log.close()
+    with capture_logs() as events:
+        log = Log.open(disk, "/d/t-0", config, wall_ms=wall_ms, clean=True)
+
+    assert events == [], "nothing had to be built again"
+    assert [len(disk.read_file(path)) for path in paths] == [19 * 8, 12]
+    assert log.max_timestamp() == (2, wall_ms.now_ms + 2, 0)
 
 
 @pytest.fixture

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
+from broker.log import timestamps
 from broker.log.config import LogConfig
 from broker.log.errors import LogOffline, OffsetOutOfRange
 from broker.log.index import POSITION_MAX
 from broker.log.log import Log
 from broker.log.placement import Placed
-from protocol.batch import read_header, split_batches
+from protocol.batch import HEADER_BYTES, make_batch, read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import StorageError
 from simulation.disk import MemoryDisk, MemoryFile
@@ -159,6 +161,27 @@ def test_a_look_up_by_time_is_exact_to_the_record(open_log, batch_of, wall_ms):
             assert found is None or found.timestamp_ms == records[found.offset]
     newest = max(records[100:])
     assert log.max_timestamp() == (100 + records[100:].index(newest), newest, 3)
+
+
+def test_a_look_up_by_time_opens_one_batch_also_where_headers_claim_too_much(
+    log, batch_of, monkeypatch, wall_ms
+):
+    sent = batch_of(5)
+    claimed = wall_ms.now_ms + 1000
+    claims = make_batch(replace(read_header(sent), max_timestamp=claimed), sent[HEADER_BYTES:])
+    for _ in range(50):
+        log.append_as_leader(claims, leader_epoch=3)
+    opened = []
+    scan = timestamps.scan_records
+    monkeypatch.setattr(
+        timestamps, "scan_records", lambda header, data: opened.append(header) or scan(header, data)
+    )
+
+    assert log.offset_for_timestamp(claimed) == (0, claimed, 3)
+    assert len(opened) == 1
+    log.advance_log_start(7)
+    assert log.offset_for_timestamp(claimed) == (10, claimed, 3)
+    assert len(opened) == 3, "of a batch that begins before the log does that is not said"
 
 
 def test_an_empty_log_holds_no_time(log):

@@ -323,6 +323,18 @@ def test_epochs_beyond_the_cut_are_forgotten(filled, open_log, disk):
     assert (log.log_end_offset, log.latest_epoch) == (9, 1)
 
 
+def test_the_epoch_of_a_log_found_shorter_than_it_should_start_begins_where_that_ends(
+    filled, open_log, batch_of
+):
+    log = open_log(recovery_point=30, log_start_offset=30)
+    assert (log.log_start_offset, log.log_end_offset, log.latest_epoch) == (18, 18, 2)
+
+    log.append_as_follower(batch_of(12, base_offset=18, leader_epoch=2))
+
+    assert log.epoch_at(18) == 2
+    assert log.end_offset_for_epoch(1) == (1, 18)
+
+
 def test_an_epoch_begun_at_the_very_end_is_remembered(filled, open_log):
     log = open_log()
     log.start_epoch(9)

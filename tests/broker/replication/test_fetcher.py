@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from broker.partition import Partition
-from broker.replication.following import append_from_leader, restart_log
+from broker.replication.following import append_from_leader, restart_log, truncate
 from broker.replication.throttle import Throttle, Throttles
 from protocol.api.fetch import PartitionData
 from protocol.errors import ErrorCode
@@ -244,6 +244,27 @@ async def test_the_leader_hears_at_once_that_the_start_of_a_log_was_noted(
     fetcher.touch(partition)
     await trio.sleep(2)
     assert leader.asked[-1].max_wait_ms == 500
+
+
+async def test_a_log_cut_below_its_start_is_not_asked_for_before_that_is_noted(
+    leader, fetcher, follower, nursery, autojump_clock
+):
+    partition, other = follower(0), follower(1)
+    append_from_leader(partition, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    partition.start_log_at(2)
+    truncate(partition, 0)
+    leader.delay_s = 0.1
+    for one in (partition, other):
+        one.needs_reconciling = False
+        fetcher.follow(one)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(5)
+    assert list(leader.session) == [(TOPIC_ID, 1)]
+
+    partition.log_start_noted(0)
+    await trio.sleep(1)
+
+    assert leader.session == {(TOPIC_ID, 0): 0, (TOPIC_ID, 1): 0}
 
 
 async def test_who_begins_to_lead_syncs_what_it_has_appended_and_nothing_else(
