@@ -49,7 +49,7 @@ from coordinator.store import SessionLost
 from protocol.errors import CoordinationError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from broker.config import BrokerConfig
     from broker.log.directory import DirectoryId
@@ -79,6 +79,7 @@ class Broker:
         disk: Disk,
         connect_store: StoreFactory,
         connections_possible: int = INT32_MAX,
+        run_in_thread: Callable[[Callable[[], None]], Awaitable[None]] | None = None,
     ) -> None:
         self.config = config
         self.broker_id = config.node.node_id
@@ -110,7 +111,7 @@ class Broker:
         self._housekeeper = Housekeeper(
             self.partitions, config, losses_told=self._cluster_seen, storage_failed=self._fail
         )
-        self.schemas = SchemaGuard(self.peers.bootstrap, environment)
+        self.schemas = SchemaGuard(self.peers.bootstrap, environment, run_in_thread)
         self.groups = self._make_groups()
         self.fetch_sessions = self._make_fetch_sessions()
         self._dispatch = Dispatch(routes(self))

@@ -54,6 +54,8 @@ def make_broker(config: BrokerConfig, *, open_files_max: int) -> Broker:
         environment=environment,
         disk=RealDisk(),
         connections_possible=connections_possible,
+        # A broker that stops does not wait for what is parsed for its sake.
+        run_in_thread=partial(trio.to_thread.run_sync, abandon_on_cancel=True),
         connect_store=partial(
             connect_zookeeper,
             servers,

@@ -23,11 +23,13 @@ from protocol.records import Record, decode_data
 from schemas.schema import WIRE_HEADER, WIRE_MAGIC, InvalidPayload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from broker.opening import Opening
     from client import Environment
     from registry.log import SchemasLog
+    from registry.model import Version
+    from registry.parsing import Parser, Uncomputed
     from schemas.schema import Schema
 
 log_events = structlog.get_logger()
@@ -45,7 +47,7 @@ class InvalidRecord(RefusedRecords):
 
 
 class SchemasNotRead(RequestError):
-    """What is registered is not known here yet, or an id may have been registered just now."""
+    """What is registered is not known here yet: it is being read or parsed, or may be new."""
 
     code, retriable = ErrorCode.LEADER_NOT_AVAILABLE, True
 
@@ -53,14 +55,28 @@ class SchemasNotRead(RequestError):
 class SchemaGuard:
     """Knows what is registered; follows it from the first `check` on."""
 
-    def __init__(self, bootstrap: Callable[[], str], environment: Environment) -> None:
-        """Read through the brokers at `bootstrap()`."""
+    def __init__(
+        self,
+        bootstrap: Callable[[], str],
+        environment: Environment,
+        run_in_thread: Callable[[Callable[[], None]], Awaitable[None]] | None = None,
+    ) -> None:
+        """Read through the brokers at `bootstrap()`.
+
+        Schemas are parsed by `run_in_thread`, which can be cancelled: one of foreign hands can take
+        a minute, and a broker has more to do. Without it they are parsed where they are needed.
+        """
         self._bootstrap = bootstrap
         self._environment = environment
+        self._run_in_thread = run_in_thread
         self._wanted = trio.Event()
         self._log: SchemasLog | None = None
-        self._known: dict[tuple[str, int], Schema] = {}
+        self._versions: dict[tuple[str, int], Version] = {}
+        self._schemas: dict[tuple[str, int], Schema] = {}
         self._known_at = -1
+        self._parser: Parser | None = None
+        self._unparsed: dict[tuple[str, int], Uncomputed] = {}
+        self._parsing_wanted = trio.Event()
         self._read_at = -1.0
         self._missed: dict[tuple[str, int], float] = {}
         self._asked = trio.Event()
@@ -68,6 +84,12 @@ class SchemaGuard:
     async def run(self) -> None:
         """Follow what is registered, for ever, once anybody wants to know."""
         await self._wanted.wait()
+        async with background_tasks() as nursery:
+            if self._run_in_thread is not None:
+                nursery.start_soon(self._parse_what_is_wanted, self._run_in_thread)
+            await self._follow_for_ever()
+
+    async def _follow_for_ever(self) -> None:
         while True:
             began_at = trio.current_time()
             try:
@@ -75,6 +97,7 @@ class SchemaGuard:
                     await self._follow(bootstrap)
             except UnknownTopic:
                 self._log, self._read_at = None, began_at  # nothing is registered
+                self._forget()
             except (OttlaError, OSError) as error:
                 log_events.warning("schemas_not_followed", cause=str(error))
                 self._log = None
@@ -110,8 +133,9 @@ class SchemaGuard:
                 "registry",
             )
         _, schema_id = WIRE_HEADER.unpack_from(data)
-        schema = self._schema(subject, schema_id, index)
+        version = self._version(subject, schema_id, index)
         if mode == VALIDATE_PAYLOAD:
+            schema = self._schema(version, index)
             try:
                 schema.check_payload(memoryview(data)[WIRE_HEADER.size :])
             except InvalidPayload as error:
@@ -119,22 +143,18 @@ class SchemaGuard:
                     index, f"its {_part(subject)} does not fit schema {schema_id}: {error}"
                 ) from error
 
-    def _schema(self, subject: str, schema_id: int, index: int) -> Schema:
+    def _version(self, subject: str, schema_id: int, index: int) -> Version:
+        """Find the version with an id. Raises: InvalidRecord, SchemasNotRead."""
         log = self._log
         if log is not None and log.end != self._known_at:
-            self._known.clear()
+            self._forget()
             self._known_at = log.end
-        if (known := self._known.get((subject, schema_id))) is not None:
+        if (known := self._versions.get((subject, schema_id))) is not None:
             return known
-        try:
-            found = self._find(log, subject, schema_id) if log is not None else None
-        except OttlaError as error:
-            raise InvalidRecord(
-                index, f"its {_part(subject)} has schema {schema_id}, which cannot be used: {error}"
-            ) from error
-        if found is not None:
-            self._known[subject, schema_id] = found
-            return found
+        for version in () if log is None else log.state.versions(subject):
+            if version.schema_id == schema_id:
+                self._versions[subject, schema_id] = version
+                return version
         self._require_read_since((subject, schema_id))
         raise InvalidRecord(
             index,
@@ -142,13 +162,53 @@ class SchemaGuard:
             f"for subject {subject}: register it there before it is used",
         )
 
-    def _find(self, log: SchemasLog, subject: str, schema_id: int) -> Schema | None:
-        from registry.parsing import Parser  # noqa: PLC0415 - few brokers need it
+    def _schema(self, version: Version, index: int) -> Schema:
+        """Give a version's schema, parsed. Raises: InvalidRecord, SchemasNotRead."""
+        from registry.parsing import Parser, Uncomputed  # noqa: PLC0415 - few brokers need it
 
-        for version in log.state.versions(subject):
-            if version.schema_id == schema_id:
-                return Parser(None).parse(log.state, subject, version.body)
-        return None
+        subject, schema_id = key = version.subject, version.schema_id
+        if (known := self._schemas.get(key)) is not None:
+            return known
+        if self._log is None:  # what it refers to cannot be looked up
+            raise SchemasNotRead(f"what is registered for {subject} is being read: try again")
+        if self._parser is None:
+            self._parser = Parser(self._run_in_thread)
+        try:
+            schema = self._parser.parse(self._log.state, subject, version.body)
+        except Uncomputed as missing:
+            self._unparsed[key] = missing
+            self._parsing_wanted.set()
+            raise SchemasNotRead(
+                f"schema {schema_id} of subject {subject} is being parsed: try again"
+            ) from None
+        except OttlaError as error:
+            raise InvalidRecord(
+                index, f"its {_part(subject)} has schema {schema_id}, which cannot be used: {error}"
+            ) from error
+        self._schemas[key] = schema
+        return schema
+
+    async def _parse_what_is_wanted(
+        self, run_in_thread: Callable[[Callable[[], None]], Awaitable[None]]
+    ) -> None:
+        """Parse one schema after the other, for ever."""
+        while True:
+            await self._parsing_wanted.wait()
+            self._parsing_wanted = trio.Event()
+            while self._unparsed:
+                key, missing = next(iter(self._unparsed.items()))
+                try:
+                    await run_in_thread(missing.compute)
+                except Exception as error:  # a bug, which only this schema is to meet
+                    log_events.exception("schema_not_parsed", subject=key[0], schema_id=key[1])
+                    missing.give_up(f"Invalid schema: {error!r} when it was parsed")
+                missing.keep()
+                del self._unparsed[key]
+                self._schemas.clear()  # what the parser has dropped for it is not to be held here
+
+    def _forget(self) -> None:
+        self._versions.clear()
+        self._schemas.clear()
 
     def _has_schemas(self, subject: str) -> bool:
         return self._log is not None and bool(self._log.state.versions(subject))

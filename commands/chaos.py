@@ -11,18 +11,21 @@ import os
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import trio
 
+from client.background import background_tasks
 from commands.chaos_view import screen
 from commands.columns import columns, count_of
 from commands.end_signals import EndSignals, end_signals
 from commands.failure import CommandFailed, ExitStatus
-from commands.options import INT64_MAX, Duration, json_option
+from commands.options import INT64_MAX, Duration, json_option, require_addresses
 from commands.ports import require_any_listens
+from commands.session import run_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,7 +112,7 @@ def run_chaos(*, as_json: bool, list_faults: bool, **options: Any) -> int:
         return ExitStatus.OK
     order = _order(options)
     if options["bootstrap"] is not None:
-        run = trio.run(_run, order, None, options["bootstrap"], as_json)
+        run = run_client(partial(_run, order, None, options["bootstrap"], as_json))
         return _report(run, None, as_json=as_json)
     if options["zookeeper"] is not None:
         require_any_listens(options["zookeeper"])
@@ -136,6 +139,7 @@ def _order(options: dict[str, Any]) -> Order:
         for name in OWN_CLUSTER:
             if options[name] is not None:
                 raise click.UsageError(f"--bootstrap breaks nothing: leave out --{name}")
+        require_addresses(options["bootstrap"])
     seed = options["seed"]
     return Order.draw(
         int.from_bytes(os.urandom(4)) if seed is None else seed,
@@ -200,7 +204,7 @@ async def _run(
     ):
         shown.tell(str(order))
         ender = Ender()
-        async with trio.open_nursery() as nursery:
+        async with background_tasks() as nursery:
             nursery.start_soon(ender.listen, signals)
             try:
                 if cluster is not None:
@@ -215,7 +219,6 @@ async def _run(
                 raise _exists(error.topic, bootstrap) from error
             except ClusterTrouble as error:
                 raise CommandFailed(str(error)) from error
-            nursery.cancel_scope.cancel()
     return run
 
 

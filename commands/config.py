@@ -13,7 +13,7 @@ import click
 from client.admin import Admin
 from client.descriptions import ALL_BROKERS, ConfigSource, ResourceType
 from commands.columns import columns
-from commands.options import Pair, cluster_options, json_option
+from commands.options import Pair, TopicName, cluster_options, json_option
 from commands.refusals import run_explaining
 from commands.settings import ALL_OF_A_BROKER, next_steps, require_alterable
 
@@ -48,7 +48,7 @@ def config() -> None:
 
 def resource(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the arguments that say whose settings are meant."""
-    name = click.argument("name", metavar="[NAME]", required=False)
+    name = click.argument("name", metavar="[NAME]", type=TopicName(), required=False)
     return click.argument("kind", type=click.Choice(KINDS))(name(command))
 
 

@@ -19,9 +19,18 @@ from client.errors import OffsetOutOfRange, UnknownTopic
 from client.records import TopicPartition
 from commands.columns import shorten
 from commands.failure import CommandFailed
-from commands.options import INT32_MAX, INT64_MAX, TIME_HELP, GroupName, Timestamp, cluster_options
+from commands.options import (
+    INT32_MAX,
+    INT64_MAX,
+    TIME_HELP,
+    GroupName,
+    Seconds,
+    Timestamp,
+    TopicName,
+    cluster_options,
+)
 from commands.patience import Patience
-from commands.reading import Output, Reading, Stop
+from commands.reading import Output, Reading, Stop, require_stdout
 from commands.record_format import FORMATS, Shown, formatter
 from commands.registry_options import registry_of_cluster, registry_option
 from commands.session import interrupt_when_told, run_client
@@ -81,7 +90,7 @@ class Start(Struct, frozen=True):
 
 
 @click.command()
-@click.argument("topic")
+@click.argument("topic", type=TopicName())
 @click.option("--from-beginning", is_flag=True, help="Begin with the oldest record.")
 @click.option(
     "--offset",
@@ -101,7 +110,7 @@ class Start(Struct, frozen=True):
 @click.option("--exit-at-end", is_flag=True, help="Stop at what is the end now.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     metavar="SECONDS",
     help="Stop when no record has come for so long, the search for the cluster included.",
 )
@@ -146,6 +155,7 @@ def consume(topic: str, *, bootstrap: str, **options: Any) -> None:
     stop = Stop(options["count"], options["exit_at_end"], options["timeout"])
     shown = Shown(options["keys"], options["headers"], options["positions"])
     write = formatter(options["format_name"], shown)
+    require_stdout()
     reader: _Alone | _Member = _Alone(topic, options["partitions"], start)
     if options["group"] is not None:
         reader = _member(topic, start, options)

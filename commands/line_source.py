@@ -6,6 +6,7 @@ Must never know: records, producers.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -50,6 +51,12 @@ class LineCutter:
         rest = b"".join(self._rest)
         self._rest, self._rest_bytes = [], 0
         return [rest] if rest else []
+
+
+def require_stdin() -> None:
+    """Check that there is one: else its number soon is another file's. Raises: CommandFailed."""
+    if sys.stdin is None:
+        raise CommandFailed("stdin is closed", next_step="pipe something in, or name a file")
 
 
 async def lines_of(path: Path | None) -> AsyncGenerator[list[bytes], None]:

@@ -6,6 +6,7 @@ Must never know: any particular command.
 from __future__ import annotations
 
 import functools
+import math
 import os
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ INT16_MAX: Final = 2**15 - 1
 INT32_MAX: Final = 2**31 - 1
 INT64_MAX: Final = 2**63 - 1
 """What the protocol has room for; more is a wrong command line."""
+DIGITS_MAX: Final = 20
+"""Python reads no number of thousands of digits, and raises what nobody expects."""
 BOOTSTRAP_VARIABLE: Final = "OTTLA_BOOTSTRAP"
 TIME_HELP: Final = "ISO 8601 (local time without a zone), or ms since 1970"
 _NAME_AND_VALUE: Final = "name=value"
@@ -57,7 +60,7 @@ class Address(click.ParamType[tuple[str, int]]):
         if isinstance(value, tuple):
             return value
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or int(port) > PORT_MAX:
+        if not host or not is_number(port, PORT_MAX):
             self.fail(f"'{value}' is not {self.name}", param, ctx)
         return host.strip("[]"), int(port)
 
@@ -95,13 +98,41 @@ class Duration(click.ParamType[float]):
         text = str(value).strip()
         digits = text.rstrip("smh")
         unit = self._UNITS.get(text[len(digits) :])
-        if unit is None or not digits.isdecimal() or not 1 <= int(digits) * unit <= self._MAX_S:
+        if unit is None or not is_number(digits, self._MAX_S // unit) or int(digits) == 0:
             self.fail(f"'{value}' is not a time such as 60s, 5m or 1h, up to a day", param, ctx)
         return float(int(digits) * unit)
 
 
+class Seconds(click.FloatRange):
+    """A time in seconds, of which there is an end."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuse what counts as a float, and as no time."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"'{value}' is not a number of seconds", param, ctx)
+        return seconds
+
+
+class TopicName(click.ParamType[str]):
+    """A topic's name. The brokers say which ones there may be."""
+
+    name = "TOPIC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text."""
+        if not is_text(str(value)):
+            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as topics' names are", param, ctx)
+        return str(value)
+
+
 class GroupName(click.ParamType[str]):
-    """A group's name, which may be anything but nothing."""
+    """A group's name, which may be any text but nothing."""
 
     name = "NAME"
 
@@ -109,6 +140,8 @@ class GroupName(click.ParamType[str]):
         """Take any text."""
         if not value:
             self.fail("a group's name cannot be empty", param, ctx)
+        if not is_text(str(value)):
+            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as groups' names are", param, ctx)
         return str(value)
 
 
@@ -146,7 +179,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         listed = str(value).split(",")
-        if not all(one.isdecimal() and int(one) <= INT32_MAX for one in listed):
+        if not all(is_number(one, INT32_MAX) for one in listed):
             self.fail(f"'{value}' is not numbers with commas between them", param, ctx)
         numbers = tuple(map(int, listed))
         if len(set(numbers)) < len(numbers):
@@ -166,10 +199,25 @@ class TopicPartitions(click.ParamType[tuple[str, tuple[int, ...]]]):
         if isinstance(value, tuple):
             return value
         topic, colon, listed = str(value).partition(":")
+        topic = TopicName().convert(topic, param, ctx)
         numbers = listed.split(",") if colon else []
-        if not topic or not all(n.isdecimal() and int(n) <= INT32_MAX for n in numbers):
+        if not topic or not all(is_number(one, INT32_MAX) for one in numbers):
             self.fail(f"'{value}' is not {self.name}", param, ctx)
         return topic, tuple(map(int, numbers))
+
+
+def is_number(text: str, most: int) -> bool:
+    """Say whether a text is digits alone, and no more than a number."""
+    return text.isdecimal() and len(text) <= DIGITS_MAX and int(text) <= most
+
+
+def is_text(argument: str) -> bool:
+    """Say whether an argument was UTF-8: Python hands on other bytes as halves of surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 directory_option = click.option(
@@ -207,16 +255,21 @@ def cluster_options(command: Callable[..., R]) -> Callable[..., R]:
     def run(
         *args: Any, bootstrap: str | None, directory: ClusterDirectory | None, **options: Any
     ) -> R:
-        from client.metadata import parse_bootstrap
-
         found = find_bootstrap(bootstrap, directory)
-        try:
-            parse_bootstrap(found)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--bootstrap") from error
+        require_addresses(found)
         return command(*args, bootstrap=found, **options)
 
     return run
+
+
+def require_addresses(bootstrap: str) -> None:
+    """Check that bootstrap servers are addresses. Raises: click.BadParameter."""
+    from client.metadata import parse_bootstrap
+
+    try:
+        parse_bootstrap(bootstrap)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--bootstrap") from error
 
 
 def find_bootstrap(bootstrap: str | None, directory: ClusterDirectory | None) -> str:

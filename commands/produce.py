@@ -20,8 +20,8 @@ from client.errors import DeliveryFailed, RecordsLost, RecordTooLarge, Serializa
 from client.producer import Producer, ProducerConfig
 from commands.columns import count_of
 from commands.failure import CommandFailed
-from commands.line_source import lines_of
-from commands.options import INT32_MAX, Pair, cluster_options, json_option
+from commands.line_source import lines_of, require_stdin
+from commands.options import INT32_MAX, Pair, Seconds, TopicName, cluster_options, json_option
 from commands.registry_options import registry_of_cluster, registry_option
 from commands.session import run_client
 from protocol.compression import Compression
@@ -53,7 +53,8 @@ class LineFormat(Struct, frozen=True):
         if self.key_separator is not None:
             key, separator, value = line.partition(self.key_separator)
             if not separator:
-                raise ValueError(f"there is no {self.key_separator.decode()!r} after a key")
+                wanted = self.key_separator.decode(errors="backslashreplace")
+                raise ValueError(f"there is no {wanted!r} after a key")
         return self._or_null(key), self._or_null(value)
 
     def _or_null(self, text: bytes | None) -> bytes | None:
@@ -77,7 +78,7 @@ class Summary(Struct):
 
 
 @click.command()
-@click.argument("topic")
+@click.argument("topic", type=TopicName())
 @click.option(
     "--file",
     "files",
@@ -114,7 +115,7 @@ class Summary(Struct):
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(),
     default=120.0,
     show_default=True,
     metavar="SECONDS",
@@ -145,6 +146,8 @@ def produce(topic: str, *, bootstrap: str, as_json: bool, **options: Any) -> Non
         raise click.UsageError("--key and --key-separator exclude each other")
     if options["key_separator"] == "":
         raise click.BadParameter("it is empty", param_hint="--key-separator")
+    if STDIN in (options["files"] or (STDIN,)):
+        require_stdin()
     summary = Summary()
     production = _Production(bootstrap, topic, summary=summary, **options)
     try:

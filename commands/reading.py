@@ -122,6 +122,12 @@ class Reading:
             )
 
 
+def require_stdout() -> None:
+    """Check that there is one, before anything is read or committed. Raises: CommandFailed."""
+    if sys.stdout is None:
+        raise CommandFailed("stdout is closed", next_step="have it lead to a file or a pipe")
+
+
 def _reader_has_gone() -> bool:
     """Say whether nobody can read our output any more: `ottla consume t | head -1` must end."""
     output = select.poll()

@@ -23,6 +23,8 @@ from client.schema_registry import (
     SchemaRegistryUnreachable,
 )
 from commands.failure import CommandFailed, ExitStatus
+from commands.line_source import require_stdin
+from commands.options import INT32_MAX, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,7 +56,7 @@ class Reference(click.ParamType[SchemaReference]):
             return value
         name, _, target = str(value).partition("=")
         subject, _, version = target.rpartition(":")
-        if not (name and subject and version.isdecimal()):
+        if not (name and subject and is_number(version, INT32_MAX)):
             self.fail(f"'{value}' is no reference: write NAME=SUBJECT:VERSION", param, ctx)
         return SchemaReference(name, subject, int(version))
 
@@ -110,6 +112,9 @@ def explained() -> Iterator[None]:
 def read_text(file: Path) -> str:
     """Read a text, `-` from stdin. Raises: CommandFailed, OSError."""
     try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+        if str(file) != "-":
+            return file.read_text(encoding="utf-8")
+        require_stdin()
+        return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise CommandFailed(f"{file} is not text in UTF-8", next_step="check the file") from error

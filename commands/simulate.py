@@ -83,7 +83,11 @@ class Wanted(Struct, frozen=True):
     type=click.File("w", lazy=True),
     help="Write the first failing run's plan, as small as it was made.",
 )
-@click.option("--trace", type=click.File("w"), help="Write down all that happened in a single run.")
+@click.option(
+    "--trace",
+    type=click.File("w", lazy=False),
+    help="Write down all that happened in a single run.",
+)
 @json_option
 def simulate(*, as_json: bool, **options: Any) -> int:
     """Run whole clusters in memory, break them, and judge what clients were told.

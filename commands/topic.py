@@ -13,7 +13,7 @@ import click
 from client.admin import Admin
 from client.descriptions import DEFAULT, CreatedTopic, NewTopic, ResourceType
 from commands.columns import columns, count_of
-from commands.options import INT16_MAX, INT32_MAX, Pair, cluster_options, json_option
+from commands.options import INT16_MAX, INT32_MAX, Pair, TopicName, cluster_options, json_option
 from commands.refusals import require_none_refused, run_explaining
 from commands.session import run_client
 from commands.settings import ALL_OF_A_TOPIC, require_alterable
@@ -62,7 +62,7 @@ topic.add_command(elect)
 
 
 @topic.command()
-@click.argument("names", metavar="TOPIC...", nargs=-1, required=True)
+@click.argument("names", metavar="TOPIC...", type=TopicName(), nargs=-1, required=True)
 @click.option("--partitions", type=PARTITIONS, help="[default: the broker's, 1]")
 @click.option(
     "--replication-factor",
@@ -152,7 +152,7 @@ def list_topics(*, bootstrap: str, internal: bool, as_json: bool) -> None:
 
 
 @topic.command()
-@click.argument("names", metavar="[TOPIC]...", nargs=-1)
+@click.argument("names", metavar="[TOPIC]...", type=TopicName(), nargs=-1)
 @json_option
 @cluster_options
 def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
@@ -175,7 +175,7 @@ def describe(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:
 
 
 @topic.command()
-@click.argument("name", metavar="TOPIC")
+@click.argument("name", metavar="TOPIC", type=TopicName())
 @click.option("--partitions", type=PARTITIONS, help="Widen to so many in all.")
 @config_option
 @click.option(
@@ -221,7 +221,7 @@ def alter(
 
 
 @topic.command()
-@click.argument("names", metavar="TOPIC...", nargs=-1, required=True)
+@click.argument("names", metavar="TOPIC...", type=TopicName(), nargs=-1, required=True)
 @json_option
 @cluster_options
 def delete(names: tuple[str, ...], *, bootstrap: str, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from commands.options import (
     INT32_MAX,
     INT64_MAX,
     Numbers,
+    TopicName,
     cluster_options,
     json_option,
 )
@@ -50,7 +51,7 @@ Placement = dict[int, tuple[int, ...]]
 
 
 @click.command()
-@click.argument("topic")
+@click.argument("topic", type=TopicName())
 @click.option(
     "--partition",
     "partitions",

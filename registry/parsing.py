@@ -60,6 +60,10 @@ class Uncomputed(Exception):
         except InvalidSchema as error:
             self._found = UnusableSchema(f"Invalid schema: {error}")
 
+    def give_up(self, why: str) -> None:
+        """Have it refused for a reason from now on, where `compute` has failed."""
+        self._found = UnusableSchema(why)
+
     def keep(self) -> None:
         """Have it at hand when it is asked for next."""
         self._keep(self._found)

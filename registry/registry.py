@@ -16,7 +16,7 @@ from client import ProducerConfig, RecordTooLarge
 from protocol.errors import CoordinationError, OttlaError
 from registry import records
 from registry.election import Deposed, Election
-from registry.errors import StoreFailed, StoreTimedOut, UnknownLeader
+from registry.errors import RegistryError, StoreFailed, StoreTimedOut, UnknownLeader
 from registry.ids import note_before
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 WRITE_TIMEOUT_S: Final = 15.0
+RECORD_BYTES_MAX: Final = (1 << 20) - 256
+"""With what a batch adds it is less than brokers take unless told (`max.message.bytes`): what they
+refuse ends a term."""
 LEADER_WAIT_S: Final = 10.0
 LOOK_AGAIN_S: Final = 0.05
 SESSION_PAUSE_S: Final = 0.5
@@ -147,7 +150,10 @@ class Registry:
 
     async def _write_for_a_term(self, term: Term) -> None:
         config = ProducerConfig(
-            client_id="ottla-registry", linger_ms=0, delivery_timeout_s=WRITE_TIMEOUT_S
+            client_id="ottla-registry",
+            linger_ms=0,
+            delivery_timeout_s=WRITE_TIMEOUT_S,
+            request_bytes_max=RECORD_BYTES_MAX,
         )
         async with self._new_producer(config=config) as anonymous:
             identities = await term.raise_fence(anonymous.new_identity)
@@ -193,6 +199,8 @@ class _Writer:
 
     async def change(self, decide: Callable[[State, Parser], Decision]) -> Any:
         """Decide, write, and wait until what was written is part of the state."""
+        with suppress(RegistryError):  # what takes long is found out before others have to wait
+            await self._parser.settle(partial(self._decided, decide))
         async with self._one_at_a_time:
             if self.over.is_set():
                 raise UnknownLeader("This registry has just ceased to lead: ask again")

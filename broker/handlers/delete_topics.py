@@ -47,20 +47,23 @@ class DeleteTopicsHandler:
         results = [DeletableTopicResult(name=t.name, topic_id=t.topic_id) for t in _asked(request)]
         found: dict[str, DeletableTopicResult] = {}
         asked_ids: dict[str, bytes] = {}
+        twice: set[str] = set()
         for result in results:
             try:
                 topic = self._find(result)
-                if topic.name in found:
-                    raise RequestError.of(
-                        ErrorCode.INVALID_REQUEST, f"topic {topic.name} is named more than once"
-                    )
             except RequestError as error:
                 result.error_code, result.error_message = error.code, str(error)
                 continue
             if result.name is None:
                 asked_ids[topic.name] = topic.topic_id
             result.name, result.topic_id = topic.name, topic.topic_id
-            found[topic.name] = result
+            if found.setdefault(topic.name, result) is not result:
+                twice.add(topic.name)
+        for result in results:
+            if result.name in twice:
+                result.error_code = ErrorCode.INVALID_REQUEST
+                result.error_message = f"topic {result.name} is named more than once: name it once"
+                found.pop(result.name, None)
         controller = self._control.controller()
         outcomes = await controller.delete_topics(list(found), topic_ids=asked_ids)
         for name, outcome in outcomes.items():

@@ -32,6 +32,7 @@ _NEXT_STEP = {
     errno.EIO: "the disk failed: see the kernel's log, replace it and let the replicas fill it",
     errno.EACCES: "give the broker's user access to the data directory",
     errno.EPERM: "give the broker's user access to the data directory",
+    errno.ENOTDIR: "there is a file in the way: move it, or choose another data directory",
     errno.EMFILE: "raise the limit of open files (ulimit -n), then restart the broker",
     errno.ENFILE: "raise the system's limit of open files (fs.file-max)",
 }

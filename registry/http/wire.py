@@ -7,6 +7,7 @@ Source: Schema Registry API reference, "Content Types" and "Errors".
 from __future__ import annotations
 
 import json
+import math
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -98,7 +99,7 @@ async def read_body(request: Request) -> bytes:
 def json_object(body: bytes) -> dict[str, Any]:
     """Read a body that has to be a JSON object. Raises: BadRequest."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"The body is no JSON: {error}") from error
     if not isinstance(value, dict):
@@ -108,6 +109,14 @@ def json_object(body: bytes) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         raise BadRequest(f"The body holds half of a surrogate pair: {error}") from error
     return value
+
+
+def _finite(digits: str) -> float:
+    """Refuse what Python reads as a number, and JSON has no way to write. Raises: ValueError."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:20]} is no number, or too large a one")
+    return number
 
 
 def text(value: dict[str, Any], name: str, *, needed: bool = False) -> str | None:

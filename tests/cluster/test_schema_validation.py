@@ -206,13 +206,13 @@ async def test_without_a_registry_every_record_is_refused_and_nothing_hangs(auto
 async def test_a_schema_that_nobody_can_parse_is_told_as_the_cause(shop):
     """Another program's registry may know what ours does not."""
     await shop.registry.register("other", USER_TEXT)  # now there is a topic of schemas
-    key = {"keytype": "SCHEMA", "subject": "ids-value", "version": 1, "magic": 1}
+    key = {"keytype": "SCHEMA", "subject": "payloads-value", "version": 1, "magic": 1}
     text = '{"type": "unheard-of"}'
-    value = {"subject": "ids-value", "version": 1, "id": 77, "schema": text, "deleted": False}
+    value = {"subject": "payloads-value", "version": 1, "id": 77, "schema": text, "deleted": False}
     record = (json.dumps(value).encode(), json.dumps(key).encode())
     await shop.producer.send("_schemas", record[0], key=record[1])
 
-    refusal = await shop.refusal("ids", struct.pack(">bI", 0, 77) + b"data")
+    refusal = await shop.refusal("payloads", struct.pack(">bI", 0, 77) + b"data")
 
     assert "has schema 77, which cannot be used" in refusal
     assert "unheard-of" in refusal

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -13,6 +15,11 @@ from cli import COMMANDS, ottla
 from commands.cluster_directory import ClusterDirectory, Node
 from commands.plan import Wishes, plan
 from commands.process import Identity
+
+DIGITS = "9" * 5_000
+"""More than Python reads as a number."""
+NO_TEXT = os.fsdecode(b"a\xff")
+"""As Python hands on what is not UTF-8."""
 
 
 def run(*args: str) -> tuple[int, str, str]:
@@ -205,14 +212,75 @@ def test_a_setting_that_no_broker_takes_is_told_before_anything_is_started(
         ("config", "alter", "topic", "t", "--set", "no-equals-sign"),
         ("produce", "t", "--partition", "9" * 10),
         ("produce", "t", "--key-separator", ""),
+        ("produce", "t", "--timeout", "nan"),
+        ("consume", "t", "--timeout", "nan"),
+        ("consume", "t", "--timeout", "inf"),
+        ("chaos", "run", "--duration", DIGITS),
+        ("topic", "reassign", "t", "--brokers", DIGITS),
+        ("group", "reset", "g", "--to-latest", "--topic", f"t:{DIGITS}"),
+        ("topic", "create", NO_TEXT),
+        ("topic", "elect", f"{NO_TEXT}:0"),
+        ("config", "describe", "topic", NO_TEXT),
+        ("produce", NO_TEXT),
+        ("consume", NO_TEXT),
+        ("consume", "t", "--group", NO_TEXT),
+        ("group", "describe", NO_TEXT),
     ],
-    ids=" ".join,
+    ids=lambda args: " ".join(args)[:60],
 )
 def test_what_has_no_meaning_to_a_broker_is_a_wrong_command_line(args):
     status, _, err = run(*args, "--bootstrap", "127.0.0.1:1")
 
     assert status == 2
     assert err.startswith("ottla: error: Invalid value for ")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("registry", "--zookeeper", "127.0.0.1:1", "--listen", f"127.0.0.1:{DIGITS}"),
+        ("schema", "register", "s", "-", "--reference", f"a=b:{DIGITS}"),
+        ("chaos", "run", "--bootstrap", "host:"),
+    ],
+    ids=lambda args: args[0],
+)
+def test_what_is_no_address_and_no_version_is_a_wrong_command_line(args):
+    status, _, err = run(*args)
+
+    assert status == 2
+    assert err.startswith("ottla: error: Invalid value for ")
+
+
+@pytest.mark.parametrize("args", [("topic", "delete"), ("group", "delete")])
+def test_a_name_that_is_not_utf_8_is_shown_as_it_is(args):
+    _, _, err = run(*args, NO_TEXT, "--bootstrap", "127.0.0.1:1")
+
+    assert f"b'a\\xff' is not UTF-8, as {args[0]}s' names are" in err
+
+
+@pytest.mark.parametrize(
+    ("closed", "args"),
+    [
+        ("stdin", ("produce", "t")),
+        ("stdin", ("produce", "t", "--file", "-")),
+        ("stdin", ("schema", "register", "s", "-")),
+        ("stdout", ("consume", "t", "--exit-at-end")),
+    ],
+    ids=lambda part: part if isinstance(part, str) else " ".join(part),
+)
+def test_what_is_to_be_read_or_written_and_is_closed_is_told(closed, args, monkeypatch):
+    """Python has no such file then."""
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, closed, None)
+    monkeypatch.setattr(sys, "stderr", errors)
+    if "schema" not in args:
+        args = (*args, "--bootstrap", "127.0.0.1:1")
+
+    with pytest.raises(SystemExit) as ended:
+        ottla.main(args, prog_name="ottla")
+
+    assert ended.value.code == 1
+    assert errors.getvalue().startswith(f"ottla: error: {closed} is closed; ")
 
 
 @pytest.mark.parametrize(

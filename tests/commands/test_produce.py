@@ -19,6 +19,11 @@ def test_a_line_without_the_separator_is_refused_and_not_guessed_at():
         LineFormat(key_separator=b":").parse(b"value")
 
 
+def test_a_separator_that_is_not_utf_8_can_be_missing_too():
+    with pytest.raises(ValueError, match="there is no .*xff.* after a key"):
+        LineFormat(key_separator=b"\xff").parse(b"value")
+
+
 def test_the_null_text_is_null_as_key_and_as_value():
     line_format = LineFormat(key_separator=b":", null=b"")
 

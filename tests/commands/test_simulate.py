@@ -224,6 +224,15 @@ def test_sigterm_ends_the_processes_that_run_as_well():
         time.sleep(0.05)
 
 
+def test_a_trace_that_cannot_be_written_is_refused_before_anything_runs(monkeypatch, tmp_path):
+    ran = []
+    monkeypatch.setattr("simulation.run.simulate", ran.append)
+    with pytest.raises(click.UsageError, match="No such file or directory"):
+        run("--seed", "1", "--trace", str(tmp_path / "nowhere" / "run.txt"))
+
+    assert not ran
+
+
 def test_a_trace_of_many_runs_is_refused(tmp_path):
     with pytest.raises(Exception, match="single run"):
         run("--runs", "2", "--trace", str(tmp_path / "x"))

@@ -39,7 +39,17 @@ async def test_a_body_that_is_too_long_is_refused_before_it_is_all_read():
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"[]", b"{", b"[" * 100_000, b'{"schema":"\\ud800"}', b'{"a":' + b"9" * 5_000 + b"}"],
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"[" * 100_000,
+        b'{"schema":"\\ud800"}',
+        b'{"a":' + b"9" * 5_000 + b"}",
+        b'{"metadata":{"properties":{"a":NaN}}}',
+        b'{"ruleSet":[-Infinity]}',
+        b'{"a":1e999}',
+    ],
 )
 def test_a_body_that_is_no_json_object_that_can_be_stored_is_refused(body):
     with pytest.raises(BadRequest):

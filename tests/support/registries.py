@@ -14,11 +14,13 @@ from registry.http.app import make_app
 from registry.http.forwarding import Forwarder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from coordinator.store import Store
     from registry.registry import Registry
     from simulation.cluster import SimulatedCluster
+
+    Elsewhere = Callable[[Callable[[], None]], Awaitable[None]]
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 
@@ -26,7 +28,11 @@ MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 class SimulatedRegistry:
     """One registry: started and killed any number of times."""
 
-    def __init__(self, cluster: SimulatedCluster, name: str, peers: Peers) -> None:
+    def __init__(
+        self, cluster: SimulatedCluster, name: str, peers: Peers, elsewhere: Elsewhere | None = None
+    ) -> None:
+        """Be reached by `peers`. What takes long is done by `elsewhere`, else at once."""
+        self._elsewhere = elsewhere or _at_once
         self.url = f"http://{name}"
         self.registry: Registry | None = None
         self.store: Store | None = None
@@ -50,7 +56,7 @@ class SimulatedRegistry:
                 config,
                 environment=environment,
                 connect_store=self._connect_store,
-                run_in_thread=_at_once,
+                run_in_thread=self._elsewhere,
             ) as registry:
                 self.registry = registry
                 app = make_app(registry, Forwarder(self._peers.client()))
@@ -131,11 +137,12 @@ class Caller:
 
 @asynccontextmanager
 async def registries(
-    cluster: SimulatedCluster, count: int
+    cluster: SimulatedCluster, count: int, elsewhere: Elsewhere | None = None
 ) -> AsyncIterator[tuple[list[SimulatedRegistry], list[Caller], trio.Nursery]]:
     """Run registries over a cluster. Gives: them, a caller for each, and where they run."""
     peers = Peers()
-    running = [SimulatedRegistry(cluster, f"registry-{n + 1}", peers) for n in range(count)]
+    names = [f"registry-{n + 1}" for n in range(count)]
+    running = [SimulatedRegistry(cluster, name, peers, elsewhere) for name in names]
     async with trio.open_nursery() as nursery:
         for each in running:
             await each.start(nursery)

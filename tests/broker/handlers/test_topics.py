@@ -155,6 +155,32 @@ async def test_topics_are_deleted_by_name_and_by_id(ask, autojump_clock):
     assert {t.error_code for t in shown.values()} == {ErrorCode.UNKNOWN_TOPIC_OR_PARTITION}
 
 
+@pytest.mark.parametrize("ways", ["name name", "name id", "id id"])
+async def test_a_topic_that_is_named_twice_is_refused_and_stays(ways, ask, autojump_clock):
+    created = await create(ask, topic("t", 1, 1), topic("u", 1, 1))
+    await trio.sleep(1)
+    asked = {
+        "name": DeleteTopicState(name="t"),
+        "id": DeleteTopicState(topic_id=created["t"].topic_id),
+    }
+
+    response = await ask(
+        DeleteTopicsRequest(
+            topics=[*(asked[way] for way in ways.split()), DeleteTopicState(name="u")]
+        )
+    )
+
+    assert [(result.name, result.error_code) for result in response.responses] == [
+        ("t", ErrorCode.INVALID_REQUEST),
+        ("t", ErrorCode.INVALID_REQUEST),
+        ("u", ErrorCode.NONE),
+    ]
+    await trio.sleep(1)
+    shown = await show(ask, "t", "u")
+    assert shown["t"].error_code == ErrorCode.NONE
+    assert shown["u"].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
 async def test_older_requests_delete_by_name(ask, autojump_clock):
     await create(ask, topic("t", 1, 1))
     await trio.sleep(1)

@@ -212,6 +212,14 @@ def test_a_directory_that_may_not_be_read_is_told_with_the_next_step(tmp_path):
         RealDisk().open(str(tmp_path))
 
 
+def test_a_file_where_the_directory_should_be_is_told_with_the_next_step(tmp_path):
+    (tmp_path / "file").touch()
+
+    for act in (RealDisk().lock, RealDisk().make_directory):
+        with pytest.raises(StorageError, match="there is a file in the way: move it"):
+            act(f"{tmp_path}/file/inside")
+
+
 # The disk in memory.
 
 
