@@ -7,8 +7,8 @@ Must never know: where the text comes from, logs, the network.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, fields, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from broker.detours import parse_detours
@@ -17,6 +17,7 @@ from broker.faults import parse_faults
 from broker.groups.config import GroupConfig
 from broker.kafka_settings import FLUSHES, NEVER_FLUSHED, WITHOUT_EFFECT, what_instead
 from broker.log.config import FLUSH, FLUSH_COMMIT, flush_not_met
+from broker.nearest import hint
 from broker.settings import INT32_MAX, INT64_MAX, format_value, read_setting, setting
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS, TopicDefaults
 from coordinator.cluster import Endpoint
@@ -55,6 +56,19 @@ class NodeConfig:
         at_most=INT32_MAX,
         doc="How long the coordinator waits before it takes a silent broker for dead.",
     )
+
+    def __post_init__(self) -> None:
+        if not self.listeners:
+            raise ConfigError("listeners names no address: give --listen HOST:PORT")
+        _require_names_of_their_own("listeners", self.listeners)
+        _require_names_of_their_own("advertised.listeners", self.advertised_listeners)
+        for endpoint in self.advertised_listeners or self.listeners:
+            if _is_every_address(endpoint.host):
+                raise ConfigError(
+                    f"listener {endpoint.listener}: {endpoint.host or 'an empty host'} is no "
+                    "address that others could connect to: say how they reach this broker, with "
+                    "--advertise HOST:PORT or in advertised.listeners"
+                )
 
     @property
     def peers_listener(self) -> str:
@@ -325,6 +339,24 @@ def _with_aliases_resolved(properties: Mapping[str, str]) -> dict[str, str]:
     return given
 
 
+def _require_names_of_their_own(key: str, endpoints: tuple[Endpoint, ...]) -> None:
+    """Refuse two listeners of one name: clients are told that of theirs. Raises: ConfigError."""
+    names = [endpoint.listener for endpoint in endpoints]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"{key}={format_value(endpoints)}: each listener needs a name of its own, as in "
+            "INSIDE://host:9092,OUTSIDE://host:9093"
+        )
+
+
+def _is_every_address(host: str) -> bool:
+    """Say whether one can listen there, and nobody can connect there."""
+    try:
+        return not host or ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
+
+
 def _require_flushes_met(given: Mapping[str, str]) -> None:
     """Refuse flushes asked for where they are left to the system. Raises: ConfigError."""
     if given.get(FLUSH, FLUSH_COMMIT) == FLUSH_COMMIT:
@@ -340,5 +372,4 @@ def why_unknown(key: str) -> str:
         return f"{key} would change nothing here; it is taken from a configuration file only"
     if (instead := what_instead(key)) is not None:
         return f"{key} is not a setting here: {instead}"
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    return f"{key} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{key} is not a setting{hint(key, KEYS)}"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 RECONNECT_PAUSE_S = 0.01
+RECONNECT_PAUSE_MAX_S = 1.0
 CONNECT_TIMEOUT_S = 3.0
 
 
@@ -72,11 +73,12 @@ class FailureDetector:
     async def _watch(self, registration: BrokerRegistration, scope: trio.CancelScope) -> None:
         peer_id = registration.broker_id
         told: str | None = None
+        pause_s = RECONNECT_PAUSE_S
         with scope:
             while True:
                 try:
                     await self._hold_connection(peer_id)
-                    told = None
+                    told, pause_s = None, RECONNECT_PAUSE_S
                 except ConnectionRefusedError:
                     if await self._remove_dead(registration):
                         log_events.warning("dead_broker_removed", broker_id=peer_id)
@@ -84,10 +86,11 @@ class FailureDetector:
                 except (OSError, PeerUnknown, trio.TooSlowError) as error:
                     # Unreachable is not dead: its session with the coordinator decides. Unknown is
                     # one that came just now, or has gone: then this watch is about to end.
-                    if str(error) != told:  # once an outage, not a hundred times a second
+                    if str(error) != told:  # once an outage, not with every attempt
                         told = str(error)
                         log_events.info("peer_unreachable", broker_id=peer_id, error=told)
-                await trio.sleep(RECONNECT_PAUSE_S)
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RECONNECT_PAUSE_MAX_S)
 
     async def _hold_connection(self, peer_id: int) -> None:
         """Return when the peer closes or breaks the connection. Raises: OSError, PeerUnknown."""

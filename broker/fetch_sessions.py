@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from broker.long_poll import Watch
 from protocol.errors import ErrorCode, RequestError
+from protocol.topic_names import NAME_CHARACTERS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -140,6 +141,8 @@ class FetchSession:
         """When the cache last saw it: with each request, and with the answer to the first."""
         self.cached_size = 0
         """How many of its partitions the cache has counted."""
+        self.is_keepable = True
+        """Whether its names are short enough for topics: others may be of 32 kilobytes each."""
         self.due: dict[CachedPartition, None] = {}
         """To be looked at, in the order of their turns."""
         self.watch: Watch[CachedPartition] = Watch(self._note, uncommitted=reader.is_follower)
@@ -155,6 +158,8 @@ class FetchSession:
     def update(self, named: Iterable[FetchTopic], forgotten: Iterable[ForgottenTopic] = ()) -> None:
         """Take over what a request changes: what it names is due, what it forgets is gone."""
         for topic in named:
+            if len(topic.topic) > NAME_CHARACTERS_MAX:
+                self.is_keepable = False
             for asked in topic.partitions:
                 key = self._key(topic, asked.partition)
                 cached = self._partitions.get(key)
@@ -289,7 +294,7 @@ class FetchSessionCache:
     def admit(self, session: FetchSession, *, now: float) -> bool:
         """Keep a new session, if need be in the place of one that is worth less."""
         size = len(session)
-        if size > self._partitions_max:
+        if size > self._partitions_max or not session.is_keepable:
             return False
         while len(self._sessions) >= self._slots or (
             self.partition_count + size > self._partitions_max
@@ -309,8 +314,8 @@ class FetchSessionCache:
         self._sessions[session.id] = session
         self.partition_count += len(session) - session.cached_size
         session.cached_size = len(session)
-        if self.partition_count > self._partitions_max:  # this request it still answers
-            self.remove(session.id)
+        if self.partition_count > self._partitions_max or not session.is_keepable:
+            self.remove(session.id)  # this request it still answers
 
     def _victim(self, newcomer: FetchSession, *, now: float) -> FetchSession | None:
         """Choose what a new session may replace: the stale, then what is worth least.

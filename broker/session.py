@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ROOM_PAUSE_S: Final = 5.0
 """Until a replica for which a disk has no room is tried again."""
 
+SIGN_OFFS_AT_ONCE_MAX: Final = 16
+"""Thousands of topics may be deleted at once, and their reports are not all there is to ask for."""
+
 log_events = structlog.get_logger()
 
 
@@ -70,7 +73,8 @@ class BrokerSession:
         self._facts = facts
         self._household = household
         self._offline_told = facts.offline
-        self._signed_off: Set[bytes] = frozenset()
+        self._dropped: Set[bytes] = frozenset()
+        self._to_sign_off, self._signing_off = trio.open_memory_channel[bytes](math.inf)
         self._watcher = ClusterWatcher(store)
         self.controller = household.make_controller(store, self._watcher)
 
@@ -96,6 +100,8 @@ class BrokerSession:
             nursery.start_soon(self._end_with_registration, registration)
             nursery.start_soon(self.controller.run)
             nursery.start_soon(self._watch_peers)
+            for _ in range(SIGN_OFFS_AT_ONCE_MAX):
+                nursery.start_soon(self._sign_off, registration)
             await nursery.start(self._obey, registration)
             nursery.start_soon(household.groups.serve, self.store)
             task_status.started(registration)
@@ -133,18 +139,23 @@ class BrokerSession:
             household.view.publish(state)
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
-            await self._sign_off(state, registration)
+            self._sign_off_soon(state)
             await self._drop_unlisted()
             await self._tell_offline(registration)
             with trio.move_on_after(math.inf if is_done else ROOM_PAUSE_S):
                 state = await self._watcher.wait_changed(state)
 
-    async def _sign_off(self, state: ClusterState, registration: BrokerRegistration) -> None:
-        """Report once that we hold nothing of a deleted topic; others may take days to."""
+    def _sign_off_soon(self, state: ClusterState) -> None:
+        """Have it reported that we hold nothing of the deleted topics; others may take days to."""
         for topic_id in state.deleted_topics:
-            if topic_id not in self._signed_off:
-                await confirm_deleted(self.store, topic_id, registration.broker_id)
-        self._signed_off = state.deleted_topics.keys()
+            if topic_id not in self._dropped:
+                self._to_sign_off.send_nowait(topic_id)
+        self._dropped = state.deleted_topics.keys()
+
+    async def _sign_off(self, registration: BrokerRegistration) -> None:
+        """Report one topic after the other; what a session has not reported the next one will."""
+        async for topic_id in self._signing_off:
+            await confirm_deleted(self.store, topic_id, registration.broker_id)
 
     async def _drop_unlisted(self) -> None:
         """Delete replicas that were reassigned to others, where that is certain.

@@ -6,12 +6,12 @@ Must never know: requests, the controller, where configs are kept.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 from broker.dynamic_config import Origin, Source
 from broker.log.config import FLUSH_COMMIT, LogConfig, flush_not_met
+from broker.nearest import hint
 from broker.replication.throttle import FOLLOWER_REPLICAS, LEADER_REPLICAS, is_replica_list
 from broker.settings import ValueType, format_value, type_of
 from broker.topic_defaults import TOPIC_DEFAULT_KEYS
@@ -74,9 +74,7 @@ def check_topic_config(config: Mapping[str, str]) -> None:
     """Refuse keys that no topic has, and values that are not valid. Raises: InvalidConfig."""
     for key in config:
         if key not in _TAKEN:
-            near = difflib.get_close_matches(key, TOPIC_KEYS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise InvalidConfig(f"{key} is not a setting of topics{hint}")
+            raise InvalidConfig(f"{key} is not a setting of topics{hint(key, TOPIC_KEYS)}")
     if config.get(REMOTE_STORAGE, "false").lower() != "false":
         raise InvalidConfig(
             f"{REMOTE_STORAGE}={config[REMOTE_STORAGE]}: there is no tiered storage here, only "

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -38,8 +40,26 @@ def configure_logs() -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_LogLines,
     )
+
+
+class _LogLines:
+    """Writes lines to stderr, and drops those that cannot be written.
+
+    A log on a full disk, or whose reader has gone, is no reason to end.
+    """
+
+    def msg(self, message: str) -> None:
+        """Write a line."""
+        if sys.__stderr__ is None:
+            return  # it was closed from the start: its number may be another file's by now
+        line = f"{message}\n".encode(errors="backslashreplace")
+        with suppress(OSError):
+            while line:  # straight to the file: what a buffer cannot write it would keep
+                line = line[os.write(sys.__stderr__.fileno(), line) :]
+
+    debug = info = warning = error = exception = critical = msg
 
 
 def serve(run: Callable[[], Awaitable[None]], stop: Callable[[], None] | None = None) -> None:

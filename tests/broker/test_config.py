@@ -31,6 +31,7 @@ def test_values_are_read_by_their_kind():
             "auto.create.topics.enable": "FALSE",
             "broker.rack": "r1",
             "listeners": "PLAINTEXT://0.0.0.0:9092, internal://[::1]:0",
+            "advertised.listeners": "PLAINTEXT://broker-7:9092",
             "min.insync.replicas": " 2 ",
         }
     )
@@ -160,6 +161,26 @@ def test_advertised_listeners_are_endpoints_like_the_listeners():
 
     assert node.listeners == parse_endpoints("A://h:1")
     assert node.advertised_listeners == parse_endpoints("A://outside:2")
+
+
+@pytest.mark.parametrize(
+    ("properties", "said"),
+    [
+        ({"listeners": ""}, "--listen HOST:PORT"),
+        ({"listeners": "10.0.0.1:9092, 10.0.0.2:9092"}, "a name of its own"),
+        ({"listeners": "A://h:1, a://h:2"}, "a name of its own"),
+        ({"advertised.listeners": "A://h:1, A://h:2"}, "a name of its own"),
+        ({"listeners": "0.0.0.0:9092"}, "0.0.0.0 is no address .* --advertise HOST:PORT"),
+        ({"listeners": "A://h:1, B://[::]:2"}, "listener B: :: is no address"),
+        ({"listeners": "PLAINTEXT://:9092"}, "an empty host is no address"),
+        ({"advertised.listeners": "0.0.0.0:9092"}, "0.0.0.0 is no address"),
+        ({"advertised.listeners": "[0:0::0]:9092"}, "0:0::0 is no address"),
+        ({"advertised.listeners": "PLAINTEXT://:9092"}, "an empty host is no address"),
+    ],
+)
+def test_listeners_that_nobody_could_tell_apart_or_reach_are_refused(properties, said):
+    with pytest.raises(ConfigError, match=said):
+        BrokerConfig.parse(properties)
 
 
 def test_names_addresses_and_nothing_at_all_are_hosts():

@@ -75,7 +75,16 @@ async def test_an_outage_is_told_once_for_each_reason(watch, autojump_clock):
 
     with capture_logs() as logs:
         watch(*[no_route] * 9, *[no_answer] * 9, None, no_answer, ConnectionRefusedError())
-        await trio.sleep(1)
+        await trio.sleep(60)
 
     told = [log["error"] for log in logs if log["event"] == "peer_unreachable"]
     assert told == ["no route", "no answer", "no answer"]
+
+
+async def test_a_peer_out_of_reach_is_tried_less_often_until_it_is_reached(watch, autojump_clock):
+    dead = watch(*[OSError("no route")] * 60, None, ConnectionRefusedError())
+
+    await trio.sleep(54.2)  # 1.27 s for the first seven attempts, then one a second
+    assert not dead
+    await trio.sleep(0.1)  # reached, left, and refused at once
+    assert dead

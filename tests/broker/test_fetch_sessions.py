@@ -208,6 +208,22 @@ def test_a_session_that_grows_beyond_the_bound_ends():
     assert cache.partition_count == 0
 
 
+def test_a_session_with_a_name_that_no_topic_can_have_is_not_kept(cache):
+    longest, longer = topic(0, name="x" * 249), topic(0, name="x" * 250)
+    session = session_of()
+    session.update([longer, longest])
+    assert not cache.admit(session, now=0.0)
+
+    session = admitted(cache)
+    session.update([longest])
+    use(cache, session, now=1.0)
+    assert session in cache
+    session.update([longer])
+    use(cache, session, now=2.0)
+    assert session not in cache
+    assert len(cache) == cache.partition_count == 0
+
+
 def test_without_slots_there_are_no_sessions():
     assert not cache_of(slots=0).admit(session_of(), now=0.0)
 

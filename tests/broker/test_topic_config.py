@@ -62,7 +62,7 @@ def test_valid_configs_pass(config):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"retention.msec": "1"}, "retention.ms"),
+        ({"retention.msec": "1"}, "did you mean retention.ms?"),
         ({"retention.ms": "soon"}, "soon"),
         ({"cleanup.policy": "burn"}, "burn"),
         ({"min.cleanable.dirty.ratio": "1.5"}, "from 0 to 1"),
