@@ -130,6 +130,7 @@ def _produce_route(broker: Services) -> Route:
         broker.confirmation,
         broker.schemas,
         cluster=broker.cluster_for_clients,
+        wall_ms=broker.wall_ms,
     )
     return Route(producing, 3, 12, producing.refuse, older=older, frame_bytes_max=frame_bytes_max)
 

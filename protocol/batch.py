@@ -181,15 +181,12 @@ def read_header(buffer: Buffer, position: int = 0) -> BatchHeader:
     return header
 
 
-def lacks_max_timestamp(batch: Buffer) -> bool:
-    """Say whether a batch's newest time cannot be: it is older than the first record's.
-
-    sarama before 1.45.1 sends -1.
-    """
+def timestamps_of(batch: Buffer) -> tuple[int, int]:
+    """Read what a batch says of its first and its newest record's time. Raises: CorruptBatch."""
     if len(batch) < HEADER_BYTES:
-        return False
-    first, newest = _TIMESTAMPS.unpack_from(batch, _BASE_TIMESTAMP_POSITION)
-    return bool(newest < first)
+        raise CorruptBatch(f"{len(batch)} bytes are no batch: its header alone has {HEADER_BYTES}")
+    first_ms, newest_ms = _TIMESTAMPS.unpack_from(batch, _BASE_TIMESTAMP_POSITION)
+    return first_ms, newest_ms
 
 
 def split_batches(

@@ -189,10 +189,11 @@ MESSAGE_CHARACTERS_MAX: Final = 4_096
 
 
 def shortened(message: str) -> str:
-    """Cut a message that might not fit into an answer."""
+    """Cut the middle out of a message that might not fit into an answer."""
     if len(message) <= MESSAGE_CHARACTERS_MAX:
         return message
-    return f"{message[:MESSAGE_CHARACTERS_MAX]}..."
+    half = MESSAGE_CHARACTERS_MAX // 2
+    return f"{message[:half]}...{message[-half:]}"
 
 
 class OttlaError(Exception):

@@ -6,7 +6,7 @@ Must never know: how a record looks, sockets.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -17,7 +17,7 @@ from broker.handlers.expected_batches import ExpectedBatches, SentBehind
 from broker.keys import require_keys
 from broker.log.config import CREATE_TIME, PRODUCER, VALIDATE_NONE
 from broker.log.errors import OutOfOrderSequence
-from broker.newest_time import set_newest_time
+from broker.newest_time import Times, set_newest_time
 from broker.opening import Opening
 from broker.partition import ACKS_ALL
 from broker.recompression import recompress
@@ -27,7 +27,6 @@ from protocol.api.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
-from protocol.batch import lacks_max_timestamp
 from protocol.errors import ErrorCode, OttlaError, ProtocolError, RequestError
 
 if TYPE_CHECKING:
@@ -50,6 +49,14 @@ BATCHES_MAX = 20_000
 """Of one request: appending them takes a second, and nothing else happens then."""
 
 
+class _Common(NamedTuple):
+    """What holds for all batches of a request."""
+
+    acks: int
+    times: Times
+    opening: Opening
+
+
 class ProduceHandler:
     """Appends producers' batches."""
 
@@ -60,11 +67,13 @@ class ProduceHandler:
         schemas: SchemaGuard,
         *,
         cluster: Callable[[], ClusterState],
+        wall_ms: Callable[[], int],
     ) -> None:
         self._partitions = partitions
         self._confirmation = confirmation
         self._schemas = schemas
         self._cluster = cluster
+        self._wall_ms = wall_ms
         self._expected = ExpectedBatches()
 
     def __call__(
@@ -81,7 +90,7 @@ class ProduceHandler:
                 f"a produce of {count} batches came, {BATCHES_MAX} are accepted: send several"
             )
         response = ProduceResponse()
-        opening = Opening()
+        common = _Common(request.acks, Times(context.api_version, self._wall_ms()), Opening())
         waiting: list[Appended] = []
         missed: dict[Partition, PartitionProduceResponse] = {}
         for topic in request.topic_data:
@@ -91,7 +100,7 @@ class ProduceHandler:
                 reply = PartitionProduceResponse(index=data.index, base_offset=-1)
                 answer.partition_responses.append(reply)
                 try:
-                    waiting.append(self._append(request, topic.name, data, reply, opening))
+                    waiting.append(self._append(common, topic.name, data, reply))
                 except OttlaError as error:
                     refuse_partition(reply, error)
                     if not isinstance(error, SentBehind):
@@ -138,23 +147,22 @@ class ProduceHandler:
 
     def _append(
         self,
-        request: ProduceRequest,
+        common: _Common,
         topic: str,
         data: PartitionProduceData,
         reply: PartitionProduceResponse,
-        opening: Opening,
     ) -> Appended:
-        if request.acks not in (ACKS_ALL, ACKS_NONE, ACKS_LEADER):
+        if common.acks not in (ACKS_ALL, ACKS_NONE, ACKS_LEADER):
             raise RequestError.of(
-                ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {request.acks}; use -1 (all), 0 or 1"
+                ErrorCode.INVALID_REQUIRED_ACKS, f"acks is {common.acks}; use -1 (all), 0 or 1"
             )
         if not data.records:
             raise RequestError.of(ErrorCode.INVALID_RECORD, "there is no record batch to append")
         partition = self._partitions.get(topic, data.index)
         self._demand_order(partition, data.records)
         try:
-            batch = self._opened(partition, data.records, opening)
-            appended = partition.append(batch, acks=request.acks)
+            batch = self._opened(partition, data.records, common)
+            appended = partition.append(batch, acks=common.acks)
         except OutOfOrderSequence as error:
             self._excuse_gap(partition, error)
             raise
@@ -183,22 +191,23 @@ class ProduceHandler:
         ):
             self._expected.overtaken(partition.topic, partition.index, gap, known)
 
-    def _opened(self, partition: Partition, batch: memoryview, opening: Opening) -> memoryview:
+    def _opened(self, partition: Partition, batch: memoryview, common: _Common) -> memoryview:
         """Look into the records where their topic's settings ask for it, and compress them so.
 
-        Also where the newest one's time is missing, which is set then.
+        Also where their header may be wrong about the newest one's time, which is set then.
         Raises: RefusedRecords, SchemasNotRead, OpenedEnough, CorruptBatch, what `require_leader`
         and `Log.demand_openable` raise.
         """
         config = partition.log.config
         validates = config.schema_validation != VALIDATE_NONE
         compresses = config.compression_type != PRODUCER
-        lacks_time = config.message_timestamp_type == CREATE_TIME and lacks_max_timestamp(batch)
-        if not (config.compacts or validates or compresses or lacks_time):
+        doubts = config.message_timestamp_type == CREATE_TIME and common.times.doubt(batch)
+        if not (config.compacts or validates or compresses or doubts):
             return batch
+        opening = common.opening
         partition.require_leader()  # whoever does not lead has nothing to say of records
         partition.log.demand_openable(batch)
-        if lacks_time:
+        if doubts:
             batch = set_newest_time(batch, opening)
         if config.compacts:
             require_keys(batch, opening)

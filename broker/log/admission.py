@@ -98,7 +98,7 @@ def _check_timestamps(header: BatchHeader, config: LogConfig, now_ms: int) -> No
             " message.timestamp.after.max.ms ="
             f" {config.message_timestamp_after_max_ms}: set the producer's clock"
         )
-    if now_ms - first_ms > config.message_timestamp_before_max_ms:
+    if first_ms != NO_TIMESTAMP and now_ms - first_ms > config.message_timestamp_before_max_ms:
         raise InvalidTimestamp(
             f"timestamp {first_ms} is {now_ms - first_ms} ms behind the broker's clock;"
             f" message.timestamp.before.max.ms = {config.message_timestamp_before_max_ms}"

@@ -1,4 +1,4 @@
-"""Batches whose header names no newest time, as older ones of sarama: they are given it."""
+"""Batches whose header may be wrong about their newest record's time: they are given it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ from tests.support.leading_broker import TOPIC, LeadingBroker, context
 DAY_MS = 24 * 3600 * 1000
 
 
+NOW_MS = 100 * DAY_MS
+OLD, NEW = 8, 9
+"""Versions of Produce: before it was flexible, and since."""
+
+
 def timeless(
     *times_ms: int, kind: Compression = Compression.NONE, newest_ms: int = -1, **said: int
 ) -> bytes:
@@ -45,13 +50,23 @@ async def broker():
 def produce(broker):
     handler = broker.new_produce_handler()
 
-    async def produce(batch: bytes) -> ErrorCode:
+    async def produce(batch: bytes, *, version: int = NEW) -> ErrorCode:
         data = TopicProduceData(TOPIC, [PartitionProduceData(0, memoryview(batch))])
-        outcome = handler(ProduceRequest(acks=1, topic_data=[data]), context())
+        outcome = handler(ProduceRequest(acks=1, topic_data=[data]), context(version))
         await broker.commit(0)
         return ErrorCode(outcome.response().responses[0].partition_responses[0].error_code)
 
     return produce
+
+
+@pytest.fixture
+def opened_batches(monkeypatch):
+    unfolded = []
+    monkeypatch.setattr(
+        "broker.opening.data_of",
+        lambda header, batch: unfolded.append(batch) or data_of(header, batch),
+    )
+    return unfolded
 
 
 async def look_up(broker: LeadingBroker, timestamp: int) -> tuple[int, int]:
@@ -107,8 +122,49 @@ async def test_young_records_outlive_an_old_one_in_their_segment(broker, produce
     assert broker.partition(0).log.log_start_offset == 0
 
 
+async def test_records_without_a_time_of_their_own_outlive_those_that_had_one(broker, produce):
+    broker.wall_ms = NOW_MS
+    old_ms = NOW_MS - 8 * DAY_MS  # retention.ms is seven days
+    sent = timeless(old_ms, NOW_MS, NOW_MS, newest_ms=old_ms)  # as kafkajs sends it
+    assert await produce(sent, version=OLD) is ErrorCode.NONE
+
+    broker.partition(0).apply_retention()
+
+    assert broker.partition(0).log.log_start_offset == 0
+    assert await look_up(broker, NOW_MS - 1) == (1, NOW_MS)
+
+
 async def test_the_time_that_is_set_is_held_against_the_clock(produce):
     assert await produce(timeless(0, 2 * DAY_MS)) is ErrorCode.INVALID_TIMESTAMP
+
+
+@pytest.mark.parametrize(
+    ("version", "ago_ms", "opened"),
+    [(OLD, 60_000, 1), (OLD, 4_000, 0), (NEW, 60_000, 0)],
+    ids=["old-and-past", "old-and-present", "new"],
+)
+async def test_old_clients_are_believed_of_the_present_only(
+    broker, produce, opened_batches, version, ago_ms, opened
+):
+    broker.wall_ms = NOW_MS
+    then_ms = NOW_MS - ago_ms
+
+    assert await produce(timeless(then_ms - 9, then_ms, newest_ms=then_ms), version=version) is (
+        ErrorCode.NONE
+    )
+    assert len(opened_batches) == opened
+
+
+async def test_a_single_record_is_not_looked_at_where_it_is_the_newest(
+    broker, produce, opened_batches
+):
+    broker.wall_ms = NOW_MS
+
+    assert await produce(timeless(1_000, newest_ms=1_000), version=OLD) is ErrorCode.NONE
+    assert await produce(timeless(1_000, newest_ms=1_007), version=OLD) is ErrorCode.NONE
+
+    assert len(opened_batches) == 1
+    assert await look_up(broker, MAX_TIMESTAMP) == (0, 1_000)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +180,9 @@ async def test_the_time_that_is_set_is_held_against_the_clock(produce):
     ids=["unset", "before-the-first", "opened-anyway", "set", "without-times", "stamped-here"],
 )
 async def test_a_batch_is_opened_once_and_only_where_its_time_is_missing(
-    broker, produce, monkeypatch, config, batch, opened
+    broker, produce, opened_batches, config, batch, opened
 ):
     broker.partition(0).log.reconfigure(LogConfig.of(config))
-    unfolded = []
-    monkeypatch.setattr(
-        "broker.opening.data_of",
-        lambda header, batch: unfolded.append(batch) or data_of(header, batch),
-    )
 
     assert await produce(batch) is ErrorCode.NONE
-    assert len(unfolded) == opened
+    assert len(opened_batches) == opened

@@ -16,11 +16,10 @@ from protocol.batch import (
     assign,
     assigned,
     check_crc,
-    lacks_max_timestamp,
-    make_batch,
     read_header,
     set_log_append_time,
     split_batches,
+    timestamps_of,
 )
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, ErrorCode
@@ -47,14 +46,10 @@ def test_a_header_says_what_the_batch_is() -> None:
     assert not header.is_control
 
 
-@pytest.mark.parametrize(
-    ("newest_ms", "is_missing"), [(-1, True), (999, True), (1_000, False), (1_002, False)]
-)
-def test_a_newest_time_before_the_first_is_none(newest_ms: int, is_missing: bool) -> None:
-    batch = make_batch(replace(read_header(BATCH), max_timestamp=newest_ms), BATCH[HEADER_BYTES:])
-
-    assert lacks_max_timestamp(batch) is is_missing
-    assert not lacks_max_timestamp(batch[: HEADER_BYTES - 1]), "it is refused elsewhere"
+def test_times_are_read_without_the_rest() -> None:
+    assert timestamps_of(BATCH) == (1_000, 1_002)
+    with pytest.raises(CorruptBatch, match="60 bytes are no batch"):
+        timestamps_of(BATCH[: HEADER_BYTES - 1])
 
 
 @pytest.mark.parametrize(

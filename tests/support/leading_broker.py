@@ -136,7 +136,11 @@ class LeadingBroker:
     def new_produce_handler(self) -> ProduceHandler:
         schemas = SchemaGuard(lambda: "", Environment.real())
         return ProduceHandler(
-            self.partitions, self.confirmation, schemas, cluster=lambda: self.cluster
+            self.partitions,
+            self.confirmation,
+            schemas,
+            cluster=lambda: self.cluster,
+            wall_ms=lambda: self.wall_ms,
         )
 
     def _new_topic(self, partitions: int) -> TopicState:

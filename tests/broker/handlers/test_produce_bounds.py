@@ -66,7 +66,8 @@ async def test_a_topic_of_the_longest_name_does_not_cost_the_answer_of_the_other
     told = {topic.name: topic.partition_responses[0] for topic in answer.responses}
     assert told[TOPIC].error_code == ErrorCode.NONE
     assert told[LONGEST].error_code == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
-    assert told[LONGEST].error_message.endswith("\u20ac...")
+    assert told[LONGEST].error_message.startswith("there is no partition \u20ac")
+    assert "\u20ac...\u20ac" in told[LONGEST].error_message
 
 
 def test_a_records_reason_that_is_longer_than_a_string_is_cut():
@@ -77,4 +78,4 @@ def test_a_records_reason_that_is_longer_than_a_string_is_cut():
 
     ((told,),) = ([r.record_errors for r in t.partition_responses] for t in answer.responses)
     assert [each.batch_index for each in told] == [3]
-    assert told[0].batch_index_error_message.endswith("\u20ac...")
+    assert "\u20ac...\u20ac" in told[0].batch_index_error_message
