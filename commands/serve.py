@@ -40,7 +40,7 @@ def configure_logs() -> None:
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=_LogLines,
+        logger_factory=lambda *_names: _LogLines(),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from broker.log.log import Log
     from broker.log.storage import FlushTicket
 
-_events = structlog.get_logger(__name__)
+_events = structlog.get_logger()
 
 QUIET_PASSES: Final = 2
 PASSES_MAX: Final = 16

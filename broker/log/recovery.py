@@ -44,7 +44,7 @@ TRUNCATION_FILE: Final = "truncation-point"
 """While it is there, a checkpoint from before a truncation must not be believed beyond it."""
 _NEVER_TRUNCATED: Final = 2**63 - 1
 
-_events = structlog.get_logger(__name__)
+_events = structlog.get_logger()
 
 
 class RecoveryReport(Struct):

@@ -31,7 +31,7 @@ DELETED_SUFFIX: Final = ".deleted"
 NO_TIMESTAMP: Final = -1
 _RECENT_MAX: Final = 128
 
-_events = structlog.get_logger(__name__)
+_events = structlog.get_logger()
 
 
 def base_offsets(names: Iterable[str]) -> list[int]:

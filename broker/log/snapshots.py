@@ -30,7 +30,7 @@ PRODUCERS_FREE: Final = 16
 _KEPT: Final = 8
 _KEPT_AT_SEGMENTS: Final = 3
 
-_events = structlog.get_logger(__name__)
+_events = structlog.get_logger()
 
 
 def produced(header: BatchHeader) -> ProducedBatch:

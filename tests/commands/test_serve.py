@@ -17,6 +17,7 @@ import structlog
 from commands.serve import configure_logs
 
 configure_logs()
+structlog.get_logger("broker.log").info("recovered")
 structlog.get_logger().warning("disk_full")
 print("alive")
 """
@@ -35,7 +36,9 @@ def test_a_line_is_written_as_pairs_of_keys_and_values(tmp_path):
     with path.open("wb") as log:
         assert tell(log.fileno()) == (0, "alive\n")
 
-    assert path.read_text().endswith("level=warning event=disk_full\n")
+    first, second = path.read_text().splitlines()
+    assert first.endswith("level=info event=recovered")
+    assert second.endswith("level=warning event=disk_full")
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CLEANED_SUFFIX: Final = ".cleaned"
 SWAP_FILE: Final = "compaction-swap"
 
-_events = structlog.get_logger(__name__)
+_events = structlog.get_logger()
 
 
 class Swap(Struct, eq=False):
