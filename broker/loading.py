@@ -65,22 +65,23 @@ def open_logs(
 
 
 def _open_log(
-    storage: Storage,
+    untouched: Storage,
     directory: DataDirectory,
     checkpoint: Checkpoint,
     *,
     clean: bool,
     again: bool,
 ) -> Log | OfflineLog:
+    disk, path, config = untouched.disk, untouched.directory, untouched.config
+    wall_ms = untouched.wall_ms
     try:
         if again:
-            log_events.warning("written_again_after_failure", directory=storage.directory)
-            write_again(storage, checkpoint)
-        return Log(storage, checkpoint, clean=clean)
+            log_events.warning("written_again_after_failure", directory=path)
+            write_again(Storage(disk, path, config, wall_ms), checkpoint)
+        return Log.open(disk, path, config, wall_ms=wall_ms, clean=clean, checkpoint=checkpoint)
     except StorageError as error:
         # A sync may have failed that makes the next one a lie, also if we are killed now.
         directory.distrust_syncs()
         if isinstance(error, DiskFull):
             raise  # that is no matter of one log
-        untouched = Storage(storage.disk, storage.directory, storage.config, storage.wall_ms)
         return OfflineLog(untouched, error, checkpoint.topic_id)
