@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from chaos.checker import check
 from chaos.history import Operation, Outcome, Partition, Polled, Sent
@@ -57,6 +57,7 @@ class Load:
         self.acknowledged = {i: Acknowledged() for i in range(first_partition, partitions)}
         self._bootstrap = bootstrap
         self._stopping = threading.Event()
+        self._ended_by: KafkaException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._producer = Producer(
             {
@@ -80,6 +81,7 @@ class Load:
         """Send no more and wait until all is acknowledged or has failed."""
         self._stopping.set()
         self._thread.join()
+        self.check_runs()
         left = self._producer.flush(FLUSH_S)
         assert left == 0, f"{left} records are neither acknowledged nor failed"
 
@@ -100,8 +102,14 @@ class Load:
         wanted = {i: len(a.offsets) + count for i, a in self.acknowledged.items()}
         deadline = time.monotonic() + timeout_s
         while any(len(self.acknowledged[i].offsets) < n for i, n in wanted.items()):
+            self.check_runs()
             assert time.monotonic() < deadline, f"no acknowledgements: {self.summary()}"
             time.sleep(0.01)
+
+    def check_runs(self) -> None:
+        """Raises: AssertionError where it ended by itself: librdkafka took a record no more."""
+        if self._ended_by is not None:
+            raise AssertionError(f"the load has ended: {self.summary()}") from self._ended_by
 
     def reset_gaps(self) -> None:
         for one in self.acknowledged.values():
@@ -127,6 +135,12 @@ class Load:
         )
 
     def _run(self) -> None:
+        try:
+            self._produce()
+        except KafkaException as error:
+            self._ended_by = error
+
+    def _produce(self) -> None:
         while not self._stopping.is_set():
             for index, acknowledged in self.acknowledged.items():
                 acknowledged.sent += 1

@@ -20,6 +20,7 @@ from tests.support.groups.events import Committed, Consumed, Event, Partition
 from tests.support.groups.member import ROOT, Member, now_ms, start_member
 from tests.support.groups.observer import Observer
 from tests.support.groups.program import MemberSpec
+from tests.support.known_topics import wait_known
 from tests.support.load import Load
 
 PATIENCE_S = 120.0
@@ -91,6 +92,9 @@ class GroupRun:
         grown = self.admin.create_partitions([NewPartitions(name, partitions)])
         for outcome in grown.values():
             outcome.result(timeout=ANSWER_S)
+        # A producer that hears of the topic by a broker that has not heard of its growth is sure
+        # that there is no such partition, as with Kafka.
+        wait_known(self.bootstrap, name, partitions=partitions)
         self._add_load(name, first=first, partitions=partitions)
 
     def delete_topic(self, name: str) -> None:
@@ -142,12 +146,14 @@ class GroupRun:
         self.wait(processed, f"records are not processed up to {wanted}")
 
     def wait(self, condition: Callable[[], bool], otherwise: str) -> None:
-        """Wait for a condition. Raises: AssertionError, at once where a member has failed."""
+        """Wait for a condition. Raises: AssertionError, at once where a member or a load failed."""
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline, otherwise
             failed = [m.spec.name for m in self.members.values() if m.has_failed]
             assert not failed, f"{failed} failed; {otherwise}"
+            for load in self._loads:
+                load.check_runs()
             time.sleep(0.02)
 
     def finish(self, *, exactly_once: bool = False, evictions: bool = False) -> None:
