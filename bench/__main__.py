@@ -24,6 +24,7 @@ from bench.cases.growth import BROKERS, CONNECTIONS, PARTITIONS
 from bench.cases.idle import AFTER_LOAD, IDLE
 from bench.cases.latency import LATENCY
 from bench.cases.limit import LIMIT
+from bench.cases.perf_tools import PERF_TOOLS
 from bench.cases.start import START
 from bench.cases.throughput import BATCH_SIZES, THROUGHPUT
 from bench.figure import OURS, THEIRS, Figure, comparisons
@@ -43,6 +44,7 @@ BENCHES: tuple[Bench, ...] = (
     CONNECTIONS,
     BROKERS,
     CLIENT_WORK,
+    PERF_TOOLS,
     PARTITIONS,
     COMPACTION,
     GAP,

@@ -29,6 +29,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "brokers": ("cpu_share", "memory_mb_per_broker", "ack_p50_ms", "ack_p99_ms"),
     "partitions": ("created_s", "cpu_share", "memory_mb_per_broker", "ack_p50_ms", "ack_p99_ms"),
     "clients": ("records_per_s", "cpu_us_per_record", "memory_mb"),
+    "perf-tools": ("records_per_s", "mb_per_s", "cpu_s_per_gb", "ack_p50_ms", "ack_p99_ms"),
     "compaction": ("compacted_s", "cpu_s_per_gb", "memory_mb_per_broker"),
     "failover": ("gap_s",),
     "catch-up": ("listens_s", "in_sync_s", "mb_per_s"),

@@ -10,13 +10,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
-from msgspec import Struct, field
 
 from client.answer import await_answer
 from client.background import background_tasks
 from client.backoff import Backoff
-from client.connection import REQUEST_TIMEOUT_S
-from client.environment import Environment
 from client.errors import (
     ConnectFailed,
     ConnectionBroken,
@@ -38,19 +35,18 @@ from client.pool import ConnectionPool, Lane
 from client.race import Race
 from client.wanted import WantedTopics
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError
-from protocol.frame_reader import FRAME_BYTES_MAX
 from protocol.topic_names import NAME_RULE, is_topic_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from client.cluster_options import ClusterOptions
     from client.connection import Connection
     from protocol.api.metadata import MetadataRequest, MetadataResponse
 
 T = TypeVar("T")
 
 METADATA_TIMEOUT_S: Final = 5.0
-METADATA_MAX_AGE_S: Final = 300.0
 STALLED_S: Final = 1.0
 """A broker that owes an answer for longer is asked last."""
 
@@ -63,22 +59,6 @@ REFUSALS: Final = {ErrorCode.INVALID_TOPIC_EXCEPTION: NAME_RULE}
 
 UNKNOWN_TOPIC_GRACE_S: Final = 2.0
 """How long a topic may be unknown before that is believed: news of a new one takes time."""
-
-
-class ClusterOptions(Struct, frozen=True):
-    """What producers, consumers and admins have in common.
-
-    `client_id` names the client in the brokers' logs, `request_timeout_s` bounds one request,
-    `create_topics` lets brokers create topics that are needed and unknown (never one that has only
-    been in use), and after `metadata_max_age_s` metadata are refreshed although nobody asked.
-    """
-
-    client_id: str = "ottla"
-    request_timeout_s: float = REQUEST_TIMEOUT_S
-    frame_bytes_max: int = FRAME_BYTES_MAX
-    create_topics: bool = False
-    metadata_max_age_s: float = METADATA_MAX_AGE_S
-    environment: Environment = field(default_factory=Environment.real)
 
 
 class Cluster:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from client.cluster import METADATA_MAX_AGE_S
+from client.cluster_options import METADATA_MAX_AGE_S
 from client.fetcher import FetcherOptions
 from client.group.assignors import assignors_named
 from client.group.committing import CommitOptions

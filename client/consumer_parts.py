@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from client.assignment import Assignment, PartitionState
 from client.background import background_tasks
-from client.cluster import ClusterOptions, open_cluster
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
 from client.fetcher import Fetcher
 from client.group.participant import Participant
 from client.group.parting import is_cancelled, part

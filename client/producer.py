@@ -12,7 +12,8 @@ import trio
 from msgspec import Struct
 
 from client.background import background_tasks
-from client.cluster import ClusterOptions, open_cluster
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
 from client.delivery import Delivery
 from client.errors import ClientClosed, RecordTooLarge
 from client.identity import ProducerIdentity, new_identity

@@ -17,106 +17,15 @@ import trio
 from broker.log.errors import DirectoryInUse, DiskFull, FileMissing
 from protocol.errors import StorageError
 from simulation.disk_tree import Content, Directory, durable_files, size_of
+from simulation.memory_file import MemoryFile, MemoryLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from random import Random  # noqa: TID251 - the type of what is handed in
 
-    from broker.log.disk import Buffer, File
+    from broker.log.disk import File
 
 _UNBOUNDED_BYTES = 1 << 40
-
-
-class MemoryFile:
-    """An open file of a `MemoryDisk`; useless after a crash, like the process that held it."""
-
-    def __init__(self, disk: MemoryDisk, content: Content, path: str) -> None:
-        self.path = path
-        self._disk = disk
-        self._content = content
-        self._life = disk.crashes
-        self._closed = False
-
-    @property
-    def size_bytes(self) -> int:
-        """Its size."""
-        return len(self._content.data)
-
-    def content(self) -> Content:
-        """The bytes of the file that it opened. Raises: StorageError after close or crash."""
-        if self._closed:
-            raise StorageError(f"{self.path} is closed")
-        if self._life != self._disk.crashes:
-            raise StorageError(f"{self.path} was opened before the crash")
-        return self._content
-
-    def append(self, *chunks: Buffer) -> int:
-        """Write all chunks at the end. Returns: the first byte's position. Raises: StorageError."""
-        content = self.content()
-        position = len(content.data)
-        self._disk.charge(sum(map(len, chunks)), self.path)
-        for chunk in chunks:
-            content.data += chunk
-        return position
-
-    def read(self, position: int, size: int) -> bytes:
-        """Read up to `size` bytes; shorter only at the end of the file. Raises: StorageError."""
-        return self.view().read(position, size)
-
-    def truncate(self, size: int) -> None:
-        """Cut to `size` bytes, durably. Raises: StorageError."""
-        self.content().truncate(size)
-
-    def view(self) -> MemoryView:
-        """Hand out a handle that outlives `close`."""
-        self.content()
-        return MemoryView(self._disk, self._content, self.path)
-
-    def fileno(self) -> None:
-        """Memory has no descriptor."""
-
-    def sync(self) -> None:
-        """Make it durable at once. Raises: StorageError."""
-        content = self.content()
-        self._disk.sync_now([(content, len(content.data))], path=self.path)
-
-    def write_again(self) -> None:
-        """Make all of it durable, what a failed sync has dropped as well. Raises: StorageError."""
-        content = self.content()
-        self._disk.refuse_planned_sync(self.path)
-        content.write_again()
-
-    def close(self) -> None:
-        """End the owner's use."""
-        self._closed = True
-
-
-class MemoryView:
-    """A read-only handle of a file in memory."""
-
-    def __init__(self, disk: MemoryDisk, content: Content, path: str) -> None:
-        self.path = path
-        self._disk = disk
-        self._content = content
-
-    def read(self, position: int, size: int) -> bytes:
-        """Read up to `size` bytes; shorter only at the end of the file. Raises: StorageError."""
-        self._disk.refuse_planned_read(self.path)
-        return bytes(self._content.data[position : position + size])
-
-    def fileno(self) -> None:
-        """Memory has no descriptor."""
-
-
-class _MemoryLock:
-    def __init__(self, disk: MemoryDisk, path: str) -> None:
-        self._disk = disk
-        self._path = path
-        self._life = disk.crashes
-
-    def release(self) -> None:
-        if self._life == self._disk.crashes:
-            self._disk.locks.discard(self._path)
 
 
 Held: TypeAlias = tuple[Directory, dict[str, tuple[Directory, bytes]]]
@@ -360,13 +269,13 @@ class MemoryDisk:
         """Size of the disk: its capacity, or where that has no bound a size that is never used."""
         return _UNBOUNDED_BYTES if self.capacity_bytes is None else self.capacity_bytes
 
-    def lock(self, path: str) -> _MemoryLock:
+    def lock(self, path: str) -> MemoryLock:
         """Take the lock file `path`. Raises: DirectoryInUse, FileMissing."""
         if path in self.locks:
             raise DirectoryInUse(f"{path} is in use; choose another data directory")
         self.open(path, create=True)
         self.locks.add(path)
-        return _MemoryLock(self, path)
+        return MemoryLock(self, path)
 
     async def sync(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
         """Make `files`, then `directories`, durable after the latency. Raises: StorageError."""

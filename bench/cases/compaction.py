@@ -82,7 +82,14 @@ async def _delete(system: System, name: str) -> None:
 
 def _bytes_of(system: System, name: str) -> int:
     root = Path(system.cluster.directory)
-    return sum(_size(path) for path in root.rglob(f"{name}-0/*.log"))
+    # Not by rglob: it stumbles over directories of other topics that are being deleted.
+    return sum(
+        _size(Path(directory, file))
+        for directory, _, files in os.walk(root)
+        if Path(directory).name == f"{name}-0"
+        for file in files
+        if file.endswith(".log")
+    )
 
 
 def _size(path: Path) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 from msgspec import Struct
 
-from client.cluster import ClusterOptions, open_cluster
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
 from client.coordinators import Coordinators
 from client.errors import ConnectFailed, NoBrokerReachable, WaitTimedOut, refusal
 from client.lifetime import Client

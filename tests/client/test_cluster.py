@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import trio
 
-from client.cluster import ClusterOptions, open_cluster
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
 from client.errors import ConnectionBroken, NoBrokerReachable, UnknownTopic, WaitTimedOut
 from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError

@@ -7,7 +7,8 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from client.assignment import Assignment, PartitionState
-from client.cluster import ClusterOptions, open_cluster
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
 from client.consumer_config import ConsumerConfig
 from client.fetcher import Fetcher
 from client.records import TopicPartition

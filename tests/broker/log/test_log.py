@@ -16,7 +16,8 @@ from broker.log.placement import Placed
 from protocol.batch import HEADER_BYTES, make_batch, read_header, split_batches
 from protocol.compression import Compression
 from protocol.errors import StorageError
-from simulation.disk import MemoryDisk, MemoryFile
+from simulation.disk import MemoryDisk
+from simulation.memory_file import MemoryFile
 from tests.broker.log.logs import SMALL, TOPIC_ID, flush, headers_of
 
 # Reading.
