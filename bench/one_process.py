@@ -23,7 +23,7 @@ class OneProcess:
     """`ottla broker --coordinator` in a directory of its own; `close` ends it."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._port = free_ports()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -35,10 +35,10 @@ class OneProcess:
     def up(self) -> None:
         """Start it; returns when it serves."""
         command = [*dies_with_parent(), sys.executable, "-P", "-m", "cli", "broker", "--id", "1"]
-        command += ["--data", str(self._directory / "broker"), "--listen", self.bootstrap]
+        command += ["--data", str(self.directory / "broker"), "--listen", self.bootstrap]
         command += ["--zookeeper", f"{HOST}:{self._port + 1}"]
-        command += ["--coordinator", str(self._directory / "coordinator")]
-        with (self._directory / "log").open("ab") as log:
+        command += ["--coordinator", str(self.directory / "coordinator")]
+        with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stderr=log)
         trio.run(self._serves)
 
@@ -49,7 +49,7 @@ class OneProcess:
     def _check(self) -> None:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise RuntimeError((self._directory / "log").read_text())
+            raise RuntimeError((self.directory / "log").read_text())
 
     def nodes(self) -> dict[str, Node]:
         """Give its process, under the broker's name."""

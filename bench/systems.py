@@ -6,8 +6,10 @@ process of its own, and each of Apache Kafka's takes part in it.
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,10 @@ Cluster = LocalCluster | OneProcess | RealKafka
 
 COORDINATOR = "coordinator"
 IN_SYNC_WITHIN_S = 180.0
+GONE_WITHIN_S = 60.0
+
+DELETES_AFTER = "log.segment.delete.delay.ms=1000"
+"""Of Apache Kafka, whose default is a minute: by then it would be somebody else's turn."""
 
 
 @dataclass(frozen=True)
@@ -60,24 +66,39 @@ class System:
 
     @contextmanager
     def topic(
-        self, name: str, *, partitions: int, replicas: int | None = None
+        self,
+        name: str,
+        *,
+        partitions: int,
+        replicas: int | None = None,
+        configs: Mapping[str, str] | None = None,
     ) -> Iterator[Leaders]:
-        """Make a topic and give the leaders of its partitions; it is deleted afterwards."""
-        trio.run(self._make_topic, name, partitions, replicas or self.replicas)
+        """Make a topic and give the leaders of its partitions; it is deleted afterwards.
+
+        Its files are gone when this ends: a file system that frees them would hold up the syncs of
+        what is measured next.
+        """
+        new = NewTopic(
+            name,
+            partitions=partitions,
+            replication_factor=replicas or self.replicas,
+            configs=configs or {},
+        )
+        trio.run(self._make_topic, new)
         try:
             yield leaders_of(self.bootstrap, name, partitions=partitions)
         finally:
             trio.run(self._delete_topic, name)
+            self._wait_gone(name)
 
     def wait_in_sync(self, topic: str, *, partitions: int) -> None:
         """Wait until every partition is led and has all its replicas in sync."""
         trio.run(self._in_sync, topic, partitions, self.replicas)
 
-    async def _make_topic(self, name: str, partitions: int, replicas: int) -> None:
+    async def _make_topic(self, new: NewTopic) -> None:
         async with Admin(self.bootstrap) as admin:
-            new = NewTopic(name, partitions=partitions, replication_factor=replicas)
             await admin.create_topic(new)
-        await self._in_sync(name, partitions, replicas)
+        await self._in_sync(new.name, new.partitions, new.replication_factor)
 
     async def _in_sync(self, name: str, partitions: int, replicas: int) -> None:
         async with Admin(self.bootstrap) as admin:
@@ -88,6 +109,19 @@ class System:
     async def _delete_topic(self, name: str) -> None:
         async with Admin(self.bootstrap) as admin:
             await admin.delete_topics([name])
+
+    def _wait_gone(self, topic: str) -> None:
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while self._has_files(topic):
+            assert time.monotonic() < deadline, f"files of {topic} are still there"
+            time.sleep(0.05)
+
+    def _has_files(self, topic: str) -> bool:
+        return any(
+            name.startswith(f"{topic}-")
+            for _, names, _ in os.walk(self.cluster.directory)
+            for name in names
+        )
 
 
 async def _is_in_sync(admin: Admin, name: str, partitions: int, replicas: int) -> bool:
@@ -119,7 +153,9 @@ def prepared(name: str, *, brokers: int) -> Iterator[Cluster]:
             cluster = LocalCluster(Path(directory), brokers=brokers)
         else:
             assert name == THEIRS, name
-            cluster = RealKafka(Path(directory), brokers=brokers, jvm=DISTRIBUTED)
+            cluster = RealKafka(
+                Path(directory), brokers=brokers, settings=(DELETES_AFTER,), jvm=DISTRIBUTED
+            )
             cluster.format()
         try:
             yield cluster

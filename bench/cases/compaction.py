@@ -18,7 +18,7 @@ from bench.bench import Bench, Measured
 from bench.figure import Case
 from bench.meter import Meter
 from bench.systems import System
-from client import Admin, NewTopic, Producer, ProducerConfig, ResourceType
+from client import Admin, Producer, ProducerConfig, ResourceType
 
 KEYS = 20_000
 RECORDS = 200_000
@@ -36,8 +36,8 @@ CONFIGS = {
 def measure(system: System, case: Case) -> Measured:
     """Write every key ten times, and wait until one record of each is left."""
     name, record_bytes = f"compacted-{time.time_ns()}", int(case["record_bytes"])
-    trio.run(_write, system, name, record_bytes)
-    try:
+    with system.topic(name, partitions=1, configs=CONFIGS):
+        trio.run(_write, system, name, record_bytes)
         written_bytes = _bytes_of(system, name)
         # The newest segment of each replica is never compacted.
         enough_bytes = system.replicas * (2 * KEYS * (record_bytes + 40) + SEGMENT_BYTES)
@@ -56,14 +56,9 @@ def measure(system: System, case: Case) -> Measured:
                 "memory_mb_per_broker": system.memory_mb_per_broker(),
             },
         )
-    finally:
-        trio.run(_delete, system, name)
 
 
 async def _write(system: System, name: str, record_bytes: int) -> None:
-    new = NewTopic(name, partitions=1, replication_factor=system.replicas, configs=CONFIGS)
-    async with Admin(system.bootstrap) as admin:
-        await admin.create_topic(new)
     value = os.urandom(record_bytes)
     async with Producer(system.bootstrap, ProducerConfig(linger_ms=5)) as producer:
         for i in range(RECORDS):
@@ -73,11 +68,6 @@ async def _write(system: System, name: str, record_bytes: int) -> None:
 async def _have_compacted(system: System, name: str) -> None:
     async with Admin(system.bootstrap) as admin:
         await admin.alter_configs(ResourceType.TOPIC, name, {RATIO: "0.01"})
-
-
-async def _delete(system: System, name: str) -> None:
-    async with Admin(system.bootstrap) as admin:
-        await admin.delete_topics([name])
 
 
 def _bytes_of(system: System, name: str) -> int:
