@@ -3,7 +3,7 @@
     python -m bench [BENCH...] [options]      all of them unless some are named; --help lists them
     python -m bench --report                  the document again, from the results that are there
 
-`make bench` runs them all, in an hour and a quarter or so, and writes docs/performance.md anew.
+`make bench` runs them all, in an hour and a half or so, and writes docs/performance.md anew.
 Apache Kafka's jars are in tests/interop/java/target (`make bench` fetches them).
 """
 

@@ -80,13 +80,13 @@ def _throughput(
         )
 
 
-def _perf_tools(title: str, what: str, value: str, bound: float, *cases: Case, by: str) -> Goal:
+def _perf_tools(title: str, what: str, value: str, bound: float, case: Case) -> Goal:
     """Judge by what one of Apache Kafka's own tools sees, or costs."""
-    title = f"{title}, by {by}"
+    title, cases = f"{title}, by {PERF_TOOLS[what]}", (case,)
     return Goal(title, "perf-tools", what, value, bound, cases, at_least=value == "mb_per_s")
 
 
-_PRODUCER, _CONSUMER = "kafka-producer-perf-test", "kafka-consumer-perf-test"
+PERF_TOOLS = {"produce": "kafka-producer-perf-test", "consume": "kafka-consumer-perf-test"}
 BATCHES = {SMALL_BATCH_BYTES: "batches of 64 KiB", LARGE_BATCH_BYTES: "of 900 KB"}
 _ONE: Case = {"brokers": 1}
 _THREE: Case = {"brokers": 3}
@@ -106,12 +106,12 @@ GOALS: tuple[Goal, ...] = (
     *_throughput("produce throughput, 1 KB, RF=1", "produce", "mb_per_s", 1.0, _ONE_1_KB),
     *_throughput("produce throughput, 1 KB, RF=3", "produce", "mb_per_s", 1.5, _THREE_1_KB),
     *_throughput("consume throughput, 1 KB", "consume", "mb_per_s", 1.1, {"record_bytes": 1_000}),
-    _perf_tools("CPU/GB produced, RF=1", "produce", "cpu_s_per_gb", 0.5, _ONE, by=_PRODUCER),
-    _perf_tools("CPU/GB produced, RF=3", "produce", "cpu_s_per_gb", 0.35, _THREE, by=_PRODUCER),
-    _perf_tools("CPU/GB consumed", "consume", "cpu_s_per_gb", 0.6, {}, by=_CONSUMER),
-    _perf_tools("produce throughput, RF=1", "produce", "mb_per_s", 1.0, _ONE, by=_PRODUCER),
-    _perf_tools("produce throughput, RF=3", "produce", "mb_per_s", 1.5, _THREE, by=_PRODUCER),
-    _perf_tools("consume throughput", "consume", "mb_per_s", 1.1, {}, by=_CONSUMER),
+    _perf_tools("CPU/GB produced, RF=1", "produce", "cpu_s_per_gb", 0.5, _ONE),
+    _perf_tools("CPU/GB produced, RF=3", "produce", "cpu_s_per_gb", 0.35, _THREE),
+    _perf_tools("CPU/GB consumed", "consume", "cpu_s_per_gb", 0.6, {}),
+    _perf_tools("produce throughput, RF=1", "produce", "mb_per_s", 1.0, _ONE),
+    _perf_tools("produce throughput, RF=3", "produce", "mb_per_s", 1.5, _THREE),
+    _perf_tools("consume throughput", "consume", "mb_per_s", 1.1, {}),
     Goal("p50 ack at 500/s, RF=3, acks=all", "latency", "wait", "ack_p50_ms", 1.0, _ACK),
     Goal("p99 ack at 500/s, RF=3, acks=all", "latency", "wait", "ack_p99_ms", 0.5, _ACK),
     Goal("memory per broker, idle", "idle", "nothing to do", "memory_mb_per_broker", 0.15, ({},)),

@@ -71,15 +71,8 @@ async def _have_compacted(system: System, name: str) -> None:
 
 
 def _bytes_of(system: System, name: str) -> int:
-    root = Path(system.cluster.directory)
-    # Not by rglob: it stumbles over directories of other topics that are being deleted.
-    return sum(
-        _size(Path(directory, file))
-        for directory, _, files in os.walk(root)
-        if Path(directory).name == f"{name}-0"
-        for file in files
-        if file.endswith(".log")
-    )
+    directories = system.directories_of(name)
+    return sum(_size(path) for each in directories for path in each.glob("*.log"))
 
 
 def _size(path: Path) -> int:

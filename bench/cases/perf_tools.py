@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import csv
 import re
-import subprocess
 import time
 
 from bench.bench import Bench, Measured
+from bench.cases.throughput import costs
 from bench.client_work import BATCH_BYTES, LINGER_MS
 from bench.figure import Case
 from bench.meter import Meter
 from bench.systems import System
+from tests.interop.java_tools import TOOLS, Java
 from tests.support.real_kafka import JARS
 
-TOOLS = "org.apache.kafka.tools"
+JAVA = Java(f"{JARS}/*", options=("-Xmx512m",))
 MEGABYTES = 600
 RECORDS_MAX = 2_000_000
-PATIENCE_S = 180.0
-GB = 1e9
 
 SENT = re.compile(
     r"(?P<records>\d+) records sent, (?P<records_per_s>[\d.]+) records/sec .*?"
@@ -36,45 +35,48 @@ def measure(system: System, case: Case) -> Measured:
     """Have the tools produce so much to a new topic, and read it."""
     record_bytes, topic = int(case["record_bytes"]), f"perf-{time.time_ns()}"
     records = min(MEGABYTES * 1_000_000 // record_bytes, RECORDS_MAX)
-    volume_gb = records * record_bytes / GB
     with system.topic(topic, partitions=system.brokers):
-        meter = Meter(system.pids())
-        said = _run(
-            "ProducerPerformance",
-            *("--topic", topic, "--num-records", str(records), "--throughput", "-1"),
-            *("--record-size", str(record_bytes), "--producer-props"),
-            *(f"bootstrap.servers={system.bootstrap}", "acks=all"),
-            *(f"linger.ms={LINGER_MS}", f"batch.size={BATCH_BYTES}"),
-        )
-        servers_s = meter.read().servers_s
-        sent = last_report(said)
-        assert sent["records"] == records, said
-        yield (
-            "produce",
-            {
-                "records_per_s": sent["records_per_s"],
-                "mb_per_s": sent["records_per_s"] * record_bytes / 1e6,
-                "cpu_s_per_gb": servers_s / volume_gb,
-                "ack_p50_ms": sent["p50"],
-                "ack_p99_ms": sent["p99"],
-            },
-        )
-        meter = Meter(system.pids())
-        said = _run(
-            "ConsumerPerformance",
-            *("--topic", topic, "--bootstrap-server", system.bootstrap, "--messages", str(records)),
-        )
-        servers_s = meter.read().servers_s
-        read = totals(said)
-        assert read["data.consumed.in.nMsg"] >= records, said
-        yield (
-            "consume",
-            {
-                "records_per_s": read["fetch.nMsg.sec"],
-                "mb_per_s": read["fetch.nMsg.sec"] * record_bytes / 1e6,
-                "cpu_s_per_gb": servers_s / volume_gb,
-            },
-        )
+        yield "produce", _produce(system, topic, records, record_bytes)
+        yield "consume", _consume(system, topic, records, record_bytes)
+
+
+def _produce(system: System, topic: str, records: int, record_bytes: int) -> dict[str, float]:
+    meter = Meter(system.pids())
+    said = JAVA.run(
+        f"{TOOLS}.ProducerPerformance",
+        *("--topic", topic, "--num-records", str(records), "--throughput", "-1"),
+        *("--record-size", str(record_bytes), "--producer-props"),
+        *(f"bootstrap.servers={system.bootstrap}", "acks=all"),
+        *(f"linger.ms={LINGER_MS}", f"batch.size={BATCH_BYTES}"),
+    )
+    sent = last_report(said)
+    assert sent["records"] == records, said
+    return {
+        **_costs(meter, records, record_bytes, records_per_s=sent["records_per_s"]),
+        "ack_p50_ms": sent["p50"],
+        "ack_p99_ms": sent["p99"],
+    }
+
+
+def _consume(system: System, topic: str, records: int, record_bytes: int) -> dict[str, float]:
+    meter = Meter(system.pids())
+    said = JAVA.run(
+        f"{TOOLS}.ConsumerPerformance",
+        *("--topic", topic, "--bootstrap-server", system.bootstrap, "--messages", str(records)),
+    )
+    read = totals(said)
+    assert read["data.consumed.in.nMsg"] >= records, said
+    return _costs(meter, records, record_bytes, records_per_s=read["fetch.nMsg.sec"])
+
+
+def _costs(
+    meter: Meter, records: int, record_bytes: int, *, records_per_s: float
+) -> dict[str, float]:
+    volume_bytes, taken_s = records * record_bytes, records / records_per_s
+    return {
+        "records_per_s": records_per_s,
+        **costs(meter, volume_bytes=volume_bytes, taken_s=taken_s),
+    }
 
 
 def last_report(said: str) -> dict[str, float]:
@@ -93,18 +95,6 @@ def totals(said: str) -> dict[str, float]:
         raise ValueError(f"kafka-consumer-perf-test reports nothing: {said!r}")
     (row,) = csv.DictReader(lines[head : head + 2], skipinitialspace=True)
     return {name: float(value) for name, value in row.items() if name.endswith((".sec", "nMsg"))}
-
-
-def _run(tool: str, *arguments: str) -> str:
-    done = subprocess.run(
-        ["java", "-Xmx512m", "-cp", f"{JARS}/*", f"{TOOLS}.{tool}", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert done.returncode == 0, f"{tool}: {done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 PERF_TOOLS = Bench(

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 TOOLS = "org.apache.kafka.tools"
+QUICK = ("-Xmx256m", "-XX:TieredStopAtLevel=1")
 
 
 class Java:
-    """Runs main classes of Apache Kafka."""
+    """Runs main classes of Apache Kafka, by default in a JVM that starts quickly and stays slow."""
 
-    def __init__(self, class_path: str) -> None:
-        self._command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path]
+    def __init__(self, class_path: str, *, options: Sequence[str] = QUICK) -> None:
+        self._command = ["java", *options, "-cp", class_path]
 
     def run(self, main_class: str, *arguments: str, stdin: str = "", fails: bool = False) -> str:
         """Run one to its end. Returns: its output, and its errors where it is to fail."""
