@@ -12,7 +12,8 @@ import trio
 
 from client.environment import Environment
 from commands.readiness import Readiness
-from tests.support.local_cluster import Node, free_ports
+from tests.support.local_cluster import Node
+from tests.support.ports import free_ports
 from tests.support.processes import dies_with_parent, resident_bytes
 
 HOST = "127.0.0.1"

@@ -24,6 +24,7 @@ from commands.cluster_directory import (
     Node,
 )
 from commands.failure import COMPLAINT, CommandFailed, ExitStatus
+from commands.ports import describe_holder, is_held_by_another
 from commands.process import POLL_INTERVAL_S, is_ending, send_signal, spawn, wait_gone
 
 if TYPE_CHECKING:
@@ -102,6 +103,21 @@ class Launcher:
         for node in cluster.nodes:
             if not node.is_running:
                 raise died(node, self._directory)
+
+    def require_own_port(self, node: Node) -> None:
+        """Check that it is this node that answers at its port, where somebody does.
+
+        Another process may have taken it after it was seen to be free: whatever is written to it
+        then is in another cluster. Raises: CommandFailed.
+        """
+        if node.process is None or not node.is_running:
+            raise died(node, self._directory)
+        if is_held_by_another(node.port, node.process.pid):
+            holder = describe_holder(node.port) or "another process"
+            raise CommandFailed(
+                f"port {node.port} of {node.title} was taken meanwhile by {holder}",
+                next_step="stop it, or choose other ports with --port",
+            )
 
 
 def command_of(node: Node, *, cluster: Cluster, data: Path) -> list[str]:

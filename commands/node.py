@@ -96,6 +96,7 @@ def start_node(directory: ClusterDirectory, name: str, *, as_json: bool) -> None
         launcher = Launcher(directory)
         target = launcher.start(cluster, [target]).node(name)
         launcher.wait_listening(target, timeout_s=START_TIMEOUT_S)
+        launcher.require_own_port(target)
     tell(target, "started", as_json=as_json)
 
 

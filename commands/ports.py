@@ -6,6 +6,7 @@ Must never know: clusters, what will listen.
 from __future__ import annotations
 
 import errno
+import random
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 CONNECT_TIMEOUT_S: Final = 3.0
+NOT_FOR_CLIENTS: Final = range(20_000, 32_000)
+"""Linux gives those from 32768 on to clients, other systems those from 49152 on."""
 _LISTENING: Final = "0A"
 _COMMAND_SHOWN: Final = 80
 
@@ -58,13 +61,25 @@ def require_any_listens(addresses: str) -> None:
 
 
 def find_free(host: str, count: int) -> Sequence[int]:
-    """Let the operating system choose ports that are free now (not for ever)."""
-    sockets = [_bind(host, 0) for _ in range(count)]
-    try:
-        return [bound.getsockname()[1] for bound in sockets]
-    finally:
-        for bound in sockets:
-            bound.close()
+    """Choose ports that are free now (not for ever).
+
+    None of those that the system gives to clients: one might get the port of a node that is down
+    for a moment, which could not start again then. Raises: CommandFailed.
+    """
+    found: list[int] = []
+    for port in random.sample(NOT_FOR_CLIENTS, len(NOT_FOR_CLIENTS)):
+        if len(found) == count:
+            break
+        with suppress(OSError):  # taken
+            _bind(host, port).close()
+            found.append(port)
+    if len(found) < count:
+        raise CommandFailed(
+            f"of the ports from {NOT_FOR_CLIENTS.start} to {NOT_FOR_CLIENTS.stop - 1}"
+            f" only {len(found)} of {count} are free",
+            next_step="choose ports with --port",
+        )
+    return found
 
 
 def describe_holder(port: int) -> str:
@@ -75,6 +90,12 @@ def describe_holder(port: int) -> str:
             command = command_line(int(entry.name))
             return f"process {entry.name} ({command[:_COMMAND_SHOWN]})"
     return ""
+
+
+def is_held_by_another(port: int, pid: int) -> bool:
+    """Say whether another process listens on a TCP port; False where that is not seen."""
+    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    return bool(sockets) and not sockets & _open_files(Path("/proc") / str(pid) / "fd")
 
 
 def _open_files(directory: Path) -> set[str]:

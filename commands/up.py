@@ -158,6 +158,8 @@ def start_cluster(
             _wait_ready(cluster, launcher, ends)
             if cluster.registry is not None:
                 launcher.wait_listening(cluster.registry, timeout_s=READY_TIMEOUT_S, ends=ends)
+            for node in cluster.nodes:
+                launcher.require_own_port(node)
             ends.raise_if_told()
         except BaseException:
             stop(directory, [directory.load().node(node.name) for node in missing])

@@ -18,7 +18,8 @@ from client.schema_registry import (
     SchemaRegistryError,
     SchemaRegistryUnreachable,
 )
-from tests.support.local_cluster import LocalCluster, free_ports
+from tests.support.local_cluster import LocalCluster
+from tests.support.ports import free_port
 
 pytestmark = [
     pytest.mark.chaos,
@@ -38,7 +39,7 @@ class Registries:
 
     def __init__(self, cluster: LocalCluster, directory, count: int) -> None:
         coordinator = cluster.nodes()["coordinator"].port
-        first = free_ports() + 50
+        first = free_port()
         self._directory = directory
         self._commands = {
             f"http://127.0.0.1:{port}": [

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.local_cluster import free_ports
+from tests.support.ports import free_port
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.interop
@@ -39,7 +39,7 @@ class Worker:
 @pytest.fixture
 def worker(java, cluster, topic, tmp_path):
     """Starts a worker of one group, again and again. Returns: a context manager of a Worker."""
-    url = f"http://127.0.0.1:{free_ports()}"
+    url = f"http://127.0.0.1:{free_port()}"
     properties = tmp_path / "worker.properties"
     settings = {
         "bootstrap.servers": cluster.bootstrap,

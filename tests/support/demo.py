@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.local_cluster import free_ports
+from tests.support.ports import free_port, free_ports
 
 READY_WITHIN_S = 120
 SETTLED_WITHIN_S = 60
@@ -29,7 +28,7 @@ class Demo:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "demo"
         self.output = directory / "output"
-        self.ports = free_ports(), _free_port()
+        self.ports = free_ports(), free_port()
         self.url = f"http://127.0.0.1:{self.ports[1]}"
         self.process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
@@ -158,16 +157,3 @@ class Demo:
         slow = [line for line in self.output.read_text().splitlines() if "did not stop" in line]
         assert not slow, f"{slow}\n{self.logs()}"
         assert not told, f"Ctrl-C did not end the demo within {ENDED_WITHIN_S} s\n{told}"
-
-
-def _free_port() -> int:
-    """A port below those that the system gives to clients."""
-    for port in range(9_100 + os.getpid() % 500, 9_990):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise RuntimeError("no free port")

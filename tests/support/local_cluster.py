@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from commands.process import identify, wait_gone
+from tests.support.ports import free_ports
 from tests.support.processes import resident_bytes
 
-NODES_MAX = 7
 GONE_WITHIN_S = 10.0
-"""Apache Kafka takes two ports for each."""
-
 UP_TIMEOUT_S = 90
 """Longer than `ottla up` waits by itself, which then says what it waited for."""
 
@@ -41,27 +37,6 @@ def ottla(*arguments: str, timeout_s: float = UP_TIMEOUT_S, stdin: str | None = 
     if done.returncode != 0:
         raise CommandFailed(f"ottla {' '.join(arguments)}: {done.returncode}\n{done.stderr}")
     return done.stdout
-
-
-def free_ports() -> int:
-    """Find a port such that it, its neighbours, the coordinator's and the registry's are free.
-
-    None of those that the system gives to clients: one might get the port of a broker that was
-    killed and is to come back.
-    """
-    bases = range(10_000, 32_000, 100)
-    first = os.getpid() % len(bases)
-    for base in (*bases[first:], *bases[:first]):
-        with ExitStack() as stack:
-            try:
-                for port in (*range(base, base + NODES_MAX * 2), base + 100, base - 1_011):
-                    probe = stack.enter_context(socket.socket())
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return base
-    raise RuntimeError("no free ports")
 
 
 @dataclass(frozen=True)

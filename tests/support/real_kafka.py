@@ -19,8 +19,9 @@ from pathlib import Path
 import trio
 
 from client import Admin, ConnectionBroken, NoBrokerReachable, RequestTimedOut
-from tests.support.local_cluster import Node, free_ports
+from tests.support.local_cluster import Node
 from tests.support.needs import need
+from tests.support.ports import free_ports
 from tests.support.processes import dies_with_parent, resident_bytes
 
 JARS = Path(__file__).parent.parent / "interop" / "java" / "target" / "jars"

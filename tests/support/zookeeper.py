@@ -18,6 +18,7 @@ from broker.log.real_disk import RealDisk
 from coordinator.embedded.config import EmbeddedConfig
 from coordinator.embedded.server import serve_embedded
 from tests.support.needs import need
+from tests.support.ports import free_port
 from tests.support.processes import dies_with_parent
 
 JAR = Path("/usr/share/java/zookeeper.jar")
@@ -30,7 +31,7 @@ class RealZooKeeper:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.port = _free_port()
+        self.port = free_port()
         self.hosts = f"127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -131,12 +132,6 @@ class EmbeddedZooKeeper:
             async with trio.open_nursery() as nursery:
                 await nursery.start(serve)
                 self._started.set()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def require_zookeeper() -> None:
