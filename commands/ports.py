@@ -84,7 +84,7 @@ def find_free(host: str, count: int) -> Sequence[int]:
 
 def describe_holder(port: int) -> str:
     """Name the process that listens on a TCP port; empty where it cannot be seen."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    sockets = _listening_sockets(port)
     for entry in Path("/proc").glob("[0-9]*") if sockets else ():
         if sockets & _open_files(entry / "fd"):
             command = command_line(int(entry.name))
@@ -94,7 +94,7 @@ def describe_holder(port: int) -> str:
 
 def is_held_by_another(port: int, pid: int) -> bool:
     """Say whether another process listens on a TCP port; False where that is not seen."""
-    sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
+    sockets = _listening_sockets(port)
     return bool(sockets) and not sockets & _open_files(Path("/proc") / str(pid) / "fd")
 
 
@@ -133,17 +133,17 @@ def _explain(port: int, error: OSError, option: str) -> CommandFailed:
     return CommandFailed(f"port {port} cannot be opened: {error.strerror}")
 
 
-def _listening_inodes(port: int) -> list[str]:
-    inodes = []
+def _listening_sockets(port: int) -> set[str]:
+    """Name the sockets that listen on a port, as /proc names them among a process's files."""
+    found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text().splitlines()[1:]
         except OSError:
             continue
-        sockets = map(str.split, lines)
-        inodes += [
-            fields[9]
-            for fields in sockets
+        found |= {
+            f"socket:[{fields[9]}]"
+            for fields in map(str.split, lines)
             if fields[1].endswith(f":{port:04X}") and fields[3] == _LISTENING
-        ]
-    return inodes
+        }
+    return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 
@@ -17,12 +16,6 @@ from commands.process import identify
 
 
 @pytest.fixture
-def answered_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
 def sleeper():
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     yield child.pid
@@ -30,27 +23,23 @@ def sleeper():
     child.wait()
 
 
-def test_a_node_that_listens_itself_is_the_one_that_answers(tmp_path, answered_port):
-    node = Node("1", answered_port, identify(os.getpid()))
+def test_a_node_that_listens_itself_is_the_one_that_answers(tmp_path, taken_port):
+    node = Node("1", taken_port, identify(os.getpid()))
 
     Launcher(ClusterDirectory(tmp_path)).require_own_port(node)
 
 
-def test_another_process_that_was_quicker_is_not_taken_for_the_node(
-    tmp_path, answered_port, sleeper
-):
-    node = Node("1", answered_port, identify(sleeper))
+def test_another_process_that_was_quicker_is_not_taken_for_the_node(tmp_path, taken_port, sleeper):
+    node = Node("1", taken_port, identify(sleeper))
 
-    cause = f"port {answered_port} of broker 1 was taken meanwhile by process {os.getpid()} ("
+    cause = f"port {taken_port} of broker 1 was taken meanwhile by process {os.getpid()} ("
     with pytest.raises(CommandFailed, match=re.escape(cause)):
         Launcher(ClusterDirectory(tmp_path)).require_own_port(node)
 
 
-def test_a_node_that_ended_while_another_answers_is_told_with_its_last_word(
-    tmp_path, answered_port
-):
+def test_a_node_that_ended_while_another_answers_is_told_with_its_last_word(tmp_path, taken_port):
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "broker-1.log").write_text("ottla: error: cannot listen\n")
 
     with pytest.raises(CommandFailed, match="broker 1 has ended: cannot listen"):
-        Launcher(ClusterDirectory(tmp_path)).require_own_port(Node("1", answered_port))
+        Launcher(ClusterDirectory(tmp_path)).require_own_port(Node("1", taken_port))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,6 @@ from commands.ports import (
 )
 
 CLIENTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-
-
-@pytest.fixture
-def taken_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
 
 
 def test_free_ports_are_free_and_differ():

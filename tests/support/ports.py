@@ -10,18 +10,17 @@ from __future__ import annotations
 import os
 import socket
 from collections import deque
-from contextlib import ExitStack
 
-from commands.ports import NOT_FOR_CLIENTS
+from commands.failure import CommandFailed
+from commands.plan import COORDINATOR_PORT_DISTANCE, REGISTRY_PORT_DISTANCE
+from commands.ports import NOT_FOR_CLIENTS, require_free
 
 NODES_MAX = 7
 """Of a cluster: Apache Kafka takes two ports for each."""
-COORDINATOR = 100
-REGISTRY = -1_011
 OTHERS = range(50, 54)
 """Beside a cluster, for what is none."""
 
-BASES = range(10_000, NOT_FOR_CLIENTS.start, 2 * COORDINATOR)
+BASES = range(10_000, NOT_FOR_CLIENTS.start, 2 * COORDINATOR_PORT_DISTANCE)
 """Below those that `--port 0` takes."""
 HELD_MAX = 6
 """Given out in turn: what is down for a moment gets its port back."""
@@ -62,13 +61,9 @@ def _reserve() -> tuple[int, socket.socket]:
 
 
 def _are_free(base: int) -> bool:
-    places = (*range(NODES_MAX * 2), *OTHERS, COORDINATOR, REGISTRY)
-    with ExitStack() as stack:
-        try:
-            for port in (base + place for place in places):
-                probe = stack.enter_context(socket.socket())
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    places = (*range(NODES_MAX * 2), *OTHERS, COORDINATOR_PORT_DISTANCE, REGISTRY_PORT_DISTANCE)
+    try:
+        require_free("127.0.0.1", (base + place for place in places))
+    except CommandFailed:
+        return False
     return True
