@@ -8,7 +8,6 @@ Must never know: who writes and reads meanwhile, what is judged.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +48,7 @@ class Breakage(Struct):
     told: Callable[[str], None]
     met: list[Met] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
-    """What must not happen: a process that ended by itself, or does not start."""
+    """What must not happen: a process that does not stop or start."""
     _down: set[str] = field(default_factory=set)
     _paused: set[str] = field(default_factory=set)
     _cuts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -208,11 +207,3 @@ class Breakage(Struct):
         for met in self.met:
             if met.ended_s is None:
                 met.ended_s = self._elapsed_s()
-
-    async def look_for_deaths(self) -> None:
-        """Note which processes have ended although nobody ended them."""
-        with suppress(ClusterTrouble):
-            status = await trio.to_thread.run_sync(self.cluster.status)
-            for node in status.get("nodes", ()):
-                if node["state"] == "dead" and node["name"] not in self._down:
-                    self.troubles.append(f"{node['name']} has ended by itself: see {node['log']}")

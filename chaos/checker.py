@@ -4,11 +4,12 @@
 |---|---|
 | `inconsistent-offsets` | one offset was seen with two values |
 | `duplicate` | one value was seen at two offsets |
-| `lost-write` | acknowledged, and unread where a later one was read, or gone for the last reader |
+| `lost-write` | acknowledged, and unread where a later one was read |
+| `lost-write` | acknowledged or read, and gone for the last reader, or from a replica |
 | `unseen` | acknowledged, and not read even after everything was healed and read to its end |
-| `aborted-read` | the cluster refused it for good, and somebody read it |
+| `aborted-read` | the cluster refused it for good, and somebody read it, or a replica has it |
 | `given-up` | a producer that may send again for long enough has given a record up |
-| `unsent` | somebody read what nobody has sent |
+| `unsent` | somebody read what nobody has sent, or a replica has it |
 | `poll-skip` | a consumer went past a record |
 | `odd-start` | a member of a group began beyond a record that nobody had committed |
 | `stale-start` | a member of a group began below what had been committed before |
@@ -34,7 +35,7 @@ Must never know: how a history came about.
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -57,10 +58,11 @@ from chaos.history import (
     Trimmed,
     Watermark,
 )
+from chaos.holding import between, differing, missing
 from chaos.reading import NOWHERE, Needed, Starts, order_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from chaos.history import Operation
 
@@ -161,20 +163,32 @@ def _file(operation: Operation, seen: _Seen) -> None:
 def _records(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
     yield from bounded(_identities(str(partition), seen, promises))
     yield from bounded(_fates(str(partition), seen, promises))
+    yield from bounded(_strangers(str(partition), seen))
     if promises.idempotent:
         yield from bounded(_order_sent(str(partition), seen.sent))
 
 
-def _sightings(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
-    """Give every place where a value was seen, and by whom."""
+def _answers(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give every place where a client was told that a value is, and who was."""
     for sent in seen.sent:
         if sent.outcome is Outcome.OK and sent.offset is not None:
             yield f"the answer to {sent.process}", sent.offset, sent.value
+    yield from seen.records_read()
+
+
+def _found(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give every place where a value was read, or is held, and by whom."""
     yield from seen.records_read()
     for replica in seen.replicas:
         for offset, value in replica.records:
             if offset < replica.high_watermark:
                 yield f"broker {replica.broker_id}", offset, value
+
+
+def _sightings(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give every place where a value was seen, and by whom."""
+    yield from _answers(seen)
+    yield from _found(seen)
 
 
 def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
@@ -194,34 +208,43 @@ def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly
 
 
 def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
+    """Look for each record that was acknowledged or read, and is not there."""
     left = _left_at_the_end(seen, promises)
-    highest, read = -1, {}
-    for who, offset, value in seen.records_read():
-        read[value] = who
-        highest = max(highest, offset)
+    read = {value: (who, offset) for who, offset, value in seen.records_read()}
+    highest = max((offset for _, offset in read.values()), default=-1)
     for sent in seen.sent:
-        unread = sent.outcome is Outcome.OK and sent.value not in read
-        if unread and not seen.may_be_gone(sent.value, sent.offset):
-            what = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}"
-            if sent.offset is not None and sent.offset < highest:
-                facts = f"{what}, {highest} was read, it was not"
-                yield Anomaly("lost-write", place, facts)
-            elif promises.drained:
-                yield Anomaly("unseen", place, f"{what}; nobody read it, {highest} is the last")
-        elif sent.outcome is Outcome.OK and left is not None and sent.value not in left:
-            if not seen.may_be_gone(sent.value, sent.offset):
-                who = f"{read[sent.value]} read it, {promises.last_reader} did not any more"
-                facts = f"{sent.value!r} of {sent.process} was acknowledged at {sent.offset}; {who}"
-                yield Anomaly("lost-write", place, facts)
-        elif sent.outcome is Outcome.FAILED and sent.value in read:
-            facts = f"{sent.value!r} of {sent.process} was refused; {read[sent.value]} read it"
-            yield Anomaly("aborted-read", place, facts)
+        who, offset = read.get(sent.value, ("", sent.offset))
+        is_ok = sent.outcome is Outcome.OK
+        what = f"{sent.value!r} of {sent.process}"
         if promises.delivered and sent.error:
-            facts = f"{sent.process} could not deliver {sent.value!r}: {sent.error}"
-            yield Anomaly("given-up", place, facts)
-        read.pop(sent.value, None)
-    for value, who in read.items():
-        yield Anomaly("unsent", place, f"{who} read {value!r}, which nobody has sent")
+            yield Anomaly("given-up", place, f"{what} could not be delivered: {sent.error}")
+        if not (is_ok or who) or seen.may_be_gone(sent.value, offset):
+            continue
+        if is_ok:
+            what = f"{what} was acknowledged at {sent.offset}"
+        if not who and sent.offset is not None and sent.offset < highest:
+            yield Anomaly("lost-write", place, f"{what}, {highest} was read, it was not")
+        elif not who and promises.drained:
+            yield Anomaly("unseen", place, f"{what}; nobody read it, {highest} is the last")
+        elif who and left is not None and sent.value not in left:
+            facts = f"{what}; {who} read it at {offset}, {promises.last_reader} did not any more"
+            yield Anomaly("lost-write", place, facts)
+
+
+def _strangers(place: str, seen: _Seen) -> Iterator[Anomaly]:
+    """Look for each record that is there, and should not be."""
+    outcomes = {sent.value: (sent.process, sent.outcome) for sent in seen.sent}
+    told: set[bytes] = set()
+    for who, _, value in _found(seen):
+        process, outcome = outcomes.get(value, ("", None))
+        if value in told or outcome in (Outcome.OK, Outcome.UNKNOWN):
+            continue
+        told.add(value)
+        if outcome is None:
+            yield Anomaly("unsent", place, f"{who} has {value!r}, which nobody has sent")
+        else:
+            facts = f"{value!r} of {process} was refused; {who} has it"
+            yield Anomaly("aborted-read", place, facts)
 
 
 def _left_at_the_end(seen: _Seen, promises: Promises) -> set[bytes] | None:
@@ -248,10 +271,17 @@ def _order_sent(place: str, sent: Iterable[Sent]) -> Iterator[Anomaly]:
 
 def _polls(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
     places = {offset: value for _, offset, value in _sightings(seen)}
-    gone = seen.may_be_gone
+    gone, deletion = seen.compaction.may_be_gone, seen.deletion
     needed = Needed(places, (o for o, value in places.items() if not gone(value, o)))
     for process, operations in seen.read.items():
-        found = order_read(str(partition), process, operations, needed=needed, starts=seen.starts)
+        found = order_read(
+            str(partition),
+            process,
+            operations,
+            needed=needed,
+            starts=seen.starts,
+            deletion=deletion,
+        )
         yield from bounded(found)
 
 
@@ -289,32 +319,13 @@ def _watermarks(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anom
 
 
 def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
-    for one, other in combinations(seen.replicas, 2):
-        end = min(one.high_watermark, other.high_watermark)
-        start = max(one.log_start, other.log_start)
-        ours, theirs = (_between(replica, start, end) for replica in (one, other))
-        differing = [o for o in ours.keys() | theirs.keys() if _differ(o, ours, theirs, seen)]
-        if differing:
-            offset = min(differing)
-            facts = (
-                f"at {offset} broker {one.broker_id} holds {ours.get(offset)!r},"
-                f" broker {other.broker_id} {theirs.get(offset)!r}; both say {end} is committed"
-            )
-            yield Anomaly("replicas-differ", str(partition), facts)
-
-
-def _between(replica: Replica, start: int, end: int) -> dict[int, bytes]:
-    return {offset: value for offset, value in replica.records if start <= offset < end}
-
-
-def _differ(
-    offset: int, ours: Mapping[int, bytes], theirs: Mapping[int, bytes], seen: _Seen
-) -> bool:
-    """Say whether two replicas differ at an offset, and not by what may be gone."""
-    one, other = ours.get(offset), theirs.get(offset)
-    if one is None or other is None:
-        return not seen.may_be_gone(one or other or b"", offset)
-    return one != other
+    if not seen.replicas:
+        return
+    place, gone = str(partition), seen.compaction.may_be_gone
+    yield from differing(place, seen.replicas, may_be_gone=gone)
+    there = {offset: value for _, offset, value in _answers(seen)}
+    for replica in seen.replicas:
+        yield from bounded(missing(place, replica, there, may_be_gone=gone))
 
 
 # What was deleted on demand.
@@ -339,7 +350,7 @@ def _keys(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[Ano
         return
     place, logs = str(partition), []
     for replica in seen.replicas:
-        held = _between(replica, replica.log_start, replica.high_watermark)
+        held = between(replica, replica.log_start, replica.high_watermark)
         logs.append((f"broker {replica.broker_id}", held, replica.high_watermark))
     if promises.drained:
         read = _last_read(seen.read.get(promises.last_reader, []))

@@ -5,6 +5,9 @@ Must never know: how a history came about, what follows from what is gone.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING
 
 from chaos.history import Outcome, Positioned
@@ -20,17 +23,25 @@ class Deletion:
 
     def __init__(self, trims: Iterable[Trimmed] = ()) -> None:
         trims = list(trims)
-        self._wanted = [one for one in trims if one.outcome is not Outcome.FAILED]
-        self._may_be_gone_below = max((one.offset for one in self._wanted), default=0)
+        wanted = sorted(
+            (one.began_at, one.offset) for one in trims if one.outcome is not Outcome.FAILED
+        )
+        self._times = [began_at for began_at, _ in wanted]
+        self._bounds = list(accumulate((offset for _, offset in wanted), max))
         self._done = [one for one in trims if one.outcome is Outcome.OK]
 
+    def gone_below(self, by: float = inf) -> int:
+        """Give the offset below which records may have been deleted by then; 0: none may."""
+        index = bisect_right(self._times, by)
+        return self._bounds[index - 1] if index else 0
+
     def may_be_gone(self, offset: int | None) -> bool:
-        """Say whether a record may have been deleted; None: nobody knows where it is."""
-        return offset is not None and offset < self._may_be_gone_below
+        """Say whether a record may have been deleted at last; None: nobody knows where it is."""
+        return offset is not None and offset < self.gone_below()
 
     def may_begin_at(self, offset: int, *, by: float) -> bool:
         """Say whether that may have been the first offset left by then: all below was to go."""
-        return any(offset <= one.offset and one.began_at <= by for one in self._wanted)
+        return 0 < offset <= self.gone_below(by)
 
     def undone(
         self, read: Mapping[str, Iterable[Polled | Positioned]], replicas: Iterable[Replica]

@@ -14,7 +14,7 @@ import trio
 from protocol.errors import OttlaError, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from chaos.workload import Workload
     from client import Admin
@@ -28,6 +28,15 @@ async def wait_written(work: Workload) -> None:
     while any(  # noqa: ASYNC110 - a plain dict
         work.acknowledged.get(place.partition, -1) <= before.get(place.partition, -1)
         for place in work.partitions
+    ):
+        await trio.sleep(LOOK_EVERY_S)
+
+
+async def wait_read(work: Workload, readers: Collection[str], ends: Mapping[int, int]) -> None:
+    """Return once each of these readers has come to the ends of all partitions."""
+    while any(  # noqa: ASYNC110 - consumers tell nobody
+        work.read_up_to().get(name, {}).get(number, 0) < end
+        for name, (number, end) in product(readers, ends.items())
     ):
         await trio.sleep(LOOK_EVERY_S)
 

@@ -27,7 +27,8 @@ class Load(Struct, frozen=True):
     asks, rests for `rest_s` each time. Members share partitions in `groups`; `lonely_groups` have
     none, and for each partition somebody who commits. Where there are `keys`, each record has one
     of so many, and this part of them are `tombstones`. `varied`: clients are set up in all ways
-    that promise the same (setups.py).
+    that promise the same (setups.py). `sealed`: records tell whether all of them is whole, key,
+    time and headers (naming.py).
     """
 
     topic: str
@@ -43,3 +44,4 @@ class Load(Struct, frozen=True):
     keys: int = 0
     tombstones: float = 0.2
     varied: bool = False
+    sealed: bool = False

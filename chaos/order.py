@@ -26,6 +26,8 @@ RECORDS_MAX: Final = 1_000_000
 RATE_MAX: Final = 1_000.0
 BURST_MAX: Final = 20
 REST_S: Final = 0.05
+DELIVERY_TIMEOUT_S: Final = 300.0
+"""How long producers send again: for longer than any time in which nobody can be answered."""
 
 
 class Order(Struct, frozen=True):
@@ -80,7 +82,9 @@ class Order(Struct, frozen=True):
             self.seed,
             burst_max=BURST_MAX,
             pauses_s=(0.0, 0.5 * pause_s, pause_s, 2.5 * pause_s),
+            delivery_timeout_s=DELIVERY_TIMEOUT_S,
             rest_s=REST_S,
             groups=(self.topic,),
             varied=self.varied,
+            sealed=True,
         )

@@ -16,6 +16,7 @@ from chaos.history import Outcome, Positioned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from chaos.deletion import Deletion
     from chaos.history import Committed, Polled
 
 NOWHERE: Final = 2**63
@@ -83,8 +84,12 @@ def order_read(
     *,
     needed: Needed,
     starts: Mapping[str, Starts],
+    deletion: Deletion,
 ) -> Iterator[Anomaly]:
-    """Judge what one consumer was handed of one partition, in its order; `starts` by group."""
+    """Judge what one consumer was handed of one partition, in its order; `starts` by group.
+
+    It may go past what somebody was to delete by then.
+    """
     last: int | None = None
     begun: Positioned | None = None
     for operation in operations:
@@ -94,22 +99,29 @@ def order_read(
         for offset, _ in operation.records:
             if last is None:
                 if begun is not None:
-                    handed = _Handed(offset, operation.ended_at)
+                    gone_below = deletion.gone_below(operation.ended_at)
+                    handed = _Handed(offset, operation.ended_at, gone_below)
                     yield from _start(place, begun, handed, needed, starts)
             elif offset <= last:
                 facts = f"{process} was handed {offset} after {last}"
                 yield Anomaly("nonmonotonic-poll", place, facts)
             elif needed.after(last) < offset:
-                facts = f"{process} was handed {offset} after {last}"
-                yield _skip(place, facts, needed.after(last))
+                left = max(last + 1, deletion.gone_below(operation.ended_at))
+                if (skipped := needed.at_or_after(left)) < offset:
+                    facts = f"{process} was handed {offset} after {last}"
+                    yield _skip(place, facts, skipped)
             last = offset
 
 
 class _Handed(NamedTuple):
-    """The first record that a consumer was handed since it was positioned, and when."""
+    """The first record that a consumer was handed since it was positioned, and when.
+
+    Below `gone_below` all may have been deleted by then.
+    """
 
     offset: int
     at: float
+    gone_below: int
 
 
 def _start(
@@ -123,7 +135,7 @@ def _start(
         facts = f"{begun.process} was to go on at {begun.offset} and was handed {offset}"
         if offset < begun.offset:
             yield Anomaly("nonmonotonic-poll", place, facts)
-        elif (skipped := needed.at_or_after(begun.offset)) < offset:
+        elif (skipped := needed.at_or_after(max(begun.offset, handed.gone_below))) < offset:
             yield _skip(place, facts, skipped)
 
 
@@ -137,7 +149,7 @@ def _start_of_member(
         yield Anomaly("stale-start", place, f"{began}, {floor} had been committed before")
         return
     nearest = of_group.nearest(offset, by=handed.at)
-    if (skipped := needed.at_or_after(nearest)) < offset:
+    if (skipped := needed.at_or_after(max(nearest, handed.gone_below))) < offset:
         facts = f"{began}, {nearest} is the last that can have been committed: {skipped} is between"
         yield Anomaly("odd-start", place, facts)
 

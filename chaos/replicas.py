@@ -27,12 +27,13 @@ def read_replicas(
     What is below that was deleted, and may be there until its whole segment goes.
 
     Returns: those that can be read, and what is wrong with others: a segment that holds something
-    else than whole batches, or fewer replicas than `count`.
+    else than whole batches, or another number of replicas than `count`.
     """
     found, wrong = [], []
     replicas = sorted(directory.glob(f"broker-*/{place}"))
-    if len(replicas) < count:
-        wrong.append(Anomaly("unreadable", str(place), f"{len(replicas)} of {count} replicas"))
+    if len(replicas) != count:
+        facts = f"{len(replicas)} replicas instead of {count}"
+        wrong.append(Anomaly("unreadable", str(place), facts))
     for replica in replicas:
         name = replica.parent.name
         try:

@@ -20,7 +20,8 @@ from chaos.asking import ask_ends, ask_offsets, note_offsets
 from chaos.breakage import Breakage
 from chaos.checker import Promises, check
 from chaos.history import Partition
-from chaos.liveness import wait_consumed, wait_written
+from chaos.leadership import Leadership
+from chaos.liveness import wait_consumed, wait_read, wait_written
 from chaos.replicas import read_replicas
 from chaos.running import ClusterTrouble
 from chaos.schedule import draw_schedule
@@ -116,8 +117,11 @@ class ChaosRun:
         if self.cluster is not None:
             starts = await self._ask_starts()
             self.phase = "stopping the cluster"
-            self._judge_bugs(self.cluster.bugs_met())
             await trio.to_thread.run_sync(self.cluster.close)
+            for bug in self.cluster.bugs_met():
+                self._find("crash", "a process", bug)
+            for trouble in self.cluster.troubles:
+                self._find("trouble", "a process", trouble)
         self.phase = "judging"
         history = self.work.history
         self.operations = len(history)
@@ -158,6 +162,7 @@ class ChaosRun:
                 readers.start_soon(work.share, f"member-{number}", order.topic)
             readers.start_soon(ask_offsets, work, "asker")
             readers.start_soon(ask_ends, work, "asker-of-ends")
+            readers.start_soon(Leadership(work).watch, "asker-of-leaders")
             if order.trims:
                 readers.start_soon(Trimming(work, seed=order.seed).run, "trimmer")
             if order.tunes and self.cluster is not None:
@@ -204,7 +209,6 @@ class ChaosRun:
         if self.cluster is None or self.breakage is None:
             return
         self.phase = "mending"
-        await self.breakage.look_for_deaths()
         try:
             await trio.to_thread.run_sync(self.cluster.heal)
         except ClusterTrouble as error:
@@ -234,6 +238,9 @@ class ChaosRun:
                 with trio.fail_after(READ_WITHIN_S):
                     await self.work.read_to("last", ends)
                     self._is_drained = True
+                    self.phase = "waiting for the readers"
+                    readers = [f"reader-{number}" for number in range(self.order.readers)]
+                    await wait_read(self.work, readers, ends)
                     if self.order.members:
                         self.phase = "waiting for the group"
                         await wait_consumed(self.work, [self.order.topic], ends, admin)
@@ -279,10 +286,6 @@ class ChaosRun:
     def _find(self, name: str, place: str, facts: str) -> None:
         self.anomalies.append(Anomaly(name, place, facts))
 
-    def _judge_bugs(self, bugs: list[str]) -> None:
-        for bug in bugs:
-            self._find("crash", "a process", bug)
-
     def _judge(
         self,
         history: list[Operation],
@@ -293,8 +296,10 @@ class ChaosRun:
     ) -> list[Anomaly]:
         """Judge each partition by itself, its replicas included, which saves memory.
 
-        What nobody has come to read, not `drained`, is not lost yet; that is told already.
+        What nobody has come to read, not `drained`, is not lost yet; that is told already. Where
+        somebody else breaks the cluster nobody knows for how long producers have to try.
         """
+        promises = Promises(drained=drained, delivered=self.cluster is not None)
         partitions: dict[Partition, list[Operation]] = defaultdict(list)
         for operation in history:
             partitions[operation.partition].append(operation)
@@ -302,10 +307,12 @@ class ChaosRun:
         for place, operations in sorted(partitions.items()):
             replicas: list[Replica] = []
             if self.cluster is not None and place.number in starts:
-                start, end = starts[place.number], ends.get(place.number, 0)
+                # A deletion that nobody was told the end of may be carried out yet.
+                start = max(starts[place.number], self.work.trimmed.get(place.number, 0))
+                end = ends.get(place.number, 0)
                 count = min(REPLICAS_MAX, len(self.cluster.brokers))
                 directory = self.cluster.directory
                 replicas, wrong = read_replicas(directory, place, start=start, end=end, count=count)
                 found += wrong
-            found += check([*operations, *replicas], Promises(drained=drained))
+            found += check([*operations, *replicas], promises)
         return found

@@ -75,7 +75,8 @@ class RunningCluster:
         self._planted: dict[int, str | None] = {}
         self._ended: set[str] = set()
         """Of its nodes: those that were killed or stopped here, and not started since."""
-        self._died: list[str] = []
+        self.troubles: list[str] = []
+        """What no process may do: it ended by itself, or had to be killed when it was to stop."""
         self._proxies: ProxyThread | None = None
         self.bootstrap = ""
 
@@ -118,10 +119,13 @@ class RunningCluster:
         return first, routes
 
     def close(self) -> None:
-        """End everything, whatever state it is in."""
+        """End everything, whatever state it is in; `troubles` has who did not end as it should."""
         for name in self._nodes("paused"):
             self.resume(name)
-        _command("down", "--data", str(self.directory))
+        self.look_for_deaths()
+        done = _command("down", "--json", "--data", str(self.directory))
+        killed = json.loads(done.stdout)["killed"] if done.stdout else ()
+        self.troubles += [f"{name} did not stop and was killed" for name in killed]
         if self._proxies is not None:
             self._proxies.close()
 
@@ -133,9 +137,11 @@ class RunningCluster:
         self._node("kill", node)
 
     def stop(self, node: int | str) -> None:
-        """Have it hand over and end."""
+        """Have it hand over and end. Raises: ClusterTrouble, also where it had to be killed."""
         self._ended.add(str(node))
-        self._node("stop", node)
+        outcome = json.loads(self._node("stop", node))["outcome"]
+        if outcome != "stopped":
+            raise ClusterTrouble(f"{node}: {outcome}")
 
     def start_again(self, node: int | str) -> None:
         """Start a process that has ended."""
@@ -238,9 +244,8 @@ class RunningCluster:
             self.reconnect()
         for name in self._nodes("paused"):
             self.resume(name)
+        self.look_for_deaths()
         for name in self._nodes("dead", "stopped"):
-            if name not in self._ended:
-                self._died.append(name)
             self.start_again(name)
         deadline = time.monotonic() + HEALED_WITHIN_S
         while not self.status().get("well"):
@@ -258,13 +263,17 @@ class RunningCluster:
         Raises: ClusterTrouble, AssertionError naming the anomalies.
         """
         self.heal()
-        for bug in self.bugs_met():
-            raise ClusterTrouble(bug)
-        if self._died:
-            logs = self.directory / "logs"
-            raise ClusterTrouble(f"{', '.join(self._died)} ended by itself: see {logs}")
+        for trouble in (*self.bugs_met(), *self.troubles):
+            raise ClusterTrouble(trouble)
         anomalies = check(history, promises)
         assert not anomalies, "\n".join(map(str, anomalies))
+
+    def look_for_deaths(self) -> None:
+        """Note in `troubles` which processes have ended although nobody ended them."""
+        for node in self.status().get("nodes", ()):
+            if node["state"] == "dead" and node["name"] not in self._ended:
+                self._ended.add(node["name"])
+                self.troubles.append(f"{node['name']} has ended by itself: see {node['log']}")
 
     def bugs_met(self) -> list[str]:
         """Tell of each process whose log speaks of a bug, with the lines around the first."""
@@ -297,8 +306,8 @@ class RunningCluster:
         nodes = self.status().get("nodes", [])
         return [node["name"] for node in nodes if node["state"] in states]
 
-    def _node(self, act: str, node: int | str) -> None:
-        self._ottla("node", act, str(node))
+    def _node(self, act: str, node: int | str) -> str:
+        return self._ottla("node", act, str(node), "--json")
 
     def _ottla(self, *arguments: str) -> str:
         return _run(*arguments, "--data", str(self.directory))

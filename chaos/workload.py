@@ -13,18 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from chaos.history import (
-    Committed,
-    Operation,
-    Outcome,
-    Partition,
-    Polled,
-    Positioned,
-    Sent,
-    Trimmed,
-)
-from chaos.load import Counts
-from chaos.naming import name_of, tombstone_headers
+from chaos.history import Outcome, Partition, Sent
+from chaos.journal import Journal
+from chaos.naming import SEALED, headers_of
 from chaos.setups import member_config, producer_config, work_s
 from client import Admin, Consumer, ConsumerConfig, Producer, TopicPartition
 from client.admin import AdminConfig
@@ -37,18 +28,20 @@ if TYPE_CHECKING:
     from chaos.load import Load
     from client.delivery import Delivery
     from client.environment import Environment
-    from client.records import ConsumerRecord
 
 POLL_S: Final = 1.0
 AGAIN_S: Final = 0.1
 """Before a client that has failed is made anew."""
 
+SEALED_KEYS: Final = (None, b"", b"key")
+"""Of sealed records where keys mean nothing."""
+
 STAYS_MAX: Final = (10, 200)
 """After how many polls a member leaves at most: who is new knows nothing of the cluster yet."""
 
 
-class Workload:
-    """All clients of a run; `history` is what they did, each client's own in its order.
+class Workload(Journal):
+    """All clients of a run, and what they did.
 
     `environment` makes what the client of that name takes from the outside world.
     """
@@ -56,29 +49,12 @@ class Workload:
     def __init__(
         self, bootstrap: str, load: Load, *, environment: Callable[[str], Environment]
     ) -> None:
-        self._bootstrap = bootstrap
+        super().__init__()
+        self.bootstrap = bootstrap
+        self.environment = environment
         self._load = load
-        self._environment = environment
-        self._slots: list[Operation | None] = []
-        self._unsettled: dict[int, Sent] = {}
-        self._pairs: dict[Partition, dict[int, tuple[int, bytes]]] = {}
         self._automatic: dict[str, dict[TopicPartition, int]] = {}
-        self.acknowledged: dict[int, int] = {}
-        """By partition: the highest offset that was acknowledged."""
-        self.committed: dict[tuple[str, int], int] = {}
-        """By group and partition: the highest offset that was acknowledged as committed."""
-        self.trimmed: dict[int, int] = {}
-        """By partition: the highest offset below which records were to be deleted."""
-        self.deleted: dict[int, int] = {}
-        """By partition: the highest offset below which they are, as was acknowledged."""
-        self.counts = Counts()
-
-    @property
-    def history(self) -> list[Operation]:
-        """All operations; what is not known to have ended is UNKNOWN."""
-        for slot, sent in self._unsettled.items():
-            self._slots[slot] = sent
-        return [operation for operation in self._slots if operation is not None]
+        self._reading: dict[str, Consumer] = {}
 
     @property
     def topic(self) -> str:
@@ -100,16 +76,6 @@ class Workload:
         """All partitions of the topic."""
         return tuple(TopicPartition(self._load.topic, n) for n in range(self._load.partitions))
 
-    def note(self, operation: Operation) -> None:
-        """Write down what somebody else has seen."""
-        self._slots.append(operation)
-
-    def trim(self, number: int, offset: int) -> None:
-        """Note that the records of a partition below an offset may be gone from now on."""
-        now, place = trio.current_time(), Partition(self._load.topic, number)
-        self.trimmed[number] = max(self.trimmed.get(number, 0), offset)
-        self.note(Trimmed("retention", place, offset, offset, now, now, Outcome.UNKNOWN))
-
     def _random(self, name: str) -> random.Random:
         return random.Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
 
@@ -129,17 +95,17 @@ class Workload:
     ) -> None:
         """Produce, some in flight at once."""
         config = producer_config(self._load, rng)
-        environment = self._environment(name)
+        environment = self.environment(name)
         async with (
-            Producer(self._bootstrap, config, environment=environment) as producer,
+            Producer(self.bootstrap, config, environment=environment) as producer,
             trio.open_nursery() as nursery,
         ):
             while not until.is_set():
                 burst: dict[int, list[tuple[int, Delivery]]] = {}
                 for _ in range(rng.randint(1, self._load.burst_max)):
                     sent = self._draw(name, rng, next(numbers))
-                    slot = self._begin_send(sent)
-                    delivery = await self._enqueue(producer, sent)
+                    slot = self.begin_send(sent)
+                    delivery = await self._enqueue(producer, sent, environment.wall_ms())
                     burst.setdefault(sent.partition.number, []).append((slot, delivery))
                 for enqueued in burst.values():
                     nursery.start_soon(self._settle, enqueued)
@@ -147,29 +113,26 @@ class Workload:
 
     def _draw(self, name: str, rng: random.Random, number: int) -> Sent:
         """Draw a producer's next record, and what it is before anything is known of it."""
-        place = Partition(self._load.topic, rng.randrange(self._load.partitions))
-        value, now = b"%s-%d" % (name.encode(), number), trio.current_time()
+        load, now = self._load, trio.current_time()
+        place = Partition(load.topic, rng.randrange(load.partitions))
+        value = b"%s-%d%s" % (name.encode(), number, SEALED if load.sealed else b"")
         sent = Sent(name, place, value, now, now, Outcome.UNKNOWN)
-        if not self._load.keys:
-            return sent
-        key = b"key-%d" % rng.randrange(self._load.keys)
-        return sent._replace(key=key, tombstone=rng.random() < self._load.tombstones)
+        if load.keys:
+            key = b"key-%d" % rng.randrange(load.keys)
+            return sent._replace(key=key, tombstone=rng.random() < load.tombstones)
+        return sent._replace(key=SEALED_KEYS[number % len(SEALED_KEYS)]) if load.sealed else sent
 
-    def _begin_send(self, sent: Sent) -> int:
-        slot = len(self._slots)
-        self._slots.append(None)
-        self._unsettled[slot] = sent
-        self.counts.sent += 1
-        return slot
-
-    async def _enqueue(self, producer: Producer, sent: Sent) -> Delivery:
-        topic, number = sent.partition
-        if sent.tombstone:
-            headers = tombstone_headers(sent.value)
-            return await producer.enqueue(
-                topic, None, key=sent.key, headers=headers, partition=number
-            )
-        return await producer.enqueue(topic, sent.value, key=sent.key, partition=number)
+    async def _enqueue(self, producer: Producer, sent: Sent, now_ms: int) -> Delivery:
+        key, tombstone, (topic, number) = sent.key, sent.tombstone, sent.partition
+        timestamp_ms = now_ms if self._load.sealed else None
+        return await producer.enqueue(
+            topic,
+            None if tombstone else sent.value,
+            key=key,
+            headers=headers_of(sent.value, key=key, timestamp_ms=timestamp_ms, tombstone=tombstone),
+            partition=number,
+            timestamp_ms=timestamp_ms,
+        )
 
     async def _settle(self, enqueued: Iterable[tuple[int, Delivery]]) -> None:
         """Note what becomes of records that one partition is to have, in their order."""
@@ -177,33 +140,9 @@ class Workload:
             try:
                 written = await delivery.wait()
             except DeliveryFailed as error:
-                self._give_up(slot, error)
+                self.give_up(slot, error)
                 continue
-            self._acknowledge(slot, written.offset)
-
-    def _give_up(self, slot: int, error: DeliveryFailed) -> None:
-        self.counts.given_up += 1
-        outcome = Outcome.UNKNOWN if error.may_be_written else Outcome.FAILED
-        self._slots[slot] = self._unsettled.pop(slot)._replace(
-            ended_at=trio.current_time(), outcome=outcome, error=str(error.cause)
-        )
-
-    def _acknowledge(self, slot: int, offset: int | None) -> None:
-        sent = self._unsettled.pop(slot)
-        number = sent.partition.number
-        self.counts.acknowledged += 1
-        self._slots[slot] = sent._replace(
-            ended_at=trio.current_time(), outcome=Outcome.OK, offset=offset
-        )
-        if offset is not None:
-            self.acknowledged[number] = max(self.acknowledged.get(number, -1), offset)
-            self._pair(sent.partition, offset, sent.value)
-
-    def _pair(self, place: Partition, offset: int, value: bytes) -> tuple[int, bytes]:
-        """Give (offset, value), the same object to all who have seen it: histories are long."""
-        pair = offset, value
-        known = self._pairs.setdefault(place, {}).setdefault(offset, pair)
-        return known if known == pair else pair
+            self.acknowledge(slot, written.offset)
 
     # Reading.
 
@@ -213,50 +152,41 @@ class Workload:
             try:
                 await self._read_once(name)
             except* OttlaError:
+                self._reading.pop(name, None)
                 await trio.sleep(AGAIN_S)
 
     async def _read_once(self, name: str) -> None:
         config = ConsumerConfig(auto_offset_reset="earliest")
-        environment = self._environment(name)
-        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
-            self._position(name, self.partitions, at=0)
+        environment = self.environment(name)
+        async with Consumer(self.bootstrap, config, environment=environment) as consumer:
+            self.position(name, self.partitions, at=0)
             await consumer.assign(dict.fromkeys(self.partitions, 0))
+            self._reading[name] = consumer
             while True:
                 began_at = trio.current_time()
-                self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
+                self.hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
                 await _rest(self._load.rest_s)
+
+    def read_up_to(self) -> dict[str, dict[int, int]]:
+        """Give how far each of those that read for ever has come, by partition."""
+        return {
+            name: {place.partition: offset for place, offset in _positions(consumer).items()}
+            for name, consumer in self._reading.items()
+        }
 
     async def read_to(self, name: str, ends: Mapping[int, int]) -> None:
         """Read every partition from its start up to these ends. Raises: OttlaError."""
-        environment = self._environment(name)
+        environment = self.environment(name)
         config = ConsumerConfig(auto_offset_reset="earliest")
-        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
-            self._position(name, self.partitions, at=0)
+        async with Consumer(self.bootstrap, config, environment=environment) as consumer:
+            self.position(name, self.partitions, at=0)
             places = [place for place in self.partitions if ends.get(place.partition, 0)]
             if not places:
                 return
             await consumer.assign(dict.fromkeys(places, 0))
             while any((consumer.position(p) or 0) < ends[p.partition] for p in places):
                 began_at = trio.current_time()
-                self._hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
-
-    def _position(
-        self, name: str, places: Iterable[TopicPartition], *, at: int | None = None, group: str = ""
-    ) -> None:
-        now = trio.current_time()
-        for place in places:
-            self.note(Positioned(name, Partition(*place), at, now, group))
-
-    def _hand_out(self, name: str, records: Iterable[ConsumerRecord], began_at: float) -> None:
-        by_place: dict[Partition, list[tuple[int, bytes]]] = {}
-        for record in records:
-            place = Partition(record.topic, record.partition)
-            pair = self._pair(place, record.offset, name_of(record))
-            by_place.setdefault(place, []).append(pair)
-            self.counts.read += 1
-        now = trio.current_time()
-        for place, found in by_place.items():
-            self.note(Polled(name, place, tuple(found), began_at, now))
+                self.hand_out(name, await consumer.poll(timeout_s=POLL_S), began_at)
 
     # Sharing.
 
@@ -271,15 +201,15 @@ class Workload:
 
     async def _share_once(self, name: str, group: str, rng: random.Random) -> None:
         config = member_config(self._load, name, group, rng)
-        environment = self._environment(name)
-        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
+        environment = self.environment(name)
+        async with Consumer(self.bootstrap, config, environment=environment) as consumer:
             automatic = partial(self._note_automatic, name, group, consumer)
 
             def begin(places: tuple[TopicPartition, ...]) -> None:
-                self._position(name, places, group=group)
+                self.position(name, places, group=group)
                 if config.enable_auto_commit:  # it may commit where it begins
                     now = trio.current_time()
-                    self._note_committed(name, group, dict.fromkeys(places, 0), now)
+                    self.commit(name, group, dict.fromkeys(places, 0), now)
 
             consumer.subscribe([self._load.topic], on_assigned=begin, on_revoked=automatic)
             stays, rest_s = rng.randint(3, rng.choice(STAYS_MAX)), work_s(self._load, rng)
@@ -287,7 +217,7 @@ class Workload:
                 began_at = trio.current_time()
                 automatic(consumer.assignment)
                 records = await consumer.poll(timeout_s=POLL_S)
-                self._hand_out(name, records, began_at)
+                self.hand_out(name, records, began_at)
                 if records and not config.enable_auto_commit:
                     await self._commit(name, group, consumer, _positions(consumer))
                 await _rest(rest_s)
@@ -302,7 +232,7 @@ class Workload:
             found = _positions(consumer).items()
             offsets = {p: at for p, at in found if p in places and noted.get(p) != at}
             noted |= offsets
-            self._note_committed(name, group, offsets, trio.current_time())
+            self.commit(name, group, offsets, trio.current_time())
 
     async def _commit(
         self, name: str, group: str, consumer: Consumer, offsets: Mapping[TopicPartition, int]
@@ -313,24 +243,7 @@ class Workload:
             await consumer.commit(offsets)
             outcome = Outcome.OK
         finally:
-            self._note_committed(name, group, offsets, began_at, outcome)
-
-    def _note_committed(
-        self,
-        name: str,
-        group: str,
-        offsets: Mapping[TopicPartition, int],
-        began_at: float,
-        outcome: Outcome = Outcome.UNKNOWN,
-    ) -> None:
-        """Note what was committed; UNKNOWN: what may be from now on, of itself."""
-        now = trio.current_time()
-        for place, offset in offsets.items():
-            if outcome is Outcome.OK:
-                of = group, place.partition
-                self.committed[of] = max(self.committed.get(of, -1), offset)
-            at = Partition(*place)
-            self.note(Committed(name, group, at, offset, began_at, now, outcome))
+            self.commit(name, group, offsets, began_at, outcome)
 
     async def commit_alone(self, name: str, group: str, place: TopicPartition) -> None:
         """Commit ever higher offsets of one partition in a group without members, for ever.
@@ -353,8 +266,8 @@ class Workload:
         offsets: Iterator[int],
     ) -> None:
         config = ConsumerConfig(group_id=group, enable_auto_commit=False)
-        environment = self._environment(name)
-        async with Consumer(self._bootstrap, config, environment=environment) as consumer:
+        environment = self.environment(name)
+        async with Consumer(self.bootstrap, config, environment=environment) as consumer:
             while True:
                 await self._commit(name, group, consumer, {place: next(offsets)})
                 await trio.sleep(rng.choice(self._load.pauses_s))
@@ -363,11 +276,11 @@ class Workload:
         self, name: str, question: Callable[[str, Admin], Awaitable[None]]
     ) -> None:
         """Have an admin of that name ask something again and again; anew after an error."""
-        environment = self._environment(name)
+        environment = self.environment(name)
         config = AdminConfig(timeout_s=10)
         while True:
             try:
-                async with Admin(self._bootstrap, config, environment=environment) as admin:
+                async with Admin(self.bootstrap, config, environment=environment) as admin:
                     while True:
                         await question(name, admin)
                         await trio.sleep(AGAIN_S + self._load.rest_s)

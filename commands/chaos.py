@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import trio
+from msgspec.structs import replace
 
 from client.background import background_tasks
 from commands.chaos_view import screen
@@ -141,11 +142,13 @@ def _order(options: dict[str, Any]) -> Order:
                 raise click.UsageError(f"--bootstrap breaks nothing: leave out --{name}")
         require_addresses(options["bootstrap"])
     seed = options["seed"]
-    return Order.draw(
+    order = Order.draw(
         int.from_bytes(os.urandom(4)) if seed is None else seed,
         options["duration"],
         kinds=_kinds(options),
     )
+    # Settings of somebody else's cluster are changed by nobody here.
+    return order if options["bootstrap"] is None else replace(order, tunes=False)
 
 
 def _kinds(options: dict[str, Any]) -> frozenset[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random  # noqa: TID251 - seeded here, for everything that is handed a generator
 from collections import Counter
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import trio
@@ -34,6 +35,19 @@ if TYPE_CHECKING:
 PORT = 9092
 EPOCH_MS = 1_700_000_000_000
 """What the wall clock shows when the virtual clock shows 0."""
+
+
+class _Started:
+    """Takes note of a process that says it has started, for whoever else is to hear it."""
+
+    def __init__(self, task_status: trio.TaskStatus[Mapping[str, int]]) -> None:
+        self.value: Mapping[str, int] = {}
+        self._task_status = task_status
+
+    def started(self, value: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Tell that it has started."""
+        self.value = value
+        self._task_status.started(value)
 
 
 class SimulatedBroker:
@@ -93,26 +107,30 @@ class SimulatedBroker:
         *,
         task_status: trio.TaskStatus[Mapping[str, int]] = trio.TASK_STATUS_IGNORED,
     ) -> None:
+        started = _Started(task_status)
         try:
             with self._process_scope:
-                await broker.run(task_status=task_status)
+                await broker.run(task_status=started)
             self._demand_all_online(broker)
         except* StorageError as group:
-            if not self.disk.was_faulty:
+            if not (self.disk.was_faulty or self.disk.was_full):
                 raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
             if self._held is not None:  # who is killed tidies nothing up while it ends
                 self.disk.leave(self._held)
                 self._held = None
+            # What was wrong excuses a process until one has come through it; later ones it does not.
             self.disk.was_full = False
+            if started.value and not any(broker.partitions.offline()):
+                self.disk.was_faulty = False
             if self._loses_power:
                 self.disk.crash()  # at once: whoever waits for the end may start it again
             self._ended.set()
 
     def _demand_all_online(self, broker: Broker) -> None:
         offline = [f"{topic}-{index}" for (topic, index), _ in broker.partitions.offline()]
-        if offline and not self.disk.was_faulty:
+        if offline and not (self.disk.was_faulty or self.disk.was_full):
             raise AssertionError(f"{self.host} cannot open {offline}, and its disk is sound")
 
     async def stop(self) -> None:

@@ -2,7 +2,7 @@
 
 What a power failure may do to a real disk is done here, decided by the random generator handed
 in: bytes appended since the last sync survive as a prefix, part of it zeroed; a directory keeps a
-prefix of the entries created, renamed or removed since its last sync.
+prefix of the entries created, renamed or removed since its last sync, or any of them.
 Must never know: logs, partitions, real files.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -36,8 +37,9 @@ class MemoryDisk:
     """A `Disk` in memory. `crash()` is a power failure; faults are planned by its attributes.
 
     `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
-    be appended in all; None is no limit. `was_full` says that it refused something for that since
-    whoever owns the disk set it back.
+    be appended in all; None is no limit. `was_full` says that it refused something for that, and
+    `was_faulty` that anything else went wrong that a log may fail by, since whoever owns the disk
+    set them back.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class MemoryDisk:
         capacity_bytes: int | None = None,
     ) -> None:
         self.crashes = 0
-        self._was_faulty = self.was_full = False
+        self.was_faulty = self.was_full = False
         self.syncs = 0
         self.locks: set[str] = set()
         self.sync_latency_s = sync_latency_s
@@ -57,11 +59,6 @@ class MemoryDisk:
         self._root = Directory()
         self._failing: Counter[str] = Counter()
         self._remembered: dict[str, tuple[Directory, bytes]] = {}
-
-    @property
-    def was_faulty(self) -> bool:
-        """Whether anything went wrong yet that a log may fail by."""
-        return self._was_faulty or self.was_full
 
     def hold(self) -> Held:
         """Give what is there now, for `leave`."""
@@ -92,12 +89,12 @@ class MemoryDisk:
 
     def flip_bit(self, path: str, position: int, bit: int = 0) -> None:
         """Damage one bit of a file, durably."""
-        self._was_faulty = True
+        self.was_faulty = True
         self._content(path).data[position] ^= 1 << bit
 
     def truncate_file(self, path: str, size: int) -> None:
         """Lose what a file holds after `size` bytes, durably; nobody may have it open."""
-        self._was_faulty = True
+        self.was_faulty = True
         self._content(path).truncate(size)
 
     def durable_files(self) -> list[str]:
@@ -127,7 +124,7 @@ class MemoryDisk:
         remembered_in, remembered = self._remembered[path]
         if directory is not remembered_in:
             raise FileMissing(f"cannot roll back {path}: its directory was made anew")
-        self._was_faulty = True
+        self.was_faulty = True
         content = directory.entries.get(name)
         if not isinstance(content, Content):
             content = Content()
@@ -152,10 +149,19 @@ class MemoryDisk:
         self.syncs += 1
         self._refuse_planned("sync", path)
 
+    @contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Keep planned faults for later during a `with` that does not wait."""
+        planned, self._failing = self._failing, Counter()
+        try:
+            yield
+        finally:
+            self._failing = planned
+
     def _refuse_planned(self, act: str, path: str) -> None:
         if self._failing[act]:
             self._failing[act] -= 1
-            self._was_faulty = True
+            self.was_faulty = True
             raise StorageError(f"cannot {act} {path}: a planned fault")
 
     def open(self, path: str, *, create: bool = False) -> MemoryFile:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from chaos.history import Partition as Place
 from chaos.naming import name_of
 from coordinator import paths
 from protocol.records import decode_batch
@@ -109,14 +110,18 @@ class Invariants(trio.abc.Instrument):
         """Look at a broker's replicas once. Raises: Broken."""
         if machine.broker is None or not machine.is_running:
             return
-        for partition in machine.broker.partitions:
-            self._deletions.look_at(machine.broker_id, partition)
-            if partition.is_leader:
-                self._look_at_leader(machine.broker_id, partition)
-            if partition.log.log_start_offset:
-                self._look_at_start(machine.broker_id, partition)
-            records = self._keys if partition.topic in self._compacted else self._records
-            records.look(machine.broker_id, partition)
+        with machine.disk.sparing():  # a fault that is planned is not for who looks on
+            for partition in machine.broker.partitions:
+                self._look_at_replica(machine.broker_id, partition)
+
+    def _look_at_replica(self, broker_id: int, partition: Partition) -> None:
+        self._deletions.look_at(broker_id, partition)
+        if partition.is_leader:
+            self._look_at_leader(broker_id, partition)
+        if partition.log.log_start_offset:
+            self._look_at_start(broker_id, partition)
+        records = self._keys if partition.topic in self._compacted else self._records
+        records.look(broker_id, partition)
 
     def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
         epoch, name = partition.leader_epoch, partition.name
@@ -157,7 +162,7 @@ class Invariants(trio.abc.Instrument):
                     f"start-moved: {name} starts at {start} at broker {broker_id} and has {size}"
                     f" bytes; {asked} is all that was asked for, {kept} bytes are to be kept"
                 )
-            self._work.trim(partition.index, start)
+            self._work.trim(Place(partition.topic, partition.index), start)
         if partition.is_leader and start > partition.high_watermark.value:
             raise Broken(
                 f"start-uncommitted: broker {broker_id} leads {name}, which starts at {start};"

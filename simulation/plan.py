@@ -46,8 +46,8 @@ class Plan(Struct, frozen=True):
     `tick_s` (0: of any length). With `acks` 1 nothing is broken, and leaders move by plan.
     `passing`: another topic is made and deleted over and over. `trims`: the oldest records are
     deleted time and again. `tunes`: so is `min.insync.replicas` changed. `varied`: clients are set
-    up in many ways. Where records have one of so many `keys`, the topic is compacted. `about` is
-    the theme, if it has one.
+    up in many ways. `sealed`: records tell whether all of them is whole. Where records have one of
+    so many `keys`, the topic is compacted. `about` is the theme, if it has one.
     """
 
     seed: int
@@ -64,6 +64,7 @@ class Plan(Struct, frozen=True):
     trims: bool = False
     tunes: bool = False
     varied: bool = False
+    sealed: bool = False
     meets_registrations: bool = False
     keys: int = 0
     latency_s: float = 0.0
@@ -219,7 +220,9 @@ def _patient(plan: Plan) -> Plan:
 def _varied(plan: Plan) -> Plan:
     """Have clients set up in many ways; what they send may be compressed in another one."""
     chosen = COMPRESSION_TYPES[int(_apart("compression", plan.seed) * len(COMPRESSION_TYPES))]
-    return replace(plan, varied=True, settings={**plan.settings, "compression.type": chosen})
+    return replace(
+        plan, varied=True, sealed=True, settings={**plan.settings, "compression.type": chosen}
+    )
 
 
 def _short_lived(plan: Plan) -> Plan:

@@ -23,7 +23,7 @@ from chaos.anomaly import Anomaly
 from chaos.asking import ask_ends, ask_offsets, note_offsets
 from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
-from chaos.liveness import wait_committed, wait_consumed
+from chaos.liveness import wait_committed, wait_consumed, wait_read
 from chaos.load import Load
 from chaos.trimming import Trimming
 from chaos.tuning import Tuning
@@ -138,6 +138,7 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
         lonely_groups=tuple(f"lonely-{number}" for number in range(plan.lonely)),
         keys=plan.keys,
         varied=plan.varied,
+        sealed=plan.sealed,
     )
     work = Workload(cluster.bootstrap, load, environment=cluster.environment)
     invariants = Invariants(
@@ -256,16 +257,22 @@ async def _converge(cluster: SimulatedCluster, breakage: Breakage, verdict: Verd
 async def _live_on(
     cluster: SimulatedCluster, work: Workload, ends: Mapping[int, int], verdict: Verdict
 ) -> None:
-    """Wait until all groups have come through: who is refused for ever tells nothing wrong."""
+    """Wait until all have come through: who is refused for ever tells nothing wrong."""
     plan = verdict.plan
     groups = {work.groups[number % plan.groups] for number in range(plan.members)}
+    readers = [f"reader-{number}" for number in range(plan.readers)]
     async with Admin(cluster.bootstrap, environment=cluster.environment("looker")) as admin:
         with trio.move_on_after(GROUPS_BOUND_S) as bound:
             await wait_committed(work)
             await wait_consumed(work, groups, ends, admin)
+        if bound.cancelled_caught:
+            facts = f"groups have not committed what is there in {GROUPS_BOUND_S:g} s, ends {ends}"
+            verdict.anomalies.append(Anomaly("no-progress", "a group", facts))
+        with trio.move_on_after(GROUPS_BOUND_S) as bound:
+            await wait_read(work, readers, ends)
     if bound.cancelled_caught:
-        facts = f"groups have not committed what is there in {GROUPS_BOUND_S:g} s, ends {ends}"
-        verdict.anomalies.append(Anomaly("no-progress", "a group", facts))
+        facts = f"not read to {ends} in {GROUPS_BOUND_S:g} s, but to {work.read_up_to()}"
+        verdict.anomalies.append(Anomaly("no-progress", "a reader", facts))
 
 
 async def _settle(cluster: SimulatedCluster, verdict: Verdict) -> None:

@@ -37,6 +37,8 @@ OLD_THREE = [at(0, by="d"), read(A, B, C, by="d")]
 
 UNKNOWN = Outcome.UNKNOWN
 
+ALL_SENT = [sent(value, outcome=UNKNOWN) for value in (A, B, C, D)]
+
 PAIRS = [
     Pair(
         "inconsistent-offsets",
@@ -224,13 +226,53 @@ PAIRS = [
     ),
     Pair(
         "poll-skip",
-        [*acknowledged(A, B, C), trimmed(1, 9.0, 9.5), *OLD_THREE, at(0), polled((2, C))],
-        [*acknowledged(A, B, C), trimmed(2, 9.0, 9.5), *OLD_THREE, at(0), polled((2, C))],
+        [*acknowledged(A, B, C), trimmed(1, 2.9, 9.5), *OLD_THREE, at(0), polled((2, C))],
+        [*acknowledged(A, B, C), trimmed(2, 2.9, 9.5), *OLD_THREE, at(0), polled((2, C))],
+    ),
+    Pair(
+        "poll-skip",
+        [*acknowledged(A, B, C), polled((0, A), (2, C)), trimmed(3, 3.1, 9.5), *OLD_THREE],
+        [*acknowledged(A, B, C), polled((0, A), (2, C)), trimmed(3, 2.9, 9.5), *OLD_THREE],
+    ),
+    Pair(
+        "poll-skip",
+        [*acknowledged(A, B, C), at(1), polled((2, C)), trimmed(3, 3.1, 9.5), *OLD_THREE],
+        [*acknowledged(A, B, C), at(1), polled((2, C)), trimmed(3, 2.9, 9.5), *OLD_THREE],
+    ),
+    Pair(
+        "odd-start",
+        [*acknowledged(A, B, C), joined(), polled((2, C)), trimmed(2, 3.1, 9.5), *OLD_THREE],
+        [*acknowledged(A, B, C), joined(), polled((2, C)), trimmed(2, 2.9, 9.5), *OLD_THREE],
     ),
     Pair(
         "replicas-differ",
-        [replica(1, A, B, C), held(2, (1, B), (2, C), committed=3)],
-        [replica(1, A, B, C), held(2, (1, B), (2, C), committed=3), trimmed(1, 9.0, 9.5, UNKNOWN)],
+        [*acknowledged(A, B, C), *OLD_THREE, replica(1, A, B, C), held(2, (1, B), committed=2)],
+        [*acknowledged(A, B, C), *OLD_THREE, replica(1, A, B, C), replica(2, B, start=1)],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A, B), read(A, B), replica(1, A, committed=2), replica(2, A, committed=2)],
+        [*acknowledged(A, B), read(A, B), replica(1, A, B), replica(2, A, committed=1)],
+    ),
+    Pair(
+        "lost-write",
+        [sent(A, outcome=UNKNOWN), read(A), held(1, committed=1)],
+        [sent(A, outcome=UNKNOWN), read(A), replica(1, start=1, committed=1)],
+    ),
+    Pair(
+        "lost-write",
+        [*acknowledged(A), sent(B, outcome=UNKNOWN), read(A, B), read(A, by="last")],
+        [*acknowledged(A), sent(B, outcome=UNKNOWN), read(A), read(A, by="last")],
+    ),
+    Pair(
+        "unsent",
+        [*acknowledged(A), read(A), replica(1, A, B)],
+        [*acknowledged(A), read(A), replica(1, A, B, committed=1)],
+    ),
+    Pair(
+        "aborted-read",
+        [*acknowledged(A), read(A), sent(B, outcome=Outcome.FAILED), replica(1, A, B)],
+        [*acknowledged(A), read(A), sent(B, outcome=UNKNOWN), replica(1, A, B)],
     ),
     Pair(
         "undeleted",
@@ -259,18 +301,18 @@ PAIRS = [
     ),
     Pair(
         "replicas-differ",
-        [replica(1, A, B, C), replica(2, A, D, C)],
-        [replica(1, A, B, C), replica(2, A, B, D, committed=2)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, A, D, C)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, A, B, D, committed=2)],
     ),
     Pair(
         "replicas-differ",
-        [replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=3)],
-        [replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=2)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=3)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, C, start=2), replica(3, A, B, committed=2)],
     ),
     Pair(
         "replicas-differ",
-        [replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, D)],
-        [replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, C)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, D)],
+        [*ALL_SENT, replica(1, A, B, C), replica(2, A, committed=1), replica(3, A, B, C)],
     ),
 ]
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from chaos.checker import check
+from chaos.history import Outcome
 from chaos.replicas import read_replicas
 from protocol.records import Record, encode_batch
-from tests.support.histories import P, trimmed
+from tests.support.histories import P, sent, trimmed
 
 PLACE = P
+SENT = [sent(value, outcome=Outcome.UNKNOWN) for value in (b"tea", b"cake", b"jam", b"pie")]
 
 
 def write(directory, broker_id: int, *segments: list[bytes]) -> None:
@@ -25,7 +29,7 @@ def anomalies(directory, *, end: int) -> set[str]:
     replicas, wrong = read_replicas(directory, PLACE, end=end, count=2)
     assert wrong == []
     assert [replica.broker_id for replica in replicas] == [1, 2]
-    return {anomaly.name for anomaly in check(replicas)}
+    return {anomaly.name for anomaly in check([*SENT, *replicas])}
 
 
 def test_replicas_that_hold_the_same_are_fine_however_their_segments_are_cut(tmp_path):
@@ -51,8 +55,8 @@ def test_what_was_deleted_may_be_there_yet(tmp_path):
 
     assert wrong == []
     assert [replica.log_start for replica in replicas] == [1, 1]
-    assert check([trimmed(1, 0, 1), *replicas]) == []
-    assert {one.name for one in check([trimmed(2, 0, 1), *replicas])} == {"undeleted"}
+    assert check([*SENT, trimmed(1, 0, 1), *replicas]) == []
+    assert {one.name for one in check([*SENT, trimmed(2, 0, 1), *replicas])} == {"undeleted"}
 
 
 def test_a_replica_with_another_record_differs(tmp_path):
@@ -74,10 +78,12 @@ def test_a_damaged_replica_is_named_and_the_others_are_read(tmp_path):
     assert (wrong.name, wrong.place) == ("unreadable", "t-0 on broker-1")
 
 
-def test_fewer_replicas_than_there_must_be_are_told(tmp_path):
+@pytest.mark.parametrize("count", [1, 3])
+def test_fewer_replicas_than_there_must_be_are_told_and_more(tmp_path, count):
     write(tmp_path, 1, [b"tea"])
+    write(tmp_path, 2, [b"tea"])
 
-    replicas, (wrong,) = read_replicas(tmp_path, PLACE, end=1, count=3)
+    replicas, (wrong,) = read_replicas(tmp_path, PLACE, end=1, count=count)
 
-    assert len(replicas) == 1
-    assert wrong.facts == "1 of 3 replicas"
+    assert len(replicas) == 2
+    assert wrong.facts == f"2 replicas instead of {count}"

@@ -111,7 +111,7 @@ def test_a_process_that_ends_by_itself_is_told(ottla_cluster):
     (node,) = [n for n in ottla_cluster.status()["nodes"] if n["name"] == "1"]
     os.kill(node["pid"], signal.SIGKILL)
 
-    with pytest.raises(ClusterTrouble, match="1 ended by itself: see .*logs"):
+    with pytest.raises(ClusterTrouble, match="1 has ended by itself: see .*logs"):
         ottla_cluster.check()
 
 

@@ -215,3 +215,20 @@ def story(seed: int) -> list[tuple[float, object]]:
 def test_a_cluster_with_faults_tells_the_same_story_twice():
     assert story(3) == story(3)
     assert story(3) != story(4)
+
+
+async def test_what_was_wrong_with_a_disk_excuses_one_process_and_not_the_next(autojump_clock):
+    async with simulated_cluster(3) as cluster:
+        await create(cluster)
+        machine = cluster.brokers[1]
+        machine.disk.fail_next_sync()
+        with trio.fail_after(30):
+            await produce(cluster, b"tea")
+            await machine.wait_ended()
+        assert machine.failure is not None
+        assert not machine.disk.was_faulty
+
+        await machine.start()
+        machine.disk.was_faulty = True
+        await machine.kill()
+        assert not machine.disk.was_faulty

@@ -119,3 +119,13 @@ def test_a_crash_keeps_any_of_the_changes_of_a_directory():
 
     assert {frozenset({"old", *some}) for some in ((), ("one",), ("two",), ("one", "two"))} <= kept
     assert all("old" in names for names in kept), "what was durable is replaced, not lost"
+
+
+def test_who_only_looks_is_spared_and_the_fault_comes_afterwards(disk):
+    disk.fail_next_read()
+
+    with disk.sparing():
+        assert disk.read_file("/d/f") == b"first"
+
+    with pytest.raises(StorageError, match="planned fault"):
+        disk.read_file("/d/f")
