@@ -120,7 +120,7 @@ class SimulatedBroker:
             if self._held is not None:  # who is killed tidies nothing up while it ends
                 self.disk.leave(self._held)
                 self._held = None
-            # What was wrong excuses a process until one has come through it; later ones it does not.
+            # What was wrong excuses processes until one has come through it, and none after that.
             self.disk.was_full = False
             if started.value and not any(broker.partitions.offline()):
                 self.disk.was_faulty = False

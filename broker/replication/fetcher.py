@@ -25,7 +25,7 @@ from protocol.api.fetch import FetchPartition, FetchRequest, ReplicaState
 from protocol.errors import ErrorCode, RequestError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from broker.config import ReplicationConfig
@@ -207,7 +207,7 @@ class LeaderFetcher:
             self._end_pauses()
             self._hold_back()
             await self._reconcile(connection)
-            await _wait_durable(self._touched.values())
+            await self._wait_durable()
             self._acknowledge()
             if len(self._session):
                 await self._fetch(connection)
@@ -245,6 +245,18 @@ class LeaderFetcher:
         for followed in due:
             if followed.partition in refused:
                 self._pause(followed)
+
+    async def _wait_durable(self) -> None:
+        """Wait until all that was appended is durable: the next fetch says that it is."""
+        for key, followed in tuple(self._touched.items()):
+            partition = followed.partition
+            # What was forgotten meanwhile may have a log that nobody will sync any more.
+            if self._touched.get(key) is not followed or partition.needs_reconciling:
+                continue
+            try:
+                await partition.durable.wait_reached(partition.log.log_end_offset)
+            except RequestError:
+                log_events.info("follower_stopped_meanwhile", partition=partition.name)
 
     def _acknowledge(self) -> None:
         """Take into the next request what was touched, and is durable and agreed on by now."""
@@ -368,15 +380,3 @@ class LeaderFetcher:
         partition.told_replicated = data.replicated_end_offset
         # Only now: an append that the disk refuses is to be tried less and less often.
         followed.pause_s = 0.0
-
-
-async def _wait_durable(touched: Iterable[Followed]) -> None:
-    """Wait until all that was appended is durable: the next fetch says that it is."""
-    for followed in tuple(touched):
-        partition = followed.partition
-        if partition.needs_reconciling:
-            continue
-        try:
-            await partition.durable.wait_reached(partition.log.log_end_offset)
-        except RequestError:
-            log_events.info("follower_stopped_meanwhile", partition=partition.name)

@@ -56,6 +56,34 @@ async def test_a_pause_that_ended_long_ago_is_not_waited_for(
     assert slow.log.durable_end_offset == 3
 
 
+async def test_a_replica_that_is_deleted_while_another_is_made_durable_is_not_waited_for(
+    leader, fetcher, follower, disk, nursery, autojump_clock
+):
+    kept, deleted, busy = follower(0), follower(1), follower(2)
+
+    def one_record_more(*, partition_index: int) -> PartitionData:
+        offset = leader.session[TOPIC_ID, partition_index]
+        return PartitionData(partition_index, records=batch(1, base_offset=offset, leader_epoch=3))
+
+    leader.answer, leader.delay_s, leader.grants_sessions = one_record_more, 0.1, True
+    for partition in (kept, deleted):
+        partition.needs_reconciling = False
+        fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(0.05)
+    disk.sync_latency_s = lambda: 0.2
+    append_from_leader(busy, batch(3, base_offset=0, leader_epoch=3), leader_epoch=3)
+    await trio.sleep(0.1)
+    assert kept.durable.value < kept.log.log_end_offset, "the sync of before goes on"
+    fetcher.forget(deleted)
+    deleted.close()
+    await disk.discard([deleted.log.begin_delete()])
+    end = kept.log.log_end_offset
+    await trio.sleep(10)
+
+    assert kept.log.log_end_offset > end
+
+
 async def test_a_partition_given_up_while_it_is_reconciled_ends_no_loop(
     leader, fetcher, follower, nursery, autojump_clock
 ):
