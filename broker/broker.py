@@ -46,7 +46,7 @@ from coordinator.errors import BrokerIdInUse, NotController
 from coordinator.events import ConfigChecks
 from coordinator.membership import BrokerFacts
 from coordinator.store import SessionLost
-from protocol.errors import CoordinationError, StorageError
+from protocol.errors import CoordinationError, CorruptBatch, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -311,8 +311,8 @@ class Broker:
             broker_id=self.broker_id,
             flusher=self._flusher,
             lease_held=self._lease.held,
-            storage_failed=self._fail,
-            checkpoint_due=self._write_checkpoints_soon,
+            storage_failed=self._fail_replica,
+            checkpoint_due=lambda: self.partitions.checkpoints.write_soon(),  # noqa: PLW0108 - not yet
             throttles=self.throttles,
             isr_due=self._propose_isr_soon,
             leaving=self._stopping.is_set,
@@ -350,6 +350,13 @@ class Broker:
     def _propose_isr_soon(self, partition: Partition) -> None:
         self.isr_keeper.look_at(partition)
 
+    def _fail_replica(self, partition: Partition, error: StorageError) -> None:
+        """Give up one replica whose log is damaged, or all where it is the disk that refuses."""
+        if isinstance(error.__cause__, CorruptBatch):
+            self.partitions.take_offline(partition, error)
+        else:
+            self._fail(error)
+
     def _fail(self, error: StorageError) -> None:
         # One data directory: when it fails the broker has nothing left to serve with, and leaves
         # leadership to those who have (Kafka stops as well when its last log directory fails).
@@ -365,9 +372,6 @@ class Broker:
             self._directory.distrust_syncs()
         except StorageError as error:
             log_events.exception("failure_not_noted", error=str(error))
-
-    def _write_checkpoints_soon(self) -> None:
-        self.partitions.checkpoints.write_soon()
 
     # What we are, and where we listen.
 

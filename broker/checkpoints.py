@@ -43,6 +43,14 @@ class Checkpoints:
         """Give what is noted of a log; of an unknown one, nothing is known."""
         return self._noted.get(key, Checkpoint())
 
+    def gone(self, here: Mapping[tuple[str, int], bytes | None]) -> frozenset[tuple[bytes, int]]:
+        """Name the replicas that had records, and of whose topic there is no log `here`."""
+        return frozenset(
+            (noted.topic_id, key[1])
+            for key, noted in self._noted.items()
+            if noted.reaches_to > noted.log_start_offset and here.get(key) != noted.topic_id
+        )
+
     async def write(
         self, partitions: Iterable[Partition], *, offline: Container[tuple[str, int]]
     ) -> Mapping[Partition, Checkpoint]:
@@ -55,6 +63,7 @@ class Checkpoints:
                 self._due = trio.Event()
             checkpoints = {key: known for key, known in self._noted.items() if key in offline}
             hosted = {partition: _checkpoint_of(partition) for partition in partitions}
+            cuts = {partition: partition.log.cuts for partition in hosted if partition.log.cuts}
             checkpoints |= {(p.topic, p.index): checkpoint for p, checkpoint in hosted.items()}
             if checkpoints != self._noted:
                 self._under_way = checkpoints
@@ -63,6 +72,8 @@ class Checkpoints:
                     self._noted = checkpoints
                 finally:
                     self._under_way = {}
+            for partition, count in cuts.items():
+                partition.log.checkpointed(cuts=count)
             return hosted
 
     def write_soon(self) -> None:

@@ -352,7 +352,7 @@ class Partition:
         """Go offline: the disk refused, and what it holds of us is unknown."""
         log_events.error("partition_offline", partition=self.name, error=str(error))
         self.close(error)
-        self._context.storage_failed(error)
+        self._context.storage_failed(self, error)
 
     # How far it can be read.
 

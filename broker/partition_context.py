@@ -25,8 +25,8 @@ class PartitionContext(Struct, frozen=True):
     flusher: Flusher
     lease_held: Callable[[], bool]
     """Whether the coordinator still counts on us; without it nobody leads."""
-    storage_failed: Callable[[StorageError], None]
-    """Called when a disk has failed under a partition."""
+    storage_failed: Callable[[Partition, StorageError], None]
+    """Called when a disk has failed under a partition, which is offline by then."""
     throttles: Throttles
     """This broker's, for those of its replicas that are to be held back."""
     isr_due: Callable[[Partition], None]

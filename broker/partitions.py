@@ -17,9 +17,11 @@ from broker.log.config import LogConfig
 from broker.log.errors import DiskFull
 from broker.log.log import Log
 from broker.log.offline import OfflineLog
+from broker.log.storage import Storage
 from broker.partition import Partition
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
+from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -36,7 +38,7 @@ log_events = structlog.get_logger()
 class Partitions:
     """All partitions of one broker, by topic and number.
 
-    A replica whose log could not be opened is offline: it is kept, but takes no part in anything.
+    A replica whose log could not be opened, or is damaged, is offline: it takes part in nothing.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Partitions:
         self._obeyed: dict[str, tuple[TopicState, int, Mapping[str, str]]] = {}
         self._unlisted: dict[str, list[int]] = {}
         self._renamed: list[str] = []
+        self.offline_changed = trio.Event()
         self.checkpoints = Checkpoints(directory)
         self._starts_lowered = self._has_obeyed = False
         self._gone = frozenset[tuple[bytes, int]]()
@@ -97,7 +100,7 @@ class Partitions:
         return topic.name
 
     def offline(self) -> Iterator[tuple[tuple[str, int], OfflineLog]]:
-        """Iterate over the replicas whose logs could not be opened, by topic and number."""
+        """Iterate over the replicas that are offline, by topic and number."""
         return iter(tuple(self._offline.items()))
 
     def live_brokers(self) -> Collection[int]:
@@ -105,7 +108,7 @@ class Partitions:
         return self._cluster.brokers.keys()
 
     def offline_replicas(self) -> frozenset[tuple[bytes, int]]:
-        """Name the replicas whose logs could not be opened, where it can be read whose they are."""
+        """Name the replicas that are offline, where it can be read whose they are."""
         found = ((log.topic_id, index) for (_, index), log in self._offline.items())
         return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
 
@@ -183,7 +186,11 @@ class Partitions:
             partition.throttles = self._context.throttles.of_replica(
                 topic.config, index, self._context.broker_id
             )
-            while state.leader_id == self._context.broker_id and not partition.noted_start.is_safe:
+            while (
+                state.leader_id == self._context.broker_id
+                and partition.offline is None
+                and not partition.noted_start.is_safe
+            ):
                 await self.write_checkpoints()  # what it appends could be hidden by what is noted
             is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
             if is_new or index in left:
@@ -264,6 +271,16 @@ class Partitions:
         log_events.warning("stray_log_set_aside", partition=partition.name)
         partition.log.set_aside()
 
+    def take_offline(self, partition: Partition, error: StorageError) -> None:
+        """Give up a replica whose log is damaged; all others are served as before."""
+        key, log = (partition.topic, partition.index), partition.log
+        del self._hosted[key]
+        self._fetchers.forget(partition)
+        log.close(clean=False)
+        storage = Storage(self._disk, log.directory, log.config, self._wall_ms)
+        self._offline[key] = OfflineLog(storage, error, partition.topic_id)
+        self.offline_changed.set()
+
     async def delete_topics(self, topic_ids: Container[bytes]) -> int:
         """Delete our replicas of deleted topics while others go on. Returns: how many."""
         doomed = [(p.topic, p.index) for p in self if p.topic_id in topic_ids]
@@ -334,11 +351,7 @@ class Partitions:
         # A log that says it is another topic's will be set aside: what was ours is gone as well.
         here = {key: log.topic_id for key, log in self._offline.items()}
         here |= {key: partition.topic_id for key, partition in self._hosted.items()}
-        self._gone = frozenset(
-            (noted.topic_id, key[1])
-            for key, noted in self.checkpoints
-            if noted.reaches_to > noted.log_start_offset and here.get(key) != noted.topic_id
-        )
+        self._gone = self.checkpoints.gone(here)
 
     def _host_found(self, key: tuple[str, int], log: Log) -> None:
         checkpoint = self.checkpoints.get(key)
@@ -365,8 +378,12 @@ class Partitions:
         for partition in self:
             await trio.lowlevel.checkpoint()  # there may be thousands, with hundreds of segments
             place = (partition.topic, partition.index)
-            while self._hosted.get(place) is partition and partition.apply_retention():
-                await trio.lowlevel.checkpoint()
+            try:
+                while self._hosted.get(place) is partition and partition.apply_retention():
+                    await trio.lowlevel.checkpoint()
+            except StorageError:
+                if self._hosted.get(place) is partition:
+                    raise  # else it was damaged, and is given up
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

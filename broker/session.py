@@ -73,6 +73,7 @@ class BrokerSession:
         self._facts = facts
         self._household = household
         self._offline_told = facts.offline
+        self._telling_offline = trio.Lock()
         self._dropped: Set[bytes] = frozenset()
         self._to_sign_off, self._signing_off = trio.open_memory_channel[bytes](math.inf)
         self._watcher = ClusterWatcher(store)
@@ -103,6 +104,7 @@ class BrokerSession:
             for _ in range(SIGN_OFFS_AT_ONCE_MAX):
                 nursery.start_soon(self._sign_off, registration)
             await nursery.start(self._obey, registration)
+            nursery.start_soon(self._tell_of_damage, registration)
             nursery.start_soon(household.groups.serve, self.store)
             task_status.started(registration)
         raise AssertionError("the tasks of a session end by raising")
@@ -168,12 +170,21 @@ class BrokerSession:
             if await is_current(self.store, topic):
                 await self._household.partitions.drop_unlisted(topic)
 
+    async def _tell_of_damage(self, registration: BrokerRegistration) -> None:
+        """Have it known of each replica that goes offline, so that others may lead."""
+        partitions = self._household.partitions
+        while True:
+            partitions.offline_changed = trio.Event()
+            await self._tell_offline(registration)
+            await partitions.offline_changed.wait()
+
     async def _tell_offline(self, registration: BrokerRegistration) -> None:
-        """Have it known that there is no damaged replica any more where one was dropped."""
-        offline = self._household.partitions.offline_replicas()
-        if offline != self._offline_told:
-            await tell_offline(self.store, registration, offline)
-            self._offline_told = offline
+        """Have it known which replicas are damaged now: others, or none where one was dropped."""
+        async with self._telling_offline:
+            offline = self._household.partitions.offline_replicas()
+            if offline != self._offline_told:
+                await tell_offline(self.store, registration, offline)
+                self._offline_told = offline
 
     async def _watch_peers(self) -> None:
         detector = FailureDetector(

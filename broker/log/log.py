@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from broker.log import appends, lifetime, timestamps, truncation
+from broker.log import appends, lifetime, reading, timestamps, truncation
 from broker.log.compaction import pending
 from broker.log.compaction.compact import compact
 from broker.log.directory import Checkpoint
-from broker.log.errors import OffsetOutOfRange
-from broker.log.slice import LogSlice
 from broker.log.state import LogState
 from broker.log.storage import FlushTicket, Storage
-from protocol.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +28,9 @@ if TYPE_CHECKING:
     from broker.log.producers import ProducerStates
     from broker.log.recovery import RecoveryReport
     from broker.log.segment import Segment
+    from broker.log.slice import LogSlice
     from broker.log.timestamps import TimestampedOffset
+    from protocol.errors import StorageError
 
 
 OFFSET_MAX: Final = 2**63 - 1
@@ -233,29 +232,13 @@ class Log:
         Larger than `bytes_max` only where the first batch is, and `at_least_one` is wanted. Empty
         at the log's end. Raises: OffsetOutOfRange, StorageError.
         """
-        state = self._state
-        state.demand_usable()
-        log_end_offset = state.end_offset
-        if not state.start_offset <= offset <= log_end_offset:
-            raise OffsetOutOfRange(
-                offset=offset,
-                log_start_offset=state.start_offset,
-                log_end_offset=log_end_offset,
-            )
-        end_offset = min(end_offset, log_end_offset)
-        if offset >= end_offset:
-            return LogSlice.EMPTY
-        try:
-            found = state.segments.read(
-                offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
-            )
-        except StorageError as error:
-            state.fail(error)
-            raise
-        if found is None:
-            return LogSlice.NO_ROOM
-        found.on_failure = state.fail
-        return found
+        return reading.read(
+            self._state,
+            offset,
+            bytes_max=bytes_max,
+            end_offset=end_offset,
+            at_least_one=at_least_one,
+        )
 
     def offset_for_timestamp(self, timestamp_ms: int) -> TimestampedOffset | None:
         """Find the first record that is as new as the timestamp, opening one batch.
@@ -286,6 +269,15 @@ class Log:
     def reset_to(self, offset: int) -> None:
         """Drop everything and begin anew at `offset`. Raises: as `truncate_to`."""
         truncation.restart(self._state, offset)
+
+    @property
+    def cuts(self) -> int:
+        """How often it was cut since a checkpoint of it was durable, as far as is known here."""
+        return self._state.cuts
+
+    def checkpointed(self, *, cuts: int) -> None:
+        """Take note that a checkpoint is durable that was made after so many `cuts`."""
+        truncation.forget_cuts(self._state, cuts)
 
     def advance_log_start(self, offset: int) -> None:
         """Hide the records below `offset`; retention removes their segments. Raises: StorageError.

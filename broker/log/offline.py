@@ -1,4 +1,4 @@
-"""A log that could not be opened: its files stay as they are until somebody decides about them.
+"""A log that could not be opened, or used any more: its files stay until somebody decides.
 
 Must never know: what is wrong with it, who else holds its records.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class OfflineLog:
-    """A log's directory without its log. `error` says why it could not be opened.
+    """A log's directory without its log. `error` says why it could not be opened, or used.
 
     Where it cannot be read whose it is either, it is whose was noted there.
     """

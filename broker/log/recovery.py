@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 EPOCHS_FILE: Final = "leader-epoch-checkpoint"
 TRUNCATION_FILE: Final = "truncation-point"
 """While it is there, a checkpoint from before a truncation must not be believed beyond it."""
-_NEVER_TRUNCATED: Final = 2**63 - 1
+NEVER_TRUNCATED: Final = 2**63 - 1
 
 _events = structlog.get_logger()
 
@@ -137,11 +137,11 @@ def _find_segments(storage: Storage, log_start_offset: int) -> list[Segment]:
 
 
 def truncation_point(storage: Storage) -> int:
-    """Return the lowest offset cut to since the last clean stop; 2^63-1 where there was none."""
+    """Return the lowest offset cut to since the last checkpoint; 2^63-1 where there was none."""
     try:
         return int(storage.disk.read_file(storage.path(TRUNCATION_FILE)))
     except FileMissing:
-        return _NEVER_TRUNCATED
+        return NEVER_TRUNCATED
     except ValueError:
         return 0
 

@@ -392,6 +392,6 @@ class Segment:
             yield from iterate_headers(self.file, position=position, end=end)
         except CorruptBatch as error:
             raise StorageError(
-                f"{self.path(LOG_SUFFIX)} is damaged: {error}; restart the broker to recover the"
-                " log up to there and to fetch the rest from another replica"
+                f"{self.path(LOG_SUFFIX)} is damaged: {error}; stop the broker, move the directory"
+                " away and start it again: it copies the records from another replica"
             ) from error

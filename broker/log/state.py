@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from broker.log.compaction import swap
 from broker.log.errors import DiskFull, LogOffline
 from broker.log.lifetime import read_topic_id
-from broker.log.recovery import EPOCHS_FILE, load, truncation_point
+from broker.log.recovery import EPOCHS_FILE, NEVER_TRUNCATED, load, truncation_point
 from broker.log.snapshots import interval_bytes, write_snapshot
 from protocol.errors import StorageError
 
@@ -30,12 +30,14 @@ class LogState:
     `synced_end_offset` everything is on the disk, whatever `flush` is. Below `first_dirty_offset`
     compaction is done, and met no tombstone that may not go at `last_horizon_ms`; at
     `held_back_offset` is the first that had to wait for a replica, -1 for none. `interruptions`
-    counts what a pass of it must not go on after.
+    counts what a pass of it must not go on after, `cuts` what a checkpoint of before must not be
+    believed after.
     """
 
     __slots__ = (
         "bytes_since_snapshot",
         "closed",
+        "cuts",
         "epochs",
         "epochs_unwritten",
         "failed",
@@ -73,9 +75,9 @@ class LogState:
         self.swap: Swap | None = None
         self.last_horizon_ms: int | None = None
         self.held_back_offset = -1
-        self.first_dirty_offset = min(
-            checkpoint.first_dirty_offset, truncation_point(storage), self.end_offset
-        )
+        cut_to = truncation_point(storage)
+        self.cuts = int(cut_to != NEVER_TRUNCATED)
+        self.first_dirty_offset = min(checkpoint.first_dirty_offset, cut_to, self.end_offset)
         self.epochs_unwritten = False
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from broker.log.epochs import EpochCache
 from broker.log.errors import DiskFull
 from broker.log.producers import ProducerStates
-from broker.log.recovery import note_truncation
+from broker.log.recovery import TRUNCATION_FILE, note_truncation
 from broker.log.retention import count_expired
 from broker.log.snapshots import load_producers, remove_snapshots
 
@@ -69,6 +69,19 @@ def _note_truncation(state: LogState, offset: int) -> None:
     if offset < state.synced_end_offset:
         with state.guarded_but_for_room():
             note_truncation(state.storage, offset)
+        state.cuts += 1
+
+
+def forget_cuts(state: LogState, cuts: int) -> None:
+    """Have a checkpoint believed that is durable and of after so many cuts. Raises: StorageError.
+
+    Where it was cut again meanwhile, the next checkpoint is. A power failure may bring the note
+    back: then recovery reads more than it has to.
+    """
+    if cuts and cuts == state.cuts and not state.closed and state.failed is None:
+        with state.guarded():
+            state.storage.disk.remove(state.storage.path(TRUNCATION_FILE))
+        state.cuts = 0
 
 
 def _records_cut(state: LogState, end_offset: int) -> None:

@@ -57,7 +57,7 @@ def open_partitions(disk, directory, fetcher):
             broker_id=US,
             flusher=Flusher(disk),
             lease_held=lambda: True,
-            storage_failed=lambda error: pytest.fail(str(error)),
+            storage_failed=lambda _, error: pytest.fail(str(error)),
             throttles=Throttles(),
             isr_due=lambda _: None,
             checkpoint_due=lambda: partitions.checkpoints.write_soon(),  # noqa: PLW0108 - made below

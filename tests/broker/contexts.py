@@ -19,7 +19,7 @@ def sound_context(broker_id: int, flusher: Flusher) -> PartitionContext:
         broker_id=broker_id,
         flusher=flusher,
         lease_held=lambda: True,
-        storage_failed=lambda error: pytest.fail(str(error)),
+        storage_failed=lambda _, error: pytest.fail(str(error)),
         throttles=Throttles(),
         isr_due=lambda _: None,
     )

@@ -47,6 +47,25 @@ async def test_what_is_noted_as_committed_is_durable_here(
     assert directory.read_checkpoints()["orders", 0].high_watermark == 12
 
 
+async def test_a_start_after_a_kill_reads_nothing_that_was_checkpointed_after_a_cut(
+    disk, open_partitions, autojump_clock
+):
+    partitions = open_partitions()
+    await partitions.obey(cluster(), broker_epoch=PEER)
+    follower = partitions.get("orders", 0)
+    end = follower.log.log_end_offset
+    truncate(follower, end - 1)
+    for number in range(200):
+        append_from_leader(follower, from_leader(end - 1 + 3 * number), leader_epoch=1)
+    await Flusher(disk).flush([follower])
+    await partitions.write_checkpoints()
+
+    (reopened, _) = open_partitions(clean=False)
+
+    assert reopened.log.log_end_offset == follower.log.log_end_offset
+    assert reopened.log.recovery.recovery_point == follower.log.log_end_offset
+
+
 async def test_a_log_found_shorter_than_it_should_start_is_noted_before_it_is_appended_to(
     directory, open_partitions
 ):

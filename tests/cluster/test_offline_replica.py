@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from broker.errors import PartitionOffline
-from client import Admin, NewTopic, Producer
+from client import Admin, Consumer, NewTopic, Producer, TopicPartition
 from coordinator.cluster import NO_LEADER
 from coordinator.reassign import is_under_way
 from protocol.api.alter_partition_reassignments import (
@@ -122,3 +122,51 @@ async def test_a_damaged_replica_that_is_moved_away_and_back_is_like_any_other(a
             before = view.latest.partition(TOPIC, 0)
             await trio.sleep(LONG_ENOUGH_S)
             assert view.latest.partition(TOPIC, 0) == before
+
+
+@pytest.mark.parametrize("found_by", ["a reader", "retention"])
+async def test_a_log_that_turns_out_to_be_damaged_goes_offline_and_nothing_else(
+    autojump_clock, found_by
+):
+    properties = {"log.segment.bytes": "2048", "log.retention.check.interval.ms": "1000"}
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(3, properties=properties) as cluster:
+            environment = cluster.environment("client")
+            place = TopicPartition(TOPIC, 0)
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, assignments={0: (1, 2, 3), 1: (1, 2, 3)}))
+                async with Producer(cluster.bootstrap, environment=environment) as producer:
+                    for value in VALUES:
+                        await producer.send(TOPIC, value, partition=0)
+                        await producer.send(TOPIC, value, partition=1)
+                machine = cluster.brokers[1]
+                assert len(machine.broker.partitions.get(TOPIC, 0).log.segments) > 2
+                if found_by == "retention":  # which looks at old segments once they are opened anew
+                    await machine.stop()
+                machine.disk.flip_bit(f"data/{TOPIC}-0/{0:020d}.log", 8, 4)
+                if found_by == "retention":
+                    await machine.start()
+                    await trio.sleep(10)
+
+            async with Consumer(cluster.bootstrap, environment=environment) as consumer:
+                await consumer.assign({place: 1})  # which lies behind the batch that is damaged
+                found: list[bytes] = []
+                while len(found) < len(VALUES) - 1:
+                    found += [r.value for r in await consumer.poll(timeout_s=1)]
+
+            assert found == VALUES[1:]
+            assert machine.is_running
+            assert not machine.broker.is_stopping
+            await trio.sleep(LONG_ENOUGH_S)
+            damaged, sound = (machine.broker.view.latest.partition(TOPIC, n) for n in (0, 1))
+            assert damaged.leader_id in (2, 3)
+            assert set(damaged.isr) == {2, 3}
+            assert (sound.leader_id, set(sound.isr)) == (1, {1, 2, 3})
+            with pytest.raises(PartitionOffline, match="move the directory away"):
+                machine.broker.partitions.get(TOPIC, 0)
+
+            await machine.stop()
+            machine.disk.rename(f"data/{TOPIC}-0", "aside")
+            await machine.start()
+            await trio.sleep(LONG_ENOUGH_S)
+            assert set(machine.broker.view.latest.partition(TOPIC, 0).isr) == {1, 2, 3}

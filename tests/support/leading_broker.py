@@ -85,7 +85,7 @@ class LeadingBroker:
                 broker_id=US,
                 flusher=self.flusher,
                 lease_held=lambda: self.lease_held,
-                storage_failed=lambda error: None,
+                storage_failed=lambda *_: None,
                 throttles=self.throttles,
                 isr_due=lambda _: None,
             ),

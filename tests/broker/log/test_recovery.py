@@ -378,6 +378,30 @@ def test_a_checkpoint_from_before_a_truncation_is_not_believed(open_log, batch_o
     assert "truncation-point" not in disk.list(PATH)
 
 
+def test_a_cut_is_forgotten_once_a_checkpoint_of_after_it_is_durable(open_log, batch_of, disk):
+    log = open_log()
+    for _ in range(4):
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    assert log.cuts == 0
+    log.close()
+    log = open_log(clean=True)
+    log.truncate_to(9)
+    captured = log.cuts
+    log.truncate_to(3)
+    log.checkpointed(cuts=captured)
+    assert "truncation-point" in disk.list(PATH), "it was cut again meanwhile"
+
+    log.checkpointed(cuts=log.cuts)
+    assert "truncation-point" not in disk.list(PATH)
+    log.truncate_to(2)
+    assert "truncation-point" in disk.list(PATH)
+
+    log = open_log(recovery_point=2)
+    assert log.cuts == 1, "it is known by the file again"
+    log.checkpointed(cuts=1)
+    assert "truncation-point" not in disk.list(PATH)
+
+
 def test_leftovers_of_half_done_changes_are_cleared_away(filled, open_log, disk):
     for name in (f"{7:020d}.log.deleted", f"{7:020d}.index", f"{7:020d}.timeindex", "x.tmp"):
         disk.write_file(f"{PATH}/{name}", b"junk")
@@ -415,7 +439,7 @@ def test_damage_that_hides_where_batches_begin_takes_the_log_offline(open_log, b
     disk.remove(f"{FIRST}.index")
     log = open_log(clean=True)
 
-    with pytest.raises(StorageError, match="is damaged.*restart the broker"):
+    with pytest.raises(StorageError, match="is damaged.*move the directory away"):
         log.read(3, bytes_max=100, end_offset=9)
 
     assert log.failed is not None

@@ -70,7 +70,7 @@ def follower(disk, flusher):
             broker_id=US,
             flusher=flusher,
             lease_held=lambda: True,
-            storage_failed=lambda error: None,
+            storage_failed=lambda *_: None,
             throttles=Throttles(),
             isr_due=lambda _: None,
         )
