@@ -171,12 +171,13 @@ class Partitions:
                 continue
             if self._is_offline(topic, index):
                 continue
+            leads = state.leader_id == self._context.broker_id
             partition = self._hosted.get((topic.name, index))
             if partition is None or partition.topic_id != topic.topic_id:
                 try:
                     partition = await self._open(topic, index, config)
                 except DiskFull as error:
-                    if state.leader_id == self._context.broker_id:
+                    if leads:
                         raise  # then somebody else is elected
                     self._waiting_for_room.add(topic.name)
                     log_events.warning("replica_not_made", topic=topic.name, error=str(error))
@@ -186,11 +187,7 @@ class Partitions:
             partition.throttles = self._context.throttles.of_replica(
                 topic.config, index, self._context.broker_id
             )
-            while (
-                state.leader_id == self._context.broker_id
-                and partition.offline is None
-                and not partition.noted_start.is_safe
-            ):
+            while leads and partition.offline is None and not partition.noted_start.is_safe:
                 await self.write_checkpoints()  # what it appends could be hidden by what is noted
             is_new = self._hand_role(partition, state, broker_epoch=broker_epoch, topic=topic)
             if is_new or index in left:
@@ -381,6 +378,7 @@ class Partitions:
             try:
                 while self._hosted.get(place) is partition and partition.apply_retention():
                     await trio.lowlevel.checkpoint()
+                partition.log.rest()
             except StorageError:
                 if self._hosted.get(place) is partition:
                     raise  # else it was damaged, and is given up

@@ -15,7 +15,7 @@ import click
 from msgspec import Struct
 
 from broker.log.batches import crc_ok, iterate_batches
-from broker.log.segment import LOG_SUFFIX
+from broker.log.file_names import LOG_SUFFIX
 from commands.failure import CommandFailed, ExitStatus
 from commands.options import json_option
 from commands.record_format import describe_record

@@ -61,6 +61,11 @@ class IndexFiles:
         finally:
             file.close()
 
+    @property
+    def is_written(self) -> bool:
+        """Whether the files have all of it, and the next flush makes them last."""
+        return not (self._unsynced or self.offsets.unwritten or self.times.unwritten)
+
     def spill(self) -> None:
         """Write the new entries once there are many of them. Raises: StorageError."""
         if len(self.offsets.unwritten) >= _SPILL_BYTES:
@@ -68,7 +73,7 @@ class IndexFiles:
 
     def complete(self, *, create: bool = False) -> None:
         """Write all new entries; the next flush makes the files last. Raises: StorageError."""
-        if create or self._unsynced or self.offsets.unwritten or self.times.unwritten:
+        if create or not self.is_written:
             self._write()
             for path in self._paths():
                 self._storage.unsynced.note_path(path)

@@ -295,6 +295,14 @@ class Log:
         with self._state.guarded():
             return truncation.remove_expired(self._state, high_watermark, count_max=count_max)
 
+    def rest(self) -> None:
+        """Hold no files and indexes of complete segments that were not used since the last call.
+
+        A pass of compaction holds some for as long as it takes.
+        """
+        if not self.config.compacts and not self._state.closed:
+            self._state.segments.rest(self._state.synced_end_offset)
+
     # Compaction.
 
     def find_cleanable(

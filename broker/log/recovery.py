@@ -18,15 +18,11 @@ from broker.log.batches import crc_ok, iterate_batches
 from broker.log.compaction import swap
 from broker.log.epochs import EpochCache, EpochsDamaged
 from broker.log.errors import FileMissing
+from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX, base_offsets
 from broker.log.index_files import INDEX_SUFFIXES
 from broker.log.metadata import METADATA_FILE
 from broker.log.placement import place
-from broker.log.segment import (
-    DELETED_SUFFIX,
-    LOG_SUFFIX,
-    Segment,
-    base_offsets,
-)
+from broker.log.segment import Segment
 from broker.log.segments import Segments
 from broker.log.snapshots import load_producers
 from protocol.errors import CorruptBatch, StorageError

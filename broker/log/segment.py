@@ -13,6 +13,7 @@ import structlog
 
 from broker.log.batches import iterate_headers
 from broker.log.errors import DiskFull
+from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX
 from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
@@ -20,24 +21,16 @@ from broker.log.slice import LogSlice
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from broker.log.disk import Buffer, File
     from broker.log.storage import Storage
     from protocol.batch import BatchHeader
 
-LOG_SUFFIX: Final = ".log"
-DELETED_SUFFIX: Final = ".deleted"
 NO_TIMESTAMP: Final = -1
 _RECENT_MAX: Final = 128
 
 _events = structlog.get_logger()
-
-
-def base_offsets(names: Iterable[str]) -> list[int]:
-    """List where the segments begin whose files of batches are among these names, rising."""
-    stems = (name.removesuffix(LOG_SUFFIX) for name in names if name.endswith(LOG_SUFFIX))
-    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 class Segment:
@@ -52,6 +45,7 @@ class Segment:
         "_bytes_since_entry",
         "_file",
         "_first_timestamp_ms",
+        "_is_used",
         "_loaded",
         "_max_timestamp",
         "_recent_last_offsets",
@@ -73,6 +67,7 @@ class Segment:
         self._loaded: IndexFiles | None = None
         self._max_timestamp = (NO_TIMESTAMP, base_offset)
         self._first_timestamp_ms = NO_TIMESTAMP
+        self._is_used = False
         self._bytes_since_entry = 0
         self._recent_last_offsets = array("q")
         self._recent_positions = array("q")
@@ -116,6 +111,7 @@ class Segment:
     @property
     def file(self) -> File:
         """The file of batches. Raises: StorageError where it cannot be opened."""
+        self._is_used = True
         if self._file is None:
             self._file = self._storage.disk.open(self.path(LOG_SUFFIX))
         return self._file
@@ -183,6 +179,7 @@ class Segment:
         self._index_max_timestamp()
         self._indexes.complete(create=True)
         self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+        self._loaded = None  # few segments are read once they are complete
 
     def adopt(self) -> list[File]:
         """Take the place of an older segment, whose file was replaced. Raises: StorageError.
@@ -224,6 +221,14 @@ class Segment:
             self._storage.unsynced.forget_file(self._file)
             self._file.close()
             self._file = None
+
+    def rest(self) -> None:
+        """Hold no file and no indexes, unless used since the last call; all has to be durable."""
+        if not self._is_used:
+            self.close()
+            if self._loaded is not None and self._loaded.is_written:
+                self._loaded = None
+        self._is_used = False
 
     # Indexes.
 
@@ -295,6 +300,7 @@ class Segment:
 
     @property
     def _indexes(self) -> IndexFiles:
+        self._is_used = True
         if self._loaded is None:
             self.load()
         assert self._loaded is not None, "loaded above"
@@ -377,10 +383,6 @@ class Segment:
         times = self._indexes.times
         return self.headers(self.base_offset + times.offset_before(timestamp_ms) + 1)
 
-    def read_batch(self, position: int, size_bytes: int) -> bytes:
-        """Read one whole batch. Raises: StorageError."""
-        return self.file.read(position, size_bytes)
-
     def _header_at(self, position: int) -> BatchHeader:
         header, _ = next(self._headers(position, end=self.size_bytes))
         return header
@@ -391,7 +393,7 @@ class Segment:
         try:
             yield from iterate_headers(self.file, position=position, end=end)
         except CorruptBatch as error:
+            next_step = "stop the broker, move the directory away and start it: it is copied anew"
             raise StorageError(
-                f"{self.path(LOG_SUFFIX)} is damaged: {error}; stop the broker, move the directory"
-                " away and start it again: it copies the records from another replica"
+                f"{self.path(LOG_SUFFIX)} is damaged: {error}; {next_step}"
             ) from error

@@ -114,6 +114,12 @@ class Segments:
             del self._segments[0]
             del self._bases[0]
 
+    def rest(self, durable_end_offset: int) -> None:
+        """Let go of what nobody has used of late: of complete segments that are durable."""
+        for segment in self._segments[:-1]:
+            if segment.next_offset <= durable_end_offset:
+                segment.rest()
+
     def replace(self, old: Sequence[Segment], new: Segment) -> None:
         """Put one segment in the place of neighbours, never of the active one."""
         first = self._bases.index(old[0].base_offset)

@@ -71,7 +71,7 @@ def _search(
     if is_whole and is_stamped:
         offset = max(header.base_offset, start_offset)
         return TimestampedOffset(offset, header.max_timestamp, epoch)
-    data = data_of(header, segment.read_batch(position, header.size_bytes))
+    data = data_of(header, segment.file.read(position, header.size_bytes))
     for record in scan_records(header, data):  # it may unfold to millions
         offset = header.base_offset + record.offset_delta
         time_ms = header.base_timestamp + record.timestamp_delta

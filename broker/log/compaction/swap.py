@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from broker.log.batches import iterate_headers
 from broker.log.errors import FileMissing
+from broker.log.file_names import LOG_SUFFIX, base_offsets
 from broker.log.index_files import IndexFiles
-from broker.log.segment import LOG_SUFFIX, base_offsets
 from protocol.errors import CorruptBatch
 
 if TYPE_CHECKING:
