@@ -14,18 +14,41 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
+from msgspec import Struct
 
 from client.errors import DeserializationFailed, SerializationFailed
 from client.schema_registry import RegistrySchema
-from schemas.schema import WIRE_HEADER, WIRE_MAGIC
+from schemas.avro import AvroSchema, parse
+from schemas.schema import WIRE_HEADER, WIRE_MAGIC, Dependency, InvalidPayload, InvalidSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from client.schema_registry import SchemaReference, SchemaRegistry
+
+DEPTH_MAX: Final = 500
+"""How many values may be inside of one another where they are read, counting arrays and maps twice:
+more than in any schema that does not refer to itself. fastavro recurses, and at some 3,000 the
+process would end without a word; what prints values as JSON gives up at 1,000."""
+_UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    EOFError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+)
+_UNPARSABLE: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    RecursionError,
+    fastavro.schema.SchemaParseException,
+)
 
 
 def topic_name(topic: str, _record: str, is_key: bool) -> str:
@@ -74,7 +97,8 @@ class AvroSerializer:
         Raises: SerializationFailed, SchemaRegistryError, SchemaRegistryUnreachable.
         """
         if self._parsed is None:
-            self._parsed = await _parse(self._registry, self._schema)
+            needed = await _dependencies(self._registry, self._schema, seen=set())
+            self._parsed = _parsed(self._schema.text, needed)
         subject = self._subject_name(topic, _name_of(self._parsed), is_key)
         schema_id = self._ids.get(subject)
         if schema_id is None:
@@ -94,15 +118,26 @@ class AvroSerializer:
         return found.schema_id
 
 
+class _Writer(Struct, frozen=True):
+    """A schema that values were written with: as fastavro reads by it, and as bytes are checked."""
+
+    parsed: Any
+    checked: AvroSchema
+
+
 class AvroDeserializer:
-    """Makes values of bytes, whatever schema of the registry they were written with."""
+    """Makes values of bytes, whatever schema of the registry they were written with.
+
+    The bytes may be anybody's. So they are walked through before fastavro sees them, which trusts
+    them: a value that is nested deep would end the process.
+    """
 
     def __init__(self, registry: SchemaRegistry, reader_schema: str | None = None) -> None:
         """Give values as the writer's schema has them, or as `reader_schema` wants them."""
         self._registry = registry
         self._reader_text = reader_schema
         self._reader: Any = None
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, _Writer] = {}
 
     async def __call__(self, topic: str, data: bytes | None) -> Any:
         """Decode a value of a topic; None, a tombstone, stays None.
@@ -118,20 +153,21 @@ class AvroDeserializer:
             )
         _, schema_id = WIRE_HEADER.unpack_from(data)
         if self._reader is None and self._reader_text is not None:
-            self._reader = await _parse(self._registry, RegistrySchema(self._reader_text))
+            self._reader = _parsed(self._reader_text, (), failure=DeserializationFailed)
         writer = self._writers.get(schema_id)
         if writer is None:
-            schema = await self._registry.schema(schema_id)
-            if schema.type != "AVRO":
-                raise DeserializationFailed(
-                    f"schema {schema_id} of {topic} is of type {schema.type}, not AVRO"
-                )
-            writer = self._writers[schema_id] = await _parse(self._registry, schema)
+            writer = self._writers[schema_id] = await self._writer(topic, schema_id)
+        try:
+            writer.checked.check_payload(memoryview(data)[WIRE_HEADER.size :], depth_max=DEPTH_MAX)
+        except InvalidPayload as error:
+            raise DeserializationFailed(
+                f"a value of {topic} cannot be read with schema {schema_id}: {error}"
+            ) from error
         payload = io.BytesIO(data)
         payload.seek(WIRE_HEADER.size)
         try:
-            value = fastavro.schemaless_reader(payload, writer, self._reader)
-        except (ValueError, TypeError, EOFError, LookupError, OverflowError, MemoryError) as error:
+            value = fastavro.schemaless_reader(payload, writer.parsed, self._reader)
+        except _UNREADABLE as error:
             raise DeserializationFailed(
                 f"a value of {topic} cannot be read with schema {schema_id}: {error!r}"
             ) from error
@@ -142,34 +178,54 @@ class AvroDeserializer:
             ) from error
         return value
 
+    async def _writer(self, topic: str, schema_id: int) -> _Writer:
+        schema = await self._registry.schema(schema_id)
+        if schema.type != "AVRO":
+            raise DeserializationFailed(
+                f"schema {schema_id} of {topic} is of type {schema.type}, not AVRO"
+            )
+        needed = await _dependencies(self._registry, schema, seen=set())
+        try:
+            checked = parse(schema.text, needed)
+        except InvalidSchema as error:
+            raise DeserializationFailed(
+                f"schema {schema_id} of {topic} cannot be parsed: {error}"
+            ) from error
+        return _Writer(_parsed(schema.text, needed, failure=DeserializationFailed), checked)
 
-async def _parse(registry: SchemaRegistry, schema: RegistrySchema) -> Any:
-    """Parse a schema, with all that it refers to.
 
-    Raises: SchemaRegistryError, SchemaRegistryUnreachable, SerializationFailed.
+async def _dependencies(
+    registry: SchemaRegistry, schema: RegistrySchema, *, seen: set[tuple[str, int]]
+) -> list[Dependency]:
+    """Fetch all that a schema refers to, each after what it refers to itself.
+
+    Raises: SchemaRegistryError, SchemaRegistryUnreachable.
     """
-    named: dict[str, Any] = {}
-    try:
-        await _parse_references(registry, schema, named, seen=set())
-        return fastavro.parse_schema(json.loads(schema.text), named_schemas=named)
-    except (ValueError, fastavro.schema.SchemaParseException, TypeError, KeyError) as error:
-        raise SerializationFailed(f"the schema cannot be parsed: {error!r}") from error
-
-
-async def _parse_references(
-    registry: SchemaRegistry,
-    schema: RegistrySchema,
-    named: dict[str, Any],
-    *,
-    seen: set[tuple[str, int]],
-) -> None:
+    found: list[Dependency] = []
     for reference in schema.references:
         if (reference.subject, reference.version) in seen:
             continue
         seen.add((reference.subject, reference.version))
-        found = await registry.version(reference.subject, reference.version)
-        await _parse_references(registry, found.schema, named, seen=seen)
-        fastavro.parse_schema(json.loads(found.schema.text), named_schemas=named)
+        version = await registry.version(reference.subject, reference.version)
+        found += await _dependencies(registry, version.schema, seen=seen)
+        found.append(Dependency(reference.name, version.schema.text))
+    return found
+
+
+def _parsed(
+    text: str,
+    needed: Sequence[Dependency],
+    *,
+    failure: type[SerializationFailed | DeserializationFailed] = SerializationFailed,
+) -> Any:
+    """Parse a schema as fastavro wants it. Raises: `failure`."""
+    named: dict[str, Any] = {}
+    try:
+        for dependency in needed:
+            fastavro.parse_schema(json.loads(dependency.text), named_schemas=named)
+        return fastavro.parse_schema(json.loads(text), named_schemas=named)
+    except _UNPARSABLE as error:
+        raise failure(f"the schema cannot be parsed: {error!r}") from error
 
 
 def _name_of(parsed: Any) -> str:

@@ -172,7 +172,7 @@ def _decoder(options: Mapping[str, Any]) -> AbstractAsyncContextManager[Decode |
         return nullcontext()
     from commands.schema_values import decoder
 
-    return decoder(registry_of_cluster(options["registry"]))
+    return decoder(registry_of_cluster(options["registry"]), group_id=options["group"])
 
 
 def _member(topic: str, start: Start, options: Mapping[str, Any]) -> _Member:

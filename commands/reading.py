@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from commands.columns import count_of
 from commands.failure import CommandFailed
+from protocol.errors import OttlaError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from commands.patience import Patience
     from commands.record_format import Formatter
 
-    Decode = Callable[[list[ConsumerRecord]], Awaitable[list[ConsumerRecord]]]
+    Decode = Callable[[ConsumerRecord], Awaitable[ConsumerRecord]]
 
 POLL_RECORDS: Final = 5_000
 POLL_TIMEOUT_S: Final = 0.1
@@ -78,9 +79,7 @@ class Reading:
         """Read until it is time to stop. Raises: OttlaError, BrokenPipeError."""
         while not self._is_done():
             records = await self._poll()
-            if self._output.decode is not None:
-                records = await self._output.decode(records)
-            self._show(records)
+            self._show(await self._decoded(records))
             if records:
                 self._quiet_since = trio.current_time()
             elif _reader_has_gone():
@@ -96,6 +95,19 @@ class Reading:
         if self._stop.count is not None:
             wanted = min(wanted, self._stop.count - self._shown)
         return await self._consumer.poll(max_records=wanted, timeout_s=POLL_TIMEOUT_S)
+
+    async def _decoded(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        decode = self._output.decode
+        if decode is None:
+            return records
+        decoded: list[ConsumerRecord] = []
+        try:
+            for record in records:
+                decoded.append(await decode(record))  # noqa: PERF401 - what comes of it is needed
+        except OttlaError:  # whoever goes on behind the one that fails has seen all before it
+            self._show(decoded)
+            raise
+        return decoded
 
     def _show(self, records: list[ConsumerRecord]) -> None:
         if records:

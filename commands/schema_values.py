@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec.structs import replace
 
 from client.avro import AvroDeserializer, AvroSerializer
-from client.schema_registry import SchemaRegistry
+from client.errors import DeserializationFailed
+from client.schema_registry import SchemaRegistry, SchemaRegistryError
+from commands.failure import CommandFailed
 from commands.schema_options import explained, read_text
 
 if TYPE_CHECKING:
@@ -45,22 +47,41 @@ class JsonToAvro:
 
 
 class AvroToJson:
-    """Decodes what records hold, one value after the other."""
+    """Decodes what records hold, one value after the other; for a member of a group or not."""
 
-    def __init__(self, deserialize: AvroDeserializer) -> None:
+    def __init__(self, deserialize: AvroDeserializer, group_id: str | None = None) -> None:
         self._deserialize = deserialize
+        self._group_id = group_id
 
-    async def decode(self, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-        """Give records whose values are JSON texts. Raises: CommandFailed."""
-        return [await self._decoded(record) for record in records]
+    async def decode(self, record: ConsumerRecord) -> ConsumerRecord:
+        """Give the record with a JSON text as its value.
 
-    async def _decoded(self, record: ConsumerRecord) -> ConsumerRecord:
+        Raises: CommandFailed, which says where the record is and how to read on behind it.
+        """
         if record.value is None:
             return record
         with explained():
-            value = await self._deserialize(record.topic, record.value)
+            try:
+                value = await self._deserialize(record.topic, record.value)
+            except (DeserializationFailed, SchemaRegistryError) as error:
+                raise CommandFailed(
+                    f"{record.topic_partition}@{record.offset}: {error}",
+                    next_step=self._way_past(record),
+                ) from error
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_text)
         return replace(record, value=text.encode())
+
+    def _way_past(self, record: ConsumerRecord) -> str:
+        behind = record.offset + 1
+        if self._group_id is None:
+            return (
+                f"read on behind it with --partition {record.partition} --offset {behind}, "
+                "or without --schema"
+            )
+        return (
+            f"read on without --schema; 'ottla group reset {self._group_id}' with --topic "
+            f"{record.topic}:{record.partition} --to-offset {behind} has the group go on behind it"
+        )
 
 
 @asynccontextmanager
@@ -77,10 +98,10 @@ async def encoder(registry: str, topic: str, schema: str) -> AsyncIterator[Encod
 
 
 @asynccontextmanager
-async def decoder(registry: str) -> AsyncIterator[Decode]:
-    """Open what decodes values of any topic."""
+async def decoder(registry: str, *, group_id: str | None = None) -> AsyncIterator[Decode]:
+    """Open what decodes values of any topic, for a member of a group or not."""
     async with SchemaRegistry(registry) as opened:
-        yield AvroToJson(AvroDeserializer(opened)).decode
+        yield AvroToJson(AvroDeserializer(opened), group_id).decode
 
 
 def _text(value: Any) -> str:

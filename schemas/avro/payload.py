@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from schemas.avro.model import Field, Model, Node
 
 STACK_MAX: Final = 20_000
-"""How many values may be inside of one another, counting arrays and maps twice. Readers that
-recurse give up much earlier."""
+"""How many values may be inside of one another, counting arrays and maps twice, unless whoever
+asks says less. Readers that recurse give up much earlier."""
 ZERO_BYTE_ITEMS_MAX: Final = 1 << 20
 """How many items that take no bytes one payload may announce: readers build them all."""
 
@@ -38,12 +38,18 @@ _PATH_CHARACTERS_MAX: Final = 200
 class _Stack(list[Iterator["_Step"]]):
     """The steps that are still to be taken, innermost last, and where they are."""
 
-    __slots__ = ("path", "zero_byte_items")
+    __slots__ = ("depth_max", "path", "zero_byte_items")
 
-    def __init__(self) -> None:
+    def __init__(self, depth_max: int) -> None:
         super().__init__()
+        self.depth_max = depth_max
         self.path: list[str] = []
         self.zero_byte_items = 0
+
+    def require_room(self) -> None:
+        """Check that one more value may begin in here."""
+        if len(self) > self.depth_max:
+            raise _Wrong(f"more than {self.depth_max:,} values inside of one another")
 
     def announce(self, count: int) -> None:
         """Count items that take no bytes."""
@@ -75,14 +81,14 @@ class PayloadCheck:
         self._quick = _Compiler(model, named=False).program()
         self._named: _Step | None = None
 
-    def check(self, payload: bytes | memoryview) -> None:
+    def check(self, payload: bytes | memoryview, *, depth_max: int = STACK_MAX) -> None:
         """Walk through a payload to its end. Raises: InvalidPayload, which names the field."""
         buffer = bytes(payload)
-        stack = _Stack()
+        stack = _Stack(depth_max)
         try:
             end = _run(self._quick, buffer, stack)
         except (_Wrong, IndexError):
-            raise self._refusal(buffer) from None
+            raise self._refusal(buffer, depth_max) from None
         if end != len(buffer):
             raise InvalidPayload(
                 f"the payload has {len(buffer)} bytes, and its {self._root} ends at byte {end}; "
@@ -93,11 +99,11 @@ class PayloadCheck:
     def _root(self) -> str:
         return self._model.describe(self._model.root)
 
-    def _refusal(self, buffer: bytes) -> InvalidPayload:
+    def _refusal(self, buffer: bytes, depth_max: int) -> InvalidPayload:
         """Walk once more, by names, to say where a payload is wrong."""
         if self._named is None:
             self._named = _Compiler(self._model, named=True).program()
-        stack = _Stack()
+        stack = _Stack(depth_max)
         what = ""
         try:
             _run(self._named, buffer, stack)
@@ -215,8 +221,7 @@ def _named_entry(value: _Step) -> _Step:
 
 def _all_of(steps: list[_Step]) -> _Step:
     def record(_buffer: bytes, position: int, stack: _Stack) -> int:
-        if len(stack) > STACK_MAX:
-            raise _Wrong(f"more than {STACK_MAX:,} values inside of one another")
+        stack.require_room()
         stack.append(iter(steps))
         return position
 
@@ -264,8 +269,7 @@ def _blocks(item: _Step, least: int, many: Callable[[_Step, int], Iterator[_Step
             count = -count
             size, position = _long(buffer, position)
             then = (_at_end_of_block(position + size), block)
-        if len(stack) > STACK_MAX:
-            raise _Wrong(f"more than {STACK_MAX:,} values inside of one another")
+        stack.require_room()
         if count * least > len(buffer) - position:
             raise _Wrong(f"{count} items announced, {len(buffer) - position} bytes remain")
         stack.append(iter(then))

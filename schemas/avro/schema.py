@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from schemas.avro.compatibility import incompatibilities
 from schemas.avro.default import check_defaults
 from schemas.avro.parser import read
-from schemas.avro.payload import PayloadCheck
+from schemas.avro.payload import STACK_MAX, PayloadCheck
 from schemas.avro.text import as_normal, as_resolved, as_written, definition
 from schemas.avro.width import Widths
 from schemas.schema import SCHEMA_CHARACTERS_MAX, InvalidSchema, SchemaType
@@ -64,9 +64,12 @@ class AvroSchema:
         assert isinstance(writer, AvroSchema), "only schemas of one type are compared"
         return incompatibilities(self._model, writer._model)  # noqa: SLF001 - one of us
 
-    def check_payload(self, payload: bytes | memoryview) -> None:
-        """Walk through a payload. Raises: InvalidPayload, which names the field."""
-        self._payloads.check(payload)
+    def check_payload(self, payload: bytes | memoryview, *, depth_max: int = STACK_MAX) -> None:
+        """Walk through a payload, with `depth_max` values inside of one another at most.
+
+        Arrays and maps count twice. Raises: InvalidPayload, which names the field.
+        """
+        self._payloads.check(payload, depth_max=depth_max)
 
 
 def parse(text: str, dependencies: Sequence[Dependency] = ()) -> AvroSchema:

@@ -34,7 +34,7 @@ class ScriptedConsumer:
         return records
 
 
-def reading(consumer, *, end=0, patience=None, **stop):
+def reading(consumer, *, end=0, patience=None, decode=None, **stop):
     if patience is None:
         patience = Patience(None)
         patience.begin()
@@ -42,7 +42,7 @@ def reading(consumer, *, end=0, patience=None, **stop):
         consumer,
         {PLACE: end},
         stop=Stop(**stop),
-        output=Output(lambda record: record.value + b"\n"),
+        output=Output(lambda record: record.value + b"\n", decode),
         patience=patience,
     )
 
@@ -74,6 +74,20 @@ async def test_no_record_more_than_asked_for_is_taken(autojump_clock, capfdbinar
     await reading(consumer, count=2).run()
 
     assert consumer.read == 2
+    assert capfdbinary.readouterr().out == b"1\n2\n"
+
+
+async def test_what_stands_before_a_record_that_cannot_be_decoded_is_written(
+    autojump_clock, capfdbinary
+):
+    async def decode(record):
+        if record.value == b"3":
+            raise CommandFailed("no value")
+        return record
+
+    with pytest.raises(CommandFailed, match="no value"):
+        await reading(ScriptedConsumer(b"1", b"2", b"3", b"4"), decode=decode).run()
+
     assert capfdbinary.readouterr().out == b"1\n2\n"
 
 

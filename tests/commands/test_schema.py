@@ -99,6 +99,10 @@ def test_what_no_serializer_wrote_cannot_be_shown_by_its_schema(shop):
 
     failed = shop.run("consume", "plain", "--schema", "--from-beginning", "--exit-at-end", status=1)
     assert b"was not written by a serializer" in failed.stderr
+    assert b"plain-0@0: " in failed.stderr
+    assert b"--partition 0 --offset 1, or without --schema" in failed.stderr
+    shown = shop.out("consume", "plain", "--from-beginning", "--exit-at-end")
+    assert shown == "hello\n"
 
 
 def test_the_broker_refuses_what_has_no_schema_where_the_topic_says_so(shop):
