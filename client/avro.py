@@ -184,10 +184,10 @@ class AvroDeserializer:
             raise DeserializationFailed(
                 f"schema {schema_id} of {topic} is of type {schema.type}, not AVRO"
             )
-        needed = await _dependencies(self._registry, schema, seen=set())
         try:
+            needed = await _dependencies(self._registry, schema, seen=set())
             checked = parse(schema.text, needed)
-        except InvalidSchema as error:
+        except (InvalidSchema, ValueError) as error:  # it may refer to an impossible version
             raise DeserializationFailed(
                 f"schema {schema_id} of {topic} cannot be parsed: {error}"
             ) from error

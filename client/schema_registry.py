@@ -27,6 +27,10 @@ SUBJECT_NOT_FOUND: Final = 40401
 VERSION_NOT_FOUND: Final = 40402
 SCHEMA_NOT_FOUND: Final = 40403
 INCOMPATIBLE: Final = 409
+LATEST: Final = "latest"
+LATEST_VERSIONS: Final = frozenset({LATEST, "-1"})
+VERSION_MAX: Final = 2**31 - 1
+_STEPS: Final = {".": "%2E", "..": "%2E%2E"}
 
 
 class SchemaRegistryError(OttlaError):
@@ -93,8 +97,20 @@ class RegisteredSchema(Struct, frozen=True):
         return cls(fields["subject"], fields["version"], fields["id"], RegistrySchema.of(fields))
 
 
+def is_version(text: str) -> bool:
+    """Say whether a text names a version of a subject: its number, or the latest one."""
+    if text in LATEST_VERSIONS:
+        return True
+    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(VERSION_MAX))
+    return is_number and 1 <= int(text) <= VERSION_MAX
+
+
 class SchemaRegistry:
-    """Asks one registry, or the next one where that cannot be reached; use it with `async with`."""
+    """Asks one registry, or the next one where that cannot be reached; use it with `async with`.
+
+    An empty subject, one that cannot be written in UTF-8, and what `is_version` says is none are
+    ValueErrors: nothing is sent.
+    """
 
     def __init__(self, urls: str | Sequence[str], *, timeout_s: float = TIMEOUT_S) -> None:
         """Prepare for registries at `http://host:port,http://host:port`; nothing is sent yet."""
@@ -141,9 +157,11 @@ class SchemaRegistry:
         path = f"/schemas/ids/{schema_id}{_query(subject=subject)}"
         return RegistrySchema.of(await self.call("GET", path))
 
-    async def version(self, subject: str, version: int | str = "latest") -> RegisteredSchema:
+    async def version(
+        self, subject: str, version: int | str = LATEST, *, deleted: bool = False
+    ) -> RegisteredSchema:
         """Give a version of a subject. Raises: SchemaRegistryError, ..Unreachable."""
-        path = f"/subjects/{_quoted(subject)}/versions/{version}"
+        path = f"/subjects/{_quoted(subject)}/versions/{_version(version)}{_query(deleted=deleted)}"
         return RegisteredSchema.of(await self.call("GET", path))
 
     async def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
@@ -165,7 +183,7 @@ class SchemaRegistry:
         It is held against what the subject's compatibility level names, or against one version.
         Raises: SchemaRegistryError, SchemaRegistryUnreachable.
         """
-        against = "" if version is None else f"/{version}"
+        against = "" if version is None else f"/{_version(version)}"
         path = f"/compatibility/subjects/{_quoted(subject)}/versions{against}?verbose=true"
         answer = await self.call("POST", path, schema.fields())
         messages: list[str] = answer.get("messages") or []
@@ -178,7 +196,7 @@ class SchemaRegistry:
 
         Raises: SchemaRegistryError, SchemaRegistryUnreachable.
         """
-        which = "" if version is None else f"/versions/{version}"
+        which = "" if version is None else f"/versions/{_version(version)}"
         path = f"/subjects/{_quoted(subject)}{which}{_query(permanent=permanent)}"
         answer = await self.call("DELETE", path)
         return answer if isinstance(answer, list) else [answer]
@@ -228,7 +246,20 @@ def _answer(url: str, response: httpx.Response) -> Any:
 
 
 def _quoted(subject: str) -> str:
-    return quote(subject, safe="")
+    """Write a subject as one segment of a path, in which `.` and `..` would be steps.
+
+    Raises: ValueError; without a subject another endpoint would be called, that of all of them.
+    """
+    if not subject:
+        raise ValueError("a subject's name cannot be empty")
+    return _STEPS.get(subject) or quote(subject, safe="")
+
+
+def _version(version: int | str) -> str:
+    """Write a version as one segment of a path. Raises: ValueError."""
+    if not is_version(text := str(version)):
+        raise ValueError(f"{text!r} is no version: give a number from 1 on, or {LATEST!r}")
+    return text
 
 
 def _query(**parameters: bool | str | None) -> str:

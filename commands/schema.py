@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
-from client.schema_registry import SchemaRegistry
+from client.schema_registry import LATEST, SchemaRegistry
 from commands.columns import columns, count_of
 from commands.failure import ExitStatus
 from commands.options import json_option
 from commands.registry_options import registry_options
-from commands.schema_options import explained, schema_options
+from commands.schema_options import Subject, Version, explained, schema_options
 from commands.session import run_client
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def schema() -> None:
 
 
 @schema.command()
-@click.argument("subject")
+@click.argument("subject", type=Subject())
 @schema_options
 @click.option("--normalize", is_flag=True, help="Store it in its normal form.")
 @json_option
@@ -84,7 +84,7 @@ def register(
 
 
 @schema.command("list")
-@click.argument("subject", required=False)
+@click.argument("subject", type=Subject(), required=False)
 @click.option("--deleted", is_flag=True, help="Those that were deleted, too.")
 @json_option
 @registry_options
@@ -99,12 +99,12 @@ def list_schemas(subject: str | None, *, deleted: bool, registry: str, as_json: 
 
     async def main() -> list[dict[str, object]]:
         async with SchemaRegistry(registry) as opened:
-            which = "deleted=true" if deleted else "deleted=false"
             if subject is None:
-                path = f"/schemas?latestOnly=true&{which}&subjectPrefix=:*:"
+                which = "true" if deleted else "false"
+                path = f"/schemas?latestOnly=true&deleted={which}&subjectPrefix=:*:"
                 return [*await opened.call("GET", path)]
             found = [
-                await opened.version(subject, f"{version}?{which}")
+                await opened.version(subject, version, deleted=deleted)
                 for version in await opened.versions(subject, deleted=deleted)
             ]
             return [_described(each) for each in found]
@@ -126,8 +126,8 @@ def list_schemas(subject: str | None, *, deleted: bool, registry: str, as_json: 
 
 
 @schema.command()
-@click.argument("subject")
-@click.argument("version", default="latest")
+@click.argument("subject", type=Subject())
+@click.argument("version", type=Version(), default=LATEST)
 @json_option
 @registry_options
 def get(subject: str, version: str, *, registry: str, as_json: bool) -> None:
@@ -147,9 +147,9 @@ def get(subject: str, version: str, *, registry: str, as_json: bool) -> None:
 
 
 @schema.command()
-@click.argument("subject")
+@click.argument("subject", type=Subject())
 @schema_options
-@click.option("--version", help="Hold it against this version alone.")
+@click.option("--version", type=Version(), help="Hold it against this version alone.")
 @json_option
 @registry_options
 def check(
@@ -186,8 +186,8 @@ def check(
 
 
 @schema.command()
-@click.argument("subject")
-@click.argument("version", required=False)
+@click.argument("subject", type=Subject())
+@click.argument("version", type=Version(), required=False)
 @click.option("--permanent", is_flag=True, help="For ever; it has to be deleted softly before.")
 @json_option
 @registry_options
@@ -216,7 +216,7 @@ def delete(
 
 
 @schema.command()
-@click.argument("subject", required=False)
+@click.argument("subject", type=Subject(), required=False)
 @click.option(
     "--set", "level", type=click.Choice(LEVELS, case_sensitive=False), help="The level to set."
 )

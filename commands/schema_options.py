@@ -6,6 +6,7 @@ Must never know: what is asked of the registry, where it is.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +16,19 @@ import click
 
 from client.schema_registry import (
     INCOMPATIBLE,
+    LATEST,
     SUBJECT_NOT_FOUND,
+    VERSION_MAX,
     VERSION_NOT_FOUND,
     RegistrySchema,
     SchemaReference,
     SchemaRegistryError,
     SchemaRegistryUnreachable,
+    is_version,
 )
 from commands.failure import CommandFailed, ExitStatus
 from commands.line_source import require_stdin
-from commands.options import INT32_MAX, is_number
+from commands.options import INT32_MAX, is_number, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +45,37 @@ NEXT_STEPS: Final = {
 }
 TYPES: Final = ("AVRO", "JSON", "PROTOBUF")
 TYPE_OF_SUFFIX: Final = {".avsc": "AVRO", ".json": "JSON", ".proto": "PROTOBUF"}
+
+
+class Subject(click.ParamType[str]):
+    """A subject's name. The registry says which ones there may be, beyond that it is some text."""
+
+    name = "SUBJECT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text but none: without one the registry would do to all what is asked."""
+        if not value:
+            self.fail("a subject's name cannot be empty", param, ctx)
+        if not is_text(str(value)):
+            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as subjects' names are", param, ctx)
+        return str(value)
+
+
+class Version(click.ParamType[str]):
+    """A version of a subject: its number, or the latest one."""
+
+    name = "VERSION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take a number from 1 on, `latest`, or what the REST API has for it."""
+        if not is_version(str(value)):
+            shown = str(value) if is_text(str(value)) else repr(os.fsencode(value))
+            self.fail(
+                f"'{shown}' is no version: give a number from 1 to {VERSION_MAX}, or '{LATEST}'",
+                param,
+                ctx,
+            )
+        return str(value)
 
 
 class Reference(click.ParamType[SchemaReference]):

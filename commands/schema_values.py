@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from client.avro import AvroDeserializer, AvroSerializer
 from client.errors import DeserializationFailed
-from client.schema_registry import SchemaRegistry, SchemaRegistryError
+from client.schema_registry import LATEST, SchemaRegistry, SchemaRegistryError
 from commands.failure import CommandFailed
 from commands.schema_options import explained, read_text
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from commands.reading import Decode
 
     Encode = Callable[[bytes], Awaitable[bytes]]
-
-LATEST: Final = "latest"
 
 
 class JsonToAvro:

@@ -251,6 +251,30 @@ def test_what_is_no_address_and_no_version_is_a_wrong_command_line(args):
     assert err.startswith("ottla: error: Invalid value for ")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compatibility", "", "--set", "NONE"),
+        ("list", ""),
+        ("get", ""),
+        ("get", "s", ""),
+        ("delete", "s", ".."),
+        ("delete", "s", "0"),
+        ("delete", "s", DIGITS),
+        ("delete", "s", NO_TEXT),
+        ("check", "s", "-", "--version", "1/../.."),
+        ("register", "", "-"),
+        ("check", "", "-"),
+    ],
+    ids=lambda args: " ".join(args)[:30],
+)
+def test_what_is_no_subject_and_no_version_is_asked_of_no_registry(args):
+    status, _, err = run("schema", *args, "--registry", "http://127.0.0.1:1")
+
+    assert status == 2
+    assert err.startswith("ottla: error: Invalid value for ")
+
+
 @pytest.mark.parametrize("args", [("topic", "delete"), ("group", "delete")])
 def test_a_name_that_is_not_utf_8_is_shown_as_it_is(args):
     _, _, err = run(*args, NO_TEXT, "--bootstrap", "127.0.0.1:1")
