@@ -48,7 +48,7 @@ async def list_schemas(registry: Registry, request: Request) -> list[Any]:
 async def get_schema(registry: Registry, request: Request) -> dict[str, Any]:
     """GET /schemas/ids/(id)."""
     context, _, body = _by_id(registry, request)
-    fields = body_fields(body)
+    fields = {"guid": body.guid, **body_fields(body)}
     fields["schema"] = formatted(registry, request, context, body)
     if wire.flag(request, "fetchMaxId"):
         fields["maxId"] = registry.state.id_max(context)
@@ -76,7 +76,7 @@ async def get_versions(registry: Registry, request: Request) -> list[Any]:
 async def get_by_guid(registry: Registry, request: Request) -> dict[str, Any]:
     """GET /schemas/guids/(guid)."""
     version = _by_guid(registry, request)[0]
-    fields = body_fields(version.body)
+    fields = {"guid": version.body.guid, **body_fields(version.body)}
     context = split(version.subject).context
     fields["schema"] = formatted(registry, request, context, version.body)
     return fields

@@ -121,14 +121,13 @@ def known_already(registry: Registry, request: Request, body: bytes) -> dict[str
         registry.state, registry.parser, asked.subject, asked.body, normalize=asked.normalize
     )
     found = decide.find(registry.state, asked.subject, prepared)
-    return None if found is None else {"id": found.schema_id}
+    return None if found is None else _registered(found)
 
 
 async def register(registry: Registry, request: Request, body: bytes) -> dict[str, Any]:
     """POST /subjects/(subject)/versions."""
     asked = _registration(request, body)
-    version = await registry.change(partial(decide.register, asked=asked))
-    return {"id": version.schema_id}
+    return _registered(await registry.change(partial(decide.register, asked=asked)))
 
 
 async def delete_version(registry: Registry, request: Request, _body: bytes) -> int:
@@ -203,6 +202,10 @@ def _registration(request: Request, body: bytes) -> Registration:
         schema_id if schema_id is not None and schema_id > 0 else None,
         normalize=wire.flag(request, "normalize"),
     )
+
+
+def _registered(version: Version) -> dict[str, Any]:
+    return {"id": version.schema_id, "version": version.version, "guid": version.body.guid}
 
 
 def _version(registry: Registry, request: Request, *, deleted: bool | None = None) -> Version:

@@ -11,7 +11,13 @@ from tests.support.needs import need_packages
 need_packages("confluent_kafka", "authlib")
 
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
+from confluent_kafka.schema_registry import (
+    Schema,
+    SchemaReference,
+    SchemaRegistryClient,
+    dual_schema_id_deserializer,
+    header_schema_id_serializer,
+)
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
@@ -56,6 +62,11 @@ def round_trip(shop, topic, serialize, deserialize, value):
     producer = Producer({"bootstrap.servers": shop.bootstrap})
     producer.produce(topic, serialize(value, context))
     assert producer.flush(30) == 0
+    return deserialize(read_one(shop, topic).value(), context)
+
+
+def read_one(shop, topic):
+    """Read the first record of a topic."""
     consumer = Consumer(
         {
             "bootstrap.servers": shop.bootstrap,
@@ -68,7 +79,7 @@ def round_trip(shop, topic, serialize, deserialize, value):
         message = consumer.poll(30)
         assert message is not None
         assert message.error() is None
-        return deserialize(message.value(), context)
+        return message
     finally:
         consumer.close()
 
@@ -104,6 +115,28 @@ def test_avro_values_travel_by_the_id_of_their_schema(shop, registry, topic):
     user = {"id": 1, "name": "Ottla"}
     assert round_trip(shop, topic, serialize, AvroDeserializer(registry), user) == user
     assert registry.get_latest_version(f"{topic}-value").version == 1
+
+
+def test_avro_values_travel_by_the_guid_of_their_schema_in_a_header(shop, registry, topic):
+    by_guid = {"schema.id.serializer": header_schema_id_serializer}
+    serialize = AvroSerializer(registry, json.dumps(USER), conf=by_guid)
+    create(shop.bootstrap, topic)
+    headers = {}
+    context = SerializationContext(topic, MessageField.VALUE, headers)
+    user = {"id": 1, "name": "Ottla"}
+    producer = Producer({"bootstrap.servers": shop.bootstrap})
+    producer.produce(topic, serialize(user, context), headers=headers)
+    assert producer.flush(30) == 0
+
+    message = read_one(shop, topic)
+
+    with SchemaRegistryClient({"url": shop.registry}) as another:  # it has seen no schema yet
+        deserialize = AvroDeserializer(
+            another, conf={"schema.id.deserializer": dual_schema_id_deserializer}
+        )
+        context = SerializationContext(topic, MessageField.VALUE, dict(message.headers()))
+        assert deserialize(message.value(), context) == user
+    assert message.value()[:1] != b"\0"
 
 
 def test_an_older_reader_reads_what_a_newer_schema_wrote(shop, registry, topic):

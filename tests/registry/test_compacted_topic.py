@@ -95,8 +95,8 @@ async def test_an_id_is_not_given_again_once_all_records_of_it_are_gone(autojump
             await write(another, *left_of(found))
             async with registries(another, 1) as (_, (caller,), _nursery):
                 assert await caller.get("/subjects?deleted=true") == (200, ["a"])
-                assert await caller.register("b", schema_of(2)) == (200, {"id": 3})
-                assert await caller.register(":.c:d", schema_of(3)) == (200, {"id": 2})
+                assert await caller.register_id("b", schema_of(2)) == 3
+                assert await caller.register_id(":.c:d", schema_of(3)) == 2
 
 
 async def test_a_leader_notes_ids_that_an_earlier_one_left_to_the_records(autojump_clock):

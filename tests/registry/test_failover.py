@@ -82,7 +82,7 @@ async def test_another_registry_leads_once_the_leader_is_gone(autojump_clock):
 
             assert await leader_of(running) is second
             caller = callers[running.index(second)]
-            assert await caller.register("a2", schema_of(2)) == (200, {"id": 2})
+            assert await caller.register_id("a2", schema_of(2)) == 2
             await first.start(nursery)
             assert not first.registry.leads
             assert (await callers[running.index(first)].get("/subjects"))[1] == ["a", "a2"]

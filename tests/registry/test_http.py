@@ -35,15 +35,28 @@ async def api(autojump_clock):
 
 
 async def test_a_schema_is_found_by_its_id_its_version_and_its_text(api):
-    assert await api.register("users-value", V1) == (200, {"id": 1})
+    assert await api.register_id("users-value", V1) == 1
 
-    assert await api.get("/schemas/ids/1") == (200, {"schema": V1})
+    assert (await api.get("/schemas/ids/1"))[1]["schema"] == V1
     status, version = await api.get("/subjects/users-value/versions/1")
     assert status == 200
     assert version["schema"] == V1
     assert (version["subject"], version["version"], version["id"]) == ("users-value", 1, 1)
     status, found = await api.call("POST", "/subjects/users-value", {"schema": V1})
     assert (status, found["version"]) == (200, 1)
+
+
+async def test_a_registration_is_answered_with_all_that_serializers_name_schemas_by(api):
+    status, first = await api.register("users", V1)
+    _, second = await api.register("users", V2)
+    _, version = await api.get("/subjects/users/versions/1")
+
+    assert (status, first) == (200, {"id": 1, "version": 1, "guid": version["guid"]})
+    assert (second["id"], second["version"]) == (2, 2)
+    assert (await api.register("users", V1)) == (200, first)
+    assert await api.get("/schemas/ids/1") == (200, {"guid": first["guid"], "schema": V1})
+    found = await api.get(f"/schemas/guids/{first['guid']}")
+    assert found == (200, {"guid": first["guid"], "schema": V1})
 
 
 async def test_the_same_schema_has_the_same_id_under_every_subject(api):
@@ -58,7 +71,7 @@ async def test_the_same_schema_has_the_same_id_under_every_subject(api):
 async def test_a_compatible_schema_becomes_the_next_version(api):
     await api.register("users", V1)
 
-    assert await api.register("users", V2) == (200, {"id": 2})
+    assert await api.register_id("users", V2) == 2
     assert await api.get("/subjects/users/versions") == (200, [1, 2])
     assert (await api.get("/subjects/users/versions/latest"))[1]["version"] == 2
     assert (await api.get("/subjects/users/versions/-1"))[1]["version"] == 2
@@ -163,7 +176,7 @@ async def test_a_deleted_subject_can_be_registered_again_and_goes_on_counting(ap
     assert await api.get("/subjects?deleted=true") == (200, ["users"])
     assert (await api.call("DELETE", "/subjects/users"))[1]["error_code"] == 40404
 
-    assert await api.register("users", V1) == (200, {"id": 1})
+    assert await api.register_id("users", V1) == 1
 
     assert await api.get("/subjects/users/versions") == (200, [2])
 
@@ -173,7 +186,7 @@ async def test_an_id_is_given_once_even_when_its_schema_is_gone_for_good(api):
     await api.call("DELETE", "/subjects/users")
     await api.call("DELETE", "/subjects/users?permanent=true")
 
-    assert await api.register("others", V2) == (200, {"id": 2})
+    assert await api.register_id("others", V2) == 2
 
 
 async def test_what_others_refer_to_cannot_be_deleted(api):
@@ -244,18 +257,18 @@ async def test_a_subject_that_is_read_only_takes_nothing(api):
 async def test_schemas_are_imported_with_their_ids(api):
     await api.call("PUT", "/mode", {"mode": "IMPORT"})
 
-    assert await api.register("users", V1, id=40, version=3) == (200, {"id": 40})
+    assert await api.register_id("users", V1, id=40, version=3) == 40
     assert (await api.register("other", V2, id=40, version=1))[1]["error_code"] == 42205
     await api.call("PUT", "/mode", {"mode": "READWRITE"})
 
     assert await api.get("/subjects/users/versions") == (200, [3])
-    assert await api.register("new", V2) == (200, {"id": 41})
+    assert await api.register_id("new", V2) == 41
 
 
 async def test_contexts_count_their_own_ids(api):
     await api.register("users", V1)
 
-    assert await api.register(":.b:users", V2) == (200, {"id": 1})
+    assert await api.register_id(":.b:users", V2) == 1
 
     assert await api.get("/contexts") == (200, [".", ".b"])
     assert await api.get("/subjects") == (200, [":.b:users", "users"])

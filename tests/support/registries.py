@@ -134,6 +134,12 @@ class Caller:
         body = {"schema": schema, **fields}
         return await self.call("POST", f"/subjects/{subject}/versions", body)
 
+    async def register_id(self, subject: str, schema: str, **fields: Any) -> int:
+        """Register a schema that has to be taken. Returns: its id."""
+        status, answer = await self.register(subject, schema, **fields)
+        assert status == 200, answer
+        return answer["id"]
+
 
 @asynccontextmanager
 async def registries(
