@@ -50,13 +50,21 @@ class Launcher:
     def __init__(self, directory: ClusterDirectory) -> None:
         self._directory = directory
         self._children: list[subprocess.Popen[bytes]] = []
+        self._started: list[Node] = []
 
     def start(self, cluster: Cluster, nodes: Iterable[Node]) -> Cluster:
         """Start nodes side by side; brokers wait for the coordinator by themselves.
 
-        Returns: the cluster with the new processes, saved. Raises: OSError; those that were
-        started before the one that could not be are saved too.
+        Returns: the cluster with the new processes, saved. Raises: OSError; what was started by
+        then is stopped again.
         """
+        try:
+            return self._start(cluster, nodes)
+        except BaseException:
+            self.stop_started()
+            raise
+
+    def _start(self, cluster: Cluster, nodes: Iterable[Node]) -> Cluster:
         self._directory.save(cluster)
         for node in nodes:
             log = self._directory.log_of(node)
@@ -68,9 +76,18 @@ class Launcher:
                 environment=os.environ,
             )
             self._children.append(child)
-            cluster = cluster.with_node(node.running_as(identity))
+            self._started.append(node.running_as(identity))
+            cluster = cluster.with_node(self._started[-1])
             self._directory.save(cluster)
         return cluster
+
+    def stop_started(self) -> None:
+        """Stop all that was started here, by what is remembered of it.
+
+        The directory may not say so: the disk may have been full when it was to be told.
+        """
+        _terminate_in_order(self._started)
+        self.reap()
 
     def reap(self) -> None:
         """Take note of children that have ended, so that none stays a zombie."""
