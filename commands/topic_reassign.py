@@ -12,7 +12,7 @@ import click
 import trio
 
 from client.admin import Admin
-from client.admin.throttle import lift_throttle, set_throttle
+from client.admin.throttle import has_throttle, lift_throttle, set_throttle
 from client.errors import UnknownTopic
 from client.records import TopicPartition
 from commands.columns import columns, count_of, shorten
@@ -31,13 +31,14 @@ from commands.spread import spread_over_racks
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from client.descriptions import Reassignment
     from client.metadata import TopicInfo
 
 LOOK_EVERY_S: Final = 0.5
 """How often --wait asks how far it is."""
+NAMED_MAX: Final = 3
 
 NEXT_STEPS: Final = {
     ErrorCode.UNKNOWN_TOPIC_OR_PARTITION: "see what there is with 'ottla topic list'",
@@ -70,9 +71,11 @@ Placement = dict[int, tuple[int, ...]]
     "--throttle",
     type=click.IntRange(1, INT64_MAX),
     metavar="BYTES/S",
-    help="Move no faster at each broker; lifted by --wait and --cancel.",
+    help="Move no faster at each broker; lifted by --wait and --cancel once nothing moves.",
 )
-@click.option("--wait", is_flag=True, help="Return when it is done; lifts the throttle.")
+@click.option(
+    "--wait", is_flag=True, help="Return when it is done; lifts the throttle, unless others move."
+)
 @click.option("--cancel", is_flag=True, help="Give back the replicas that there were before.")
 @click.option("--status", is_flag=True, help="Show what moves, and change nothing.")
 @json_option
@@ -162,7 +165,7 @@ class _Reassigning:
                 await self._wait(admin, chosen, wanted)
             self.moving = await admin.list_partition_reassignments(self._places(chosen))
         if options["status"]:
-            none = f"nothing of {self._topic} moves"
+            none = f"nothing of {self._named} moves"
             self.told.append(moving_table(self.moving) if self.moving else none)
 
     def _choose(self, info: TopicInfo) -> Placement:
@@ -235,14 +238,30 @@ class _Reassigning:
                     f" not on {_numbers(replicas)}: the move was cancelled or changed meanwhile",
                     next_step="try again",
                 )
-        self.told.append(f"nothing of {self._topic} moves any more")
+        self.told.append(f"nothing of {self._named} moves any more")
 
     async def _lift(self, admin: Admin) -> None:
+        """Lift the throttle, but for what others need of it: a broker has one rate for all."""
         brokers = [broker.broker_id for broker in (await admin.describe_cluster()).brokers]
-        if await lift_throttle(admin, self._topic, brokers):
+        moving = sorted(await admin.list_partition_reassignments())
+        lifted = all(place.topic != self._topic for place in moving) and await lift_throttle(
+            admin, self._topic, () if moving else brokers
+        )
+        if moving and await has_throttle(admin, self._topic, brokers):
+            self.told.append(
+                f"the throttle stays, for {shorten(moving, shown_max=NAMED_MAX)}: "
+                "--wait or --cancel lifts it once nothing moves"
+            )
+        elif lifted:
             self.told.append("lifted the throttle")
 
-    def _places(self, partitions: Placement) -> list[TopicPartition]:
+    @property
+    def _named(self) -> str:
+        """What was chosen: the topic, or some of its partitions."""
+        chosen = self._options["partitions"]
+        return shorten(self._places(chosen), shown_max=NAMED_MAX) if chosen else self._topic
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
 

@@ -18,6 +18,8 @@ LEADER_RATE: Final = "leader.replication.throttled.rate"
 FOLLOWER_RATE: Final = "follower.replication.throttled.rate"
 LEADER_REPLICAS: Final = "leader.replication.throttled.replicas"
 FOLLOWER_REPLICAS: Final = "follower.replication.throttled.replicas"
+_RATES: Final = frozenset({LEADER_RATE, FOLLOWER_RATE})
+_REPLICAS: Final = frozenset({LEADER_REPLICAS, FOLLOWER_REPLICAS})
 
 Placement = Mapping[int, Sequence[int]]
 """The replicas of each partition."""
@@ -41,24 +43,44 @@ async def set_throttle(
         await admin.alter_configs(ResourceType.BROKER, str(broker_id), rates)
 
 
-async def lift_throttle(admin: ConfigAdmin, topic: str, brokers: Iterable[int]) -> bool:
-    """Take a throttle away from a topic, and the rate from brokers. Returns: whether there was one.
+async def has_throttle(admin: ConfigAdmin, topic: str, brokers: Iterable[int]) -> bool:
+    """Say whether a topic has a throttle, or any of these brokers a rate.
 
     Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
     """
-    lifted = await _unset(admin, ResourceType.TOPIC, topic, {LEADER_REPLICAS, FOLLOWER_REPLICAS})
+    if await _set_of(admin, ResourceType.TOPIC, topic, _REPLICAS):
+        return True
     for broker_id in sorted(brokers):
-        rates = {LEADER_RATE, FOLLOWER_RATE}
-        lifted |= await _unset(admin, ResourceType.BROKER, str(broker_id), rates)
+        if await _set_of(admin, ResourceType.BROKER, str(broker_id), _RATES):
+            return True
+    return False
+
+
+async def lift_throttle(admin: ConfigAdmin, topic: str, brokers: Iterable[int]) -> bool:
+    """Take a throttle away from a topic, and the rate from brokers. Returns: whether there was one.
+
+    A broker has one rate for all that moves: it is taken away from whatever else moves there, too.
+    Raises: RequestError, ConnectionBroken, NoBrokerReachable, WaitTimedOut.
+    """
+    lifted = await _unset(admin, ResourceType.TOPIC, topic, _REPLICAS)
+    for broker_id in sorted(brokers):
+        lifted |= await _unset(admin, ResourceType.BROKER, str(broker_id), _RATES)
     return lifted
 
 
-async def _unset(admin: ConfigAdmin, kind: ResourceType, name: str, keys: set[str]) -> bool:
-    entries = await admin.describe_configs(kind, name)
-    is_set = {entry.name: None for entry in entries if entry.name in keys and entry.is_dynamic}
+async def _unset(admin: ConfigAdmin, kind: ResourceType, name: str, keys: frozenset[str]) -> bool:
+    is_set = await _set_of(admin, kind, name, keys)
     if is_set:
-        await admin.alter_configs(kind, name, is_set)
+        await admin.alter_configs(kind, name, dict.fromkeys(is_set))
     return bool(is_set)
+
+
+async def _set_of(
+    admin: ConfigAdmin, kind: ResourceType, name: str, keys: frozenset[str]
+) -> list[str]:
+    """Give those of some settings that were given at run time."""
+    entries = await admin.describe_configs(kind, name)
+    return [entry.name for entry in entries if entry.name in keys and entry.is_dynamic]
 
 
 def _replicas(partitions: Iterable[tuple[int, Sequence[int]]]) -> str:

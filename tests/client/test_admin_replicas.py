@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from client.admin import Admin, AdminConfig, ElectionType
-from client.admin.throttle import lift_throttle, set_throttle
+from client.admin.throttle import has_throttle, lift_throttle, set_throttle
 from client.descriptions import ALL_BROKERS, Reassignment, ReplicaSize, ResourceType
 from client.errors import ConnectionBroken, WaitTimedOut
 from client.offsets import BEGINNING, END
@@ -168,7 +168,7 @@ async def test_a_broker_that_came_a_moment_ago_is_asked_like_the_others(
         assert admin_cluster.broker_configs == {"2": {"a": "1"}}
 
 
-async def test_a_throttle_names_what_moves_and_is_lifted_as_a_whole(
+async def test_a_throttle_names_what_moves_and_is_lifted_from_the_topic_and_from_brokers(
     admin, admin_cluster, autojump_clock
 ):
     before, after = {0: (0, 1), 1: (1, 2)}, {0: (0, 2), 1: (1, 0)}
@@ -186,7 +186,11 @@ async def test_a_throttle_names_what_moves_and_is_lifted_as_a_whole(
         for broker_id in ("0", "1", "2")
     }
 
-    assert await lift_throttle(admin, "orders", [0, 1, 2])
+    assert await has_throttle(admin, "orders", [0])
+    assert await lift_throttle(admin, "orders", [])
     assert admin_cluster.topics["orders"].configs == {}
+    assert await has_throttle(admin, "orders", [0])
+    assert await lift_throttle(admin, "orders", [0, 1, 2])
     assert not any(admin_cluster.broker_configs.values())
     assert not await lift_throttle(admin, "orders", [0, 1, 2])
+    assert not await has_throttle(admin, "orders", [0, 1, 2])

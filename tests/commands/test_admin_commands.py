@@ -19,6 +19,16 @@ def settings(ottla, *resource):
     return {one["name"]: (one["value"], one["from"]) for one in found}
 
 
+def throttled(ottla, topic: str) -> set[str]:
+    """Which settings of throttles are given, of a topic and of all brokers."""
+    return {
+        name
+        for resource in (("topic", topic), *(("broker", str(b)) for b in BROKERS))
+        for name, (_, source) in settings(ottla, *resource).items()
+        if "throttled" in name and source != "default"
+    }
+
+
 def test_a_cluster_is_described_with_brokers_and_disks(ottla):
     ottla.run("topic", "create", "measured", "--partitions", "3")
     ottla.run("produce", "measured", stdin=b"x" * 1000 + b"\n")
@@ -67,13 +77,32 @@ def test_a_throttle_is_lifted_when_the_move_is_done(ottla):
         *("--throttle", "1000000", "--wait"),
     )
 
-    throttled = [
-        name
-        for resource in (("topic", "slow"), *(("broker", str(b)) for b in BROKERS))
-        for name, (_, source) in settings(ottla, *resource).items()
-        if "throttled" in name and source != "default"
-    ]
-    assert throttled == []
+    assert throttled(ottla, "slow") == set()
+
+
+def test_a_throttle_that_another_move_needs_stays_until_nothing_moves(ottla):
+    """At a byte a second the first move is under way for as long as the test takes."""
+    rates = {f"{side}.replication.throttled.rate" for side in ("leader", "follower")}
+    for topic in ("held", "quick"):
+        ottla.run("topic", "create", topic, "--partitions", "2", "--replication-factor", "1")
+    ottla.run("produce", "held", "--partition", "0", stdin=(b"x" * 1_000 + b"\n") * 3_000)
+    leaders = [p["leader"] for p in partitions(ottla, "held")]
+    others = [str(next(b for b in BROKERS if b != leader)) for leader in leaders]
+
+    held = ("topic", "reassign", "held", "--replicas")
+    ottla.run(*held, others[0], "--partition", "0", "--throttle", "1")
+    told = ottla.out(*held, others[1], "--partition", "1", "--wait")
+    assert "the throttle stays, for held-0: " in told
+    assert "nothing of held-1 moves any more" in told
+    assert "lifted" not in told
+    assert "the throttle stays, for held-0: " in ottla.out("topic", "reassign", "quick", "--cancel")
+    assert throttled(ottla, "quick") == rates
+    assert len(throttled(ottla, "held")) == 4
+
+    assert ottla.out("topic", "reassign", "held", "--cancel") == (
+        "lifted the throttle\ncancelled 1 move\n"
+    )
+    assert throttled(ottla, "held") == set()
 
 
 def test_what_does_not_move_cannot_be_cancelled_and_has_no_status(ottla):
