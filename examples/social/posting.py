@@ -17,9 +17,9 @@ from client.schema_registry import SchemaRegistry
 from protocol.errors import OttlaError
 from registry.http.server import bind, serve_http
 
-from .contracts import EVENTS
+from .contracts import EVENTS, schema_text
 from .publisher import Ledger, Publisher
-from .service import BREATH_S, first_cause, load_progress, open_reading, state_file
+from .service import BREATH_S, first_cause, load_progress, open_reading, read_value, state_file
 from .state_file import StateFile
 from .view import TOPICS, View
 from .web import Web
@@ -91,12 +91,14 @@ def _note(web: Web, facts: dict[str, Any]) -> None:
 
 async def _read(reading: Reading, registry: SchemaRegistry, web: Web) -> None:
     """Follow what the services say."""
-    decode = AvroDeserializer(registry)
+    decode = {topic: AvroDeserializer(registry, schema_text(topic)) for topic in TOPICS}
     reading.subscribe(TOPICS)
     while True:
         records = await reading.batch()
         for record in records:
-            web.view.apply(record.topic, await decode(record.topic, record.value))
+            value = await read_value(decode[record.topic], record)
+            if value is not None:
+                web.view.apply(record.topic, value)
         if records:
             await reading.keep(web.view.plain())
         await web.stage.tell(records=reading.progress.records)

@@ -19,7 +19,7 @@ import trio
 from client import Consumer, ConsumerConfig, Producer, TopicPartition
 from client.avro import AvroDeserializer, AvroSerializer
 from client.errors import DeserializationFailed
-from client.schema_registry import SchemaRegistry
+from client.schema_registry import SCHEMA_NOT_FOUND, SchemaRegistry, SchemaRegistryError
 
 from .contracts import EVENTS, RESULTS, Event, Result, event_schema, schema_text
 from .state_file import StateFile
@@ -205,10 +205,23 @@ def first_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def read_event(decode: AvroDeserializer, record: ConsumerRecord) -> Event | None:
-    """Decode an event; None, and a line in the log, where somebody has written something else."""
-    try:
-        fields = await decode(record.topic, record.value)
-    except DeserializationFailed as error:
-        log_events.warning("record_skipped", offset=record.offset, why=str(error))
-        return None
+    """Decode an event; None where somebody has written something else."""
+    fields = await read_value(decode, record)
     return Event.of(fields) if fields is not None else None
+
+
+async def read_value(decode: AvroDeserializer, record: ConsumerRecord) -> dict[str, Any] | None:
+    """Decode a record by a reader's schema, so that it has all the fields that this one has.
+
+    Returns: None, after a line in the log, where somebody has written something else: who failed
+    would read the same record again, for ever.
+    """
+    try:
+        fields: dict[str, Any] | None = await decode(record.topic, record.value)
+    except (DeserializationFailed, SchemaRegistryError) as error:
+        if isinstance(error, SchemaRegistryError) and error.code != SCHEMA_NOT_FOUND:
+            raise
+        place, offset = str(record.topic_partition), record.offset
+        log_events.warning("record_skipped", partition=place, offset=offset, why=str(error))
+        return None
+    return fields

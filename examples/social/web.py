@@ -83,7 +83,7 @@ class Web:
         for path, act in self._acts().items():
             routes.append(Route(path, self._endpoint(act), methods=["POST"]))
         hosts = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
-        return Starlette(routes=routes, middleware=[hosts])
+        return Starlette(routes=routes, middleware=[hosts], exception_handlers={Refused: _refusal})
 
     def _acts(self) -> dict[str, Callable[[dict[str, Any]], Awaitable[Any]]]:
         return {
@@ -109,9 +109,7 @@ class Web:
         return JSONResponse(shown[:POSTS_OFFERED])
 
     async def _live(self, request: Request) -> Response:
-        user = request.query_params.get("user", VISITOR)
-        if user not in PEOPLE:
-            return JSONResponse({"error": f"there is no {user!r}"}, 404)
+        user = _person(request.query_params.get("user", VISITOR))
         if self.watchers >= WATCHERS_MAX:
             return JSONResponse({"error": f"{WATCHERS_MAX} pages are open already"}, 503)
         return StreamingResponse(
@@ -156,8 +154,6 @@ class Web:
             try:
                 told = await act(await _fields(request))
                 return told if isinstance(told, Response) else JSONResponse(told)
-            except Refused as refused:
-                return JSONResponse({"error": str(refused)}, refused.status)
             except OttlaError as error:
                 return JSONResponse({"error": str(error)}, 503)
             finally:
@@ -204,6 +200,11 @@ class Web:
 
     async def _break(self, _: dict[str, Any]) -> Any:
         return {"refusal": await self._writing().break_schema()}
+
+
+async def _refusal(_: Request, refused: Exception) -> Response:
+    assert isinstance(refused, Refused), "it is the handler of these"
+    return JSONResponse({"error": str(refused)}, refused.status)
 
 
 async def _fields(request: Request) -> dict[str, Any]:

@@ -103,6 +103,15 @@ async def test_a_request_is_obeyed_or_refused_with_a_reason(web, path, fields, s
     assert ("error" in answer.json()) == (status != 200)
 
 
+@pytest.mark.parametrize("path", ["/api/state", "/live"])
+async def test_nothing_is_shown_to_somebody_who_is_not_there(web, path):
+    async with browser(web) as http:
+        answer = await http.get(path, params={"user": "bob"})
+
+    assert answer.status_code == 404
+    assert "there is no 'bob'" in answer.json()["error"]
+
+
 async def test_a_body_is_read_no_further_than_it_may_be_long():
     parts = [{"type": "http.request", "body": b" " * 1_000, "more_body": True}] * 20
 
