@@ -6,15 +6,36 @@ Must never know: schemas, the cluster directory.
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
 
-from commands.options import Address
+from commands.options import Address, is_text, require_addresses
 from commands.server_process import imports_of_a_server
 
 DEFAULT_PORT: Final = 8081
+
+
+class Ensemble(click.ParamType[str]):
+    """The servers of a coordinator, and below which path its data is there."""
+
+    name = "HOST:PORT,...[/PATH]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Look at every address: one that cannot be one would be tried for ever."""
+        servers, _, _ = str(value).partition("/")
+        if not is_text(str(value)) or not all(map(_is_server, servers.split(","))):
+            self.fail(f"{str(value)!r} is not {self.name}", param, ctx)
+        return str(value)
+
+
+def _is_server(address: str) -> bool:
+    try:
+        parts = urlsplit(f"//{address}")
+        return bool(parts.hostname) and parts.port != 0 and not any(map(str.isspace, address))
+    except ValueError:
+        return False
 
 
 @click.command()
@@ -27,7 +48,7 @@ DEFAULT_PORT: Final = 8081
 )
 @click.option(
     "--zookeeper",
-    metavar="HOST:PORT,...[/PATH]",
+    type=Ensemble(),
     required=True,
     help="The cluster's coordinator, by which registries elect one that leads.",
 )
@@ -74,6 +95,7 @@ def registry(
         from registry.assembled import RegistryConfig
         from registry.runtime import Server
 
+    require_addresses(bootstrap)
     url = advertised_url(listen, advertise)
     configure_logs()
     config = RegistryConfig(
@@ -90,6 +112,12 @@ def advertised_url(listen: tuple[str, int], advertise: str | None) -> str:
     """Choose where other registries reach this one. Raises: click.BadParameter."""
     host, port = listen
     if advertise is None:
+        if port == 0:
+            raise click.BadParameter(
+                "port 0 is any that is free, and others could not know which: name one, or say "
+                "with --advertise where they reach this registry",
+                param_hint="--listen",
+            )
         if _is_every_address(host):
             raise click.BadParameter(
                 f"{host} is every address of this machine, and none where others could reach it: "
