@@ -13,7 +13,7 @@ import click
 
 from commands.cluster_directory import DEFAULT_DIRECTORY, HOST, ClusterDirectory
 from commands.failure import CommandFailed, ExitStatus
-from commands.options import Directory
+from commands.options import Directory, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,13 +62,11 @@ def find_registry(registry: str | None, directory: ClusterDirectory | None) -> s
     Raises: CommandFailed (NOT_RUNNING) where the directory's cluster has none that runs.
     """
     if registry:
-        if any(not url.strip().startswith(("http://", "https://")) for url in registry.split(",")):
-            raise click.BadParameter(
-                f"'{registry}' is no URL: write http://host:port", param_hint="--registry"
-            )
+        _require_urls(registry, "--registry")
         return registry
     if directory is None:
         if from_environment := os.environ.get(REGISTRY_VARIABLE):
+            _require_urls(from_environment, f"${REGISTRY_VARIABLE}")
             return from_environment
         directory = ClusterDirectory(DEFAULT_DIRECTORY)
         if not directory.exists():
@@ -87,3 +85,12 @@ def find_registry(registry: str | None, directory: ClusterDirectory | None) -> s
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return f"http://{node.address}"
+
+
+def _require_urls(registry: str, param_hint: str) -> None:
+    shown = registry if is_text(registry) else repr(os.fsencode(registry))
+    listed = [url.strip() for url in registry.split(",")]
+    if shown != registry or not all(url.startswith(("http://", "https://")) for url in listed):
+        raise click.BadParameter(
+            f"'{shown}' is no URL: write http://host:port", param_hint=param_hint
+        )

@@ -9,6 +9,7 @@ import functools
 import os
 import sys
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
@@ -89,7 +90,10 @@ class Reference(click.ParamType[SchemaReference]):
         """Read one reference. Raises: click.BadParameter."""
         if isinstance(value, SchemaReference):
             return value
-        name, _, target = str(value).partition("=")
+        text = str(value)
+        if not is_text(text):
+            self.fail(f"{os.fsencode(text)!r} is not UTF-8, as names and subjects are", param, ctx)
+        name, _, target = text.partition("=")
         subject, _, version = target.rpartition(":")
         if not (name and subject and is_number(version, INT32_MAX)):
             self.fail(f"'{value}' is no reference: write NAME=SUBJECT:VERSION", param, ctx)
@@ -150,6 +154,8 @@ def read_text(file: Path) -> str:
         if str(file) != "-":
             return file.read_text(encoding="utf-8")
         require_stdin()
-        return sys.stdin.read()
+        # Python would let other bytes pass, or read them as the terminal's language has them.
+        return StringIO(sys.stdin.buffer.read().decode("utf-8"), newline=None).read()
     except UnicodeDecodeError as error:
-        raise CommandFailed(f"{file} is not text in UTF-8", next_step="check the file") from error
+        what, source = ("stdin", "what is piped in") if str(file) == "-" else (file, "the file")
+        raise CommandFailed(f"{what} is not text in UTF-8", next_step=f"check {source}") from error

@@ -275,6 +275,45 @@ def test_what_is_no_subject_and_no_version_is_asked_of_no_registry(args):
     assert err.startswith("ottla: error: Invalid value for ")
 
 
+@pytest.mark.parametrize(
+    ("args", "cause"),
+    [
+        (("get", NO_TEXT), "b'a\\xff' is not UTF-8, as subjects' names are"),
+        (("check", "s", "-", "--reference", f"{NO_TEXT}=b:1"), "b'a\\xff=b:1' is not UTF-8"),
+        (("check", "s", "-", "--reference", f"a={NO_TEXT}:1"), "b'a=a\\xff:1' is not UTF-8"),
+        (("list", "--registry", f"http://h/{NO_TEXT}"), "b'http://h/a\\xff'' is no URL"),
+    ],
+    ids=["subject", "reference", "subject of a reference", "registry"],
+)
+def test_what_is_not_utf_8_is_sent_to_no_registry(args, cause):
+    status, _, err = run("schema", *args)
+
+    assert status == 2
+    assert cause in err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "given", "status", "told"),
+    [
+        ("utf-8", b'"int\xff"', 1, "stdin is not text in UTF-8; "),
+        ("utf-8", b'"\xc3\xa4"', 3, "no schema registry gave an answer"),
+        ("ascii", b'"\xc3\xa4"', 3, "no schema registry gave an answer"),
+    ],
+)
+def test_a_schema_that_is_piped_in_is_text_in_utf_8(encoding, given, status, told, monkeypatch):
+    """Whatever the terminal's language: without one, Python lets all bytes pass."""
+    stdin = io.TextIOWrapper(io.BytesIO(given), encoding, errors="surrogateescape")
+    errors = io.StringIO()
+    monkeypatch.setattr(sys, "stdin", stdin)
+    monkeypatch.setattr(sys, "stderr", errors)
+
+    with pytest.raises(SystemExit) as ended:
+        ottla.main(("schema", "register", "s", "-", "--registry", "http://127.0.0.1:1"), "ottla")
+
+    assert ended.value.code == status
+    assert errors.getvalue().startswith(f"ottla: error: {told}")
+
+
 @pytest.mark.parametrize("args", [("topic", "delete"), ("group", "delete")])
 def test_a_name_that_is_not_utf_8_is_shown_as_it_is(args):
     _, _, err = run(*args, NO_TEXT, "--bootstrap", "127.0.0.1:1")
