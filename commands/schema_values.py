@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from client.avro import AvroDeserializer, AvroSerializer
+from client.avro import AvroDeserializer, AvroSerializer, topic_name
 from client.errors import DeserializationFailed
-from client.schema_registry import LATEST, SchemaRegistry, SchemaRegistryError
+from client.schema_registry import LATEST, RegistrySchema, SchemaRegistry, SchemaRegistryError
 from commands.failure import CommandFailed
 from commands.schema_options import explained, read_text
 
@@ -84,15 +84,34 @@ class AvroToJson:
 
 @asynccontextmanager
 async def encoder(registry: str, topic: str, schema: str) -> AsyncIterator[Encode]:
-    """Open what encodes values for a topic with the schema in a file, or with its latest one."""
+    """Open what encodes values for a topic with the schema in a file, or with its latest one.
+
+    Raises: CommandFailed where the topic's values are of another type than Avro.
+    """
     async with SchemaRegistry(registry) as opened:
         if schema == LATEST:
-            with explained():
-                text = (await opened.version(f"{topic}-value")).schema.text
+            wanted = await latest_avro(opened, topic_name(topic, "", False))
         else:
-            text = read_text(Path(schema))
-        registers = schema != LATEST
-        yield JsonToAvro(topic, AvroSerializer(opened, text, auto_register=registers)).encode
+            wanted = RegistrySchema(read_text(Path(schema)))
+        serialize = AvroSerializer(
+            opened,
+            wanted.text,
+            references=wanted.references,
+            auto_register=schema != LATEST,
+        )
+        yield JsonToAvro(topic, serialize).encode
+
+
+async def latest_avro(registry: SchemaRegistry, subject: str) -> RegistrySchema:
+    """Give the latest schema of a subject, which has to be Avro. Raises: CommandFailed."""
+    with explained():
+        found = (await registry.version(subject)).schema
+    if found.type != "AVRO":
+        raise CommandFailed(
+            f"the latest schema of {subject} is of type {found.type}, and --schema writes Avro",
+            next_step=f"write with a client's serializer for {found.type}, or to another topic",
+        )
+    return found
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ USER = {
         {"name": "nick", "type": ["null", "string"], "default": None},
     ],
 }
+ORDER = {"type": "record", "name": "Order", "fields": [{"name": "by", "type": "User"}]}
 BROKEN = USER | {"fields": [*USER["fields"], {"name": "age", "type": "int"}]}
 
 
@@ -85,6 +86,27 @@ def test_lines_of_json_become_avro_and_json_again(shop):
     ]
     raw = shop.run("consume", "users", "--from-beginning", "--exit-at-end", "--format", "raw")
     assert raw.stdout.startswith(b"\0\0\0\0")
+
+
+def test_the_latest_schema_may_refer_to_others(shop):
+    (shop.directory / "order.avsc").write_text(json.dumps(ORDER))
+    shop.run("schema", "register", "who-value", "user.avsc")
+    shop.run("schema", "register", "bought-value", "order.avsc", "--reference", "User=who-value:1")
+
+    shop.run("produce", "bought", "--schema", "latest", stdin=b'{"by":{"id":1}}\n')
+
+    read = shop.out("consume", "bought", "--schema", "--from-beginning", "--exit-at-end")
+    assert json.loads(read) == {"by": {"id": 1, "nick": None}}
+
+
+def test_a_subject_of_another_type_is_told_once_and_nothing_is_written(shop):
+    shop.run("schema", "register", "points-value", "point.proto")
+    lines = b'{"x":1}\n{"x":2}\n'
+    failed = shop.run("produce", "points", "--schema", "latest", stdin=lines, status=1)
+
+    assert failed.stderr.startswith(b"ottla: error: the latest schema of points-value is of type ")
+    assert b"PROTOBUF" in failed.stderr
+    assert failed.stderr.count(b"\n") == 1
 
 
 def test_a_line_that_does_not_fit_its_schema_is_named(shop):

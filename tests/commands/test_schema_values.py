@@ -6,15 +6,24 @@ import pytest
 
 from client.avro import DEPTH_MAX, AvroDeserializer
 from client.records import ConsumerRecord
-from client.schema_registry import RegistrySchema, SchemaRegistryError
+from client.schema_registry import (
+    RegisteredSchema,
+    RegistrySchema,
+    SchemaReference,
+    SchemaRegistryError,
+)
 from commands.failure import CommandFailed
-from commands.schema_values import AvroToJson
+from commands.schema_values import AvroToJson, latest_avro
 
 LIST = '{"type":"record","name":"L","fields":[{"name":"n","type":["null","L"]}]}'
 
 
 class Registered:
-    """A registry that has one schema, under the id 1."""
+    """A registry that has one schema, under the id 1, and a subject for each type."""
+
+    async def version(self, subject):
+        reference = SchemaReference("User", "users-value", 1)
+        return RegisteredSchema(subject, 1, 2, RegistrySchema("text", subject, (reference,)))
 
     async def schema(self, schema_id):
         if schema_id != 1:
@@ -49,6 +58,15 @@ async def test_a_record_that_cannot_be_decoded_is_named_with_the_way_past_it(val
     assert failed.value.cause.startswith("orders-3@41: ")
     assert "--partition 3 --offset 42" in failed.value.next_step
     assert "without --schema" in failed.value.next_step
+
+
+async def test_the_latest_schema_comes_with_what_it_refers_to_and_has_to_be_avro():
+    found = await latest_avro(Registered(), "AVRO")
+    assert [each.name for each in found.references] == ["User"]
+
+    for kind in ("JSON", "PROTOBUF"):
+        with pytest.raises(CommandFailed, match=f"is of type {kind}, and --schema writes Avro"):
+            await latest_avro(Registered(), kind)
 
 
 async def test_a_group_gets_past_a_record_by_a_reset():
