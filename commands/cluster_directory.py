@@ -172,7 +172,8 @@ class ClusterDirectory:
         except (ValueError, KeyError, TypeError) as error:
             raise CommandFailed(
                 f"{self._file} cannot be understood ({type(error).__name__}: {error})",
-                next_step="remove that one file and run 'ottla up' again; the data stays",
+                next_step=f"remove that one file and run {self.command('up')} again; the data "
+                "stays",
             ) from error
 
     def save(self, cluster: Cluster) -> None:
@@ -234,7 +235,7 @@ class ClusterDirectory:
     def _no_cluster(self) -> CommandFailed:
         return CommandFailed(
             f"no cluster in {self.path}",
-            next_step="start one with 'ottla up', or name its directory with --data",
+            next_step=f"start one with {self.command('up')}, or name its directory with --data",
             exit_status=ExitStatus.NOT_RUNNING,
         )
 

@@ -67,7 +67,7 @@ async def _show_live(directory: ClusterDirectory, launcher: Launcher, ends: EndS
     from rich.live import Live
 
     with Live(auto_refresh=False, transient=False) as live:
-        return await _until_told(_LiveScreen(live), directory, launcher, ends)
+        return await _until_told(_LiveScreen(live, directory), directory, launcher, ends)
 
 
 async def _show_lines(directory: ClusterDirectory, launcher: Launcher, ends: EndSignals) -> bool:
@@ -77,11 +77,12 @@ async def _show_lines(directory: ClusterDirectory, launcher: Launcher, ends: End
 class _LiveScreen:
     """A table on a terminal."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, directory: ClusterDirectory) -> None:
         self._live = live
+        self._directory = directory
 
     def show(self, view: ClusterView, rates: Mapping[int, float]) -> None:
-        self._live.update(_table(view, rates), refresh=True)
+        self._live.update(_table(view, rates, self._directory), refresh=True)
 
 
 class _Lines:
@@ -142,7 +143,7 @@ async def _renew(
         await trio.sleep(max(INTERVAL_S, (now - started_at) / WORK_SHARE_MAX))
 
 
-def _table(view: ClusterView, rates: Mapping[int, float]) -> Group:
+def _table(view: ClusterView, rates: Mapping[int, float], directory: ClusterDirectory) -> Group:
     from rich.console import Group
     from rich.table import Table
 
@@ -154,7 +155,7 @@ def _table(view: ClusterView, rates: Mapping[int, float]) -> Group:
     for node in view.nodes:
         table.add_row(*_cells(node, rates), style=None if node.state == "running" else "red")
     hint = "; Ctrl-C stops the cluster" if view.is_up else ""
-    return Group(table, "", f"{summary(view)}{hint}")
+    return Group(table, "", f"{summary(view, directory)}{hint}")
 
 
 def _cells(view: NodeView, rates: Mapping[int, float]) -> list[str]:

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from commands.cluster_directory import COORDINATOR, REGISTRY, Cluster, Node
 from commands.failure import CommandFailed
+from commands.options import PORT_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 DEFAULT_BROKERS: Final = 3
 DEFAULT_PORT: Final = 9092
@@ -33,16 +34,36 @@ class Wishes(Struct, frozen=True):
     settings: tuple[tuple[str, str], ...] = ()
 
 
-def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = ()) -> Cluster:
+def _in_quotes(words: str) -> str:
+    return f"'ottla {words}'"
+
+
+def plan(
+    known: Cluster | None,
+    wishes: Wishes,
+    *,
+    free_ports: Sequence[int] = (),
+    command: Callable[[str], str] = _in_quotes,
+) -> Cluster:
     """Give the cluster as it shall be, carrying on with a known one where there is one.
 
     `free_ports` are used, in order, where the wish is for port 0: one for each broker, one for
-    the coordinator, one for the registry.
-    Raises: CommandFailed where a wish goes against what is there.
+    the coordinator, one for the registry. `command` writes a command for this cluster.
+    Raises: CommandFailed where a wish goes against what is there, or ports do not reach.
     """
     if known is None:
         cluster = _lay_out(wishes, wishes.brokers or DEFAULT_BROKERS, free_ports)
-        return cluster if wishes.registry is False else _with_registry(cluster, free_ports)
+        if wishes.registry is not False:
+            cluster = _with_registry(cluster, free_ports)
+    else:
+        cluster = _carry_on(known, wishes, free_ports, command)
+    _require_ports(cluster)
+    return cluster
+
+
+def _carry_on(
+    known: Cluster, wishes: Wishes, free_ports: Sequence[int], command: Callable[[str], str]
+) -> Cluster:
     if wishes.zookeeper is not None and wishes.zookeeper != known.zookeeper:
         raise CommandFailed(
             f"this cluster's metadata is in the coordinator at {known.coordinator}",
@@ -63,13 +84,13 @@ def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = (
     elif known.registry is not None and known.registry.is_running:
         raise CommandFailed(
             "the registry of this cluster runs",
-            next_step="stop it with 'ottla node stop registry' before it is left out",
+            next_step=f"stop it with {command('node stop registry')} before it is left out",
         )
     ports = {node.name: node.port for node in cluster.nodes}
     if known.running and any(ports.get(node.name, node.port) != node.port for node in known.nodes):
         raise CommandFailed(
             f"the cluster runs with its first broker on port {known.brokers[0].port}",
-            next_step="stop it with 'ottla down' before it moves to another port",
+            next_step=f"stop it with {command('down')} before it moves to another port",
         )
     processes = {node.name: node for node in known.nodes}
     nodes = tuple(
@@ -80,6 +101,21 @@ def plan(known: Cluster | None, wishes: Wishes, *, free_ports: Sequence[int] = (
     )
     settings = tuple(f"{key}={value}" for key, value in wishes.settings) or known.settings
     return replace(cluster, nodes=nodes, settings=settings)
+
+
+def _require_ports(cluster: Cluster) -> None:
+    """Check that every node has a port that there is. Raises: CommandFailed."""
+    beyond = next((node for node in cluster.nodes if not 0 < node.port <= PORT_MAX), None)
+    if beyond is None:
+        return
+    first, ports = cluster.brokers[0].port, [node.port for node in cluster.nodes]
+    least, most = 1 + first - min(ports), PORT_MAX + first - max(ports)
+    without = "; --no-registry leaves it out" if beyond.name == REGISTRY else ""
+    whose = beyond.title if beyond.is_broker else f"the {beyond.title}"
+    raise CommandFailed(
+        f"port {beyond.port}, which {whose} would have, does not exist",
+        next_step=f"choose a --port from {least} to {most}{without}",
+    )
 
 
 def _lay_out(wishes: Wishes, brokers: int, free_ports: Sequence[int]) -> Cluster:

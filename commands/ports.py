@@ -33,7 +33,7 @@ def require_free(host: str, ports: Iterable[int], *, option: str = "--port") -> 
     for port in ports:
         if not 0 < port <= 65_535:
             raise CommandFailed(
-                f"port {port} does not exist", next_step=f"choose another {option} (1 to 65435)"
+                f"port {port} does not exist", next_step=f"choose another {option} (1 to 65535)"
             )
         try:
             _bind(host, port).close()

@@ -75,13 +75,15 @@ def find_registry(registry: str | None, directory: ClusterDirectory | None) -> s
     if node is None:
         raise CommandFailed(
             f"the cluster in {directory.path} has no registry",
-            next_step="start one with 'ottla up --registry', or name another with --registry",
+            next_step=f"start one with {directory.command('up --registry')}, or name another with "
+            "--registry",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     if not node.is_running:
         raise CommandFailed(
             f"the registry of the cluster in {directory.path} is not running",
-            next_step="start it with 'ottla node start registry', or name another with --registry",
+            next_step=f"start it with {directory.command('node start registry')}, or name another "
+            "with --registry",
             exit_status=ExitStatus.NOT_RUNNING,
         )
     return f"http://{node.address}"

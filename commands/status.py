@@ -45,7 +45,7 @@ def status(directory: ClusterDirectory, *, as_json: bool) -> ExitStatus:
         click.echo(json.dumps(facts | describe_view(view, nodes=facts["nodes"]), indent=2))
     else:
         click.echo(table(view))
-        click.echo(summary(view))
+        click.echo(summary(view, directory))
         for line in _last_words(view, directory):
             click.echo(line)
         if view.is_up:
@@ -63,10 +63,10 @@ def table(view: ClusterView) -> str:
     return columns(header, [_row(node) for node in view.nodes])
 
 
-def summary(view: ClusterView) -> str:
+def summary(view: ClusterView, directory: ClusterDirectory) -> str:
     """Say in one line how the partitions are."""
     if not view.is_up:
-        return "nothing is running; start it with 'ottla up'"
+        return f"nothing is running; start it with {directory.command('up')}"
     if view.cluster_id is None:
         return "no broker answers"
     line = f"{count_of(view.topics, 'topic')}, {count_of(view.partitions, 'partition')}"

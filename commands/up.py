@@ -149,7 +149,7 @@ def start_cluster(
     with directory.changing():
         known = directory.load() if directory.exists() else None
         settings_before = known.settings if known else ()
-        cluster = _plan(known, wishes)
+        cluster = _plan(known, wishes, directory)
         wait_for_ending(cluster)
         missing = _missing(cluster, directory)
         require_free(HOST, [node.port for node in missing])
@@ -182,9 +182,9 @@ def _note_failed_start(
     directory.save(replace(cluster, settings=settings_before))
 
 
-def _plan(known: Cluster | None, wishes: Wishes) -> Cluster:
+def _plan(known: Cluster | None, wishes: Wishes, directory: ClusterDirectory) -> Cluster:
     free_ports = find_free(HOST, BROKERS_MAX + 2) if wishes.port == 0 else ()
-    return plan(known, wishes, free_ports=free_ports)
+    return plan(known, wishes, free_ports=free_ports, command=directory.command)
 
 
 def _missing(cluster: Cluster, directory: ClusterDirectory) -> list[Node]:

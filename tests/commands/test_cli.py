@@ -88,8 +88,8 @@ def test_where_no_cluster_is_the_status_says_so(command, tmp_path):
     assert status == 3
     assert out == ""
     assert err == (
-        f"ottla: error: no cluster in {tmp_path}; start one with 'ottla up', or name its directory"
-        " with --data\n"
+        f"ottla: error: no cluster in {tmp_path}; start one with 'ottla up --data {tmp_path}',"
+        " or name its directory with --data\n"
     )
 
 
@@ -99,7 +99,7 @@ def test_where_not_even_a_directory_is_a_node_has_no_cluster(verb, tmp_path):
     status, _, err = run("node", verb, "2", "--data", str(nowhere))
 
     assert status == 3
-    assert err.startswith(f"ottla: error: no cluster in {nowhere}; start one with 'ottla up'")
+    assert f"no cluster in {nowhere}; start one with 'ottla up --data {nowhere}'" in err
     assert not nowhere.exists()
 
 
@@ -118,9 +118,25 @@ def test_the_status_of_a_dead_cluster_is_3_and_names_each_node(stopped_cluster):
     status, out, _ = run("status", "--data", str(stopped_cluster), "--json")
 
     assert status == 3
+    _, shown, _ = run("status", "--data", str(stopped_cluster))
+    assert f"nothing is running; start it with 'ottla up --data {stopped_cluster}'\n" in shown
     assert [(n["name"], n["state"]) for n in json.loads(out)["nodes"]] == [
         ("coordinator", "dead"), ("1", "dead"), ("2", "dead"), ("registry", "dead"),
     ]  # fmt: skip
+
+
+def test_a_registry_that_cannot_be_asked_is_started_where_it_belongs(stopped_cluster):
+    status, _, err = run("schema", "list", "--data", str(stopped_cluster))
+
+    assert status == 3
+    assert f"start it with 'ottla node start registry --data {stopped_cluster}', or name" in err
+
+    directory = ClusterDirectory(stopped_cluster)
+    directory.save(plan(None, Wishes(registry=False)))
+    status, _, err = run("schema", "list", "--data", str(stopped_cluster))
+
+    assert status == 3
+    assert f"start one with 'ottla up --registry --data {stopped_cluster}', or name" in err
 
 
 @pytest.mark.parametrize("verb", ["kill", "stop", "pause", "resume"])

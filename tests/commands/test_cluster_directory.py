@@ -44,7 +44,7 @@ def test_scripts_find_addresses_pids_and_ports(tmp_path):
 
 def test_no_cluster_is_a_status_of_its_own_and_names_the_next_step(tmp_path):
     with pytest.raises(
-        CommandFailed, match="no cluster in .*; start one with 'ottla up'"
+        CommandFailed, match=f"no cluster in .*; start one with 'ottla up --data {tmp_path}'"
     ) as caught:
         ClusterDirectory(tmp_path).load()
     assert caught.value.exit_status is ExitStatus.NOT_RUNNING

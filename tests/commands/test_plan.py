@@ -11,6 +11,11 @@ from commands.plan import Wishes, plan
 from commands.process import Identity, identify
 
 
+def written(words: str) -> str:
+    """Write a command so that one that is not asked for can be told."""
+    return f"<{words}>"
+
+
 def ports(cluster: Cluster) -> dict[str, int]:
     return {node.name: node.port for node in cluster.nodes}
 
@@ -38,8 +43,8 @@ def test_a_registry_that_runs_is_not_left_out_of_the_cluster():
     running = known.with_node(replace(known.registry, process=identify(os.getpid())))
 
     assert plan(known, Wishes(registry=False)).registry is None
-    with pytest.raises(CommandFailed, match="ottla node stop registry"):
-        plan(running, Wishes(registry=False))
+    with pytest.raises(CommandFailed, match="stop it with <node stop registry> before"):
+        plan(running, Wishes(registry=False), command=written)
 
 
 def test_the_coordinator_is_first_for_brokers_need_it():
@@ -104,9 +109,49 @@ def test_a_running_cluster_does_not_move_and_keeps_its_processes():
     known = plan(None, Wishes(brokers=1))
     known = known.with_node(replace(known.node("1"), process=alive, started_at="then"))
 
-    with pytest.raises(CommandFailed, match="ottla down"):
-        plan(known, Wishes(port=7000))
+    with pytest.raises(CommandFailed, match="stop it with <down> before"):
+        plan(known, Wishes(port=7000), command=written)
     assert plan(known, Wishes(port=9092, brokers=2)).node("1").process == alive
+
+
+@pytest.mark.parametrize(
+    ("wishes", "cause", "next_step"),
+    [
+        (
+            Wishes(port=1000),
+            "port -11, which the registry would have, does not exist",
+            "choose a --port from 1012 to 65435; --no-registry leaves it out",
+        ),
+        (
+            Wishes(port=65_436),
+            "port 65536, which the coordinator would have, does not exist",
+            "choose a --port from 1012 to 65435",
+        ),
+        (
+            Wishes(port=65_500, registry=False),
+            "port 65600, which the coordinator would have, does not exist",
+            "choose a --port from 1 to 65435",
+        ),
+        (
+            Wishes(port=65_534, zookeeper="zk:2181"),
+            "port 65536, which broker 3 would have, does not exist",
+            "choose a --port from 1012 to 65533",
+        ),
+    ],
+)
+@pytest.mark.parametrize("known", [None, plan(None, Wishes())], ids=["new", "known"])
+def test_ports_that_do_not_exist_are_told_with_those_that_would_do(known, wishes, cause, next_step):
+    if known is not None and wishes.zookeeper is not None:
+        known = replace(known, zookeeper=wishes.zookeeper)
+    with pytest.raises(CommandFailed) as failed:
+        plan(known, wishes)
+
+    assert (failed.value.cause, failed.value.next_step) == (cause, next_step)
+
+
+@pytest.mark.parametrize("port", [1012, 65_435])
+def test_the_first_and_the_last_port_would_do(port):
+    assert plan(None, Wishes(port=port)).brokers[0].port == port
 
 
 def test_new_settings_replace_the_old_ones():
