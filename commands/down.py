@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.failure import CommandFailed, ExitStatus
-from commands.launch import stop, tell_killed
+from commands.launch import in_steps, stop, tell_killed
 from commands.options import directory_option, json_option
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @json_option
 @directory_option
 def down(directory: ClusterDirectory, *, as_json: bool) -> None:
-    """Stop a cluster cleanly: the brokers first, then the coordinator.
+    """Stop a cluster cleanly: the registry, then the brokers, then the coordinator.
 
     The data stays, and 'ottla up' carries on with it. Where nothing runs the exit status is 3.
 
@@ -41,7 +41,7 @@ def down(directory: ClusterDirectory, *, as_json: bool) -> None:
             exit_status=ExitStatus.NOT_RUNNING,
         )
     tell_killed(killed)
-    in_order = sorted(running, key=lambda node: not node.is_broker)  # brokers went first
+    in_order = [node for step in in_steps(running) for node in step]
     if as_json:
         nodes = {"stopped": in_order, "killed": killed}
         click.echo(json.dumps({how: [each.name for each in nodes[how]] for how in nodes}))

@@ -29,7 +29,7 @@ from commands.process import POLL_INTERVAL_S, is_ending, send_signal, spawn, wai
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from commands.end_signals import EndSignals
@@ -236,10 +236,18 @@ def _accepts(node: Node) -> bool:
     return True
 
 
-def _terminate_in_order(nodes: Sequence[Node]) -> list[Node]:
-    killed = _terminate([node for node in nodes if node.name == REGISTRY])
-    killed += _terminate([node for node in nodes if node.is_broker])
-    return killed + _terminate([node for node in nodes if node.name == COORDINATOR])
+def in_steps(nodes: Iterable[Node]) -> list[list[Node]]:
+    """Give nodes in the order in which they are stopped: each step needs those behind it."""
+    nodes = list(nodes)
+    return [
+        [node for node in nodes if node.name == REGISTRY],
+        [node for node in nodes if node.is_broker],
+        [node for node in nodes if node.name == COORDINATOR],
+    ]
+
+
+def _terminate_in_order(nodes: Iterable[Node]) -> list[Node]:
+    return [killed for step in in_steps(nodes) for killed in _terminate(step)]
 
 
 def _terminate(nodes: list[Node]) -> list[Node]:

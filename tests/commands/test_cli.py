@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import click
 import pytest
@@ -50,6 +52,14 @@ def test_the_table_of_commands_says_what_each_one_is():
 
     assert status == 0
     assert all(name in out and text in out for name, text in COMMANDS.items())
+
+
+def test_the_readme_has_every_command_in_its_table():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    table = [line.split(" | ")[0] for line in readme.splitlines() if line.startswith("| `ottla ")]
+    named = set(re.findall(r"`ottla ([a-z]+)", "".join(table)))
+
+    assert named == set(COMMANDS)
 
 
 def test_the_version_names_what_a_bug_report_needs():

@@ -11,7 +11,7 @@ import pytest
 
 from commands.cluster_directory import ClusterDirectory, Node
 from commands.failure import CommandFailed
-from commands.launch import Launcher
+from commands.launch import Launcher, in_steps
 from commands.process import identify
 
 
@@ -35,6 +35,16 @@ def test_another_process_that_was_quicker_is_not_taken_for_the_node(tmp_path, ta
     cause = f"port {taken_port} of broker 1 was taken meanwhile by process {os.getpid()} ("
     with pytest.raises(CommandFailed, match=re.escape(cause)):
         Launcher(ClusterDirectory(tmp_path)).require_own_port(node)
+
+
+def test_whoever_needs_others_is_stopped_before_them():
+    nodes = [Node(name, 1) for name in ("coordinator", "1", "2", "registry")]
+
+    assert [[node.name for node in step] for step in in_steps(nodes)] == [
+        ["registry"],
+        ["1", "2"],
+        ["coordinator"],
+    ]
 
 
 def test_a_node_that_ended_while_another_answers_is_told_with_its_last_word(tmp_path, taken_port):
