@@ -55,6 +55,7 @@ class Workload(Journal):
         self._load = load
         self._automatic: dict[str, dict[TopicPartition, int]] = {}
         self._reading: dict[str, Consumer] = {}
+        self._lives: dict[str, trio.CancelScope] = {}
 
     @property
     def topic(self) -> str:
@@ -76,6 +77,13 @@ class Workload(Journal):
         """All partitions of the topic."""
         return tuple(TopicPartition(self._load.topic, n) for n in range(self._load.partitions))
 
+    def crash(self, name: str) -> bool:
+        """End a producer or member where it is; another of its name begins. Returns: whether."""
+        life = self._lives.get(name)
+        if life is not None:
+            life.cancel()
+        return life is not None
+
     def _random(self, name: str) -> random.Random:
         return random.Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
 
@@ -86,7 +94,8 @@ class Workload(Journal):
         rng, numbers = self._random(name), count()
         while not until.is_set():
             try:
-                await self._write_once(name, rng, numbers, until=until)
+                with trio.CancelScope() as self._lives[name]:
+                    await self._write_once(name, rng, numbers, until=until)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
@@ -195,7 +204,8 @@ class Workload(Journal):
         rng = self._random(name)
         while True:
             try:
-                await self._share_once(name, group, rng)
+                with trio.CancelScope() as self._lives[name]:
+                    await self._share_once(name, group, rng)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from commands.columns import count_of
+from commands.columns import columns, count_of
 from commands.failure import ExitStatus
 from commands.options import INT64_MAX, json_option
 from commands.simulation_view import Tally, facts, show_failure, summary, write_trace
@@ -106,7 +106,7 @@ def simulate(*, as_json: bool, **options: Any) -> int:
       $ ottla simulate --about disks --runs 50
     """
     if options["list_faults"]:
-        click.echo("\n".join([*_kinds_known(), "", *_themes_known()]))
+        click.echo("\n".join([_kinds_table(), "", *_themes_known()]))
         return ExitStatus.OK
     wanted = Wanted(_kinds(options["faults"]), _theme(options["about"]), _given(options))
     seeds = _seeds(wanted.given.seed if wanted.given else options["seed"], options["runs"])
@@ -168,6 +168,12 @@ def _kinds_known() -> list[str]:
     from simulation.kinds import KINDS
 
     return sorted(KINDS)
+
+
+def _kinds_table() -> str:
+    from simulation.kinds import KINDS
+
+    return columns(("FAULT", "DOES"), [(kind, KINDS[kind].does) for kind in _kinds_known()])
 
 
 def _kinds(named: str | None) -> frozenset[str] | None:

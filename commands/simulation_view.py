@@ -17,6 +17,7 @@ from commands.columns import columns, count_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from simulation.plan import Plan
     from simulation.run import Verdict
 
 TIMELINE_LINES: Final = 60
@@ -35,10 +36,13 @@ class Tally(Struct):
     virtual_s: float = 0.0
     injected: Counter[str] = field(default_factory=Counter)
     failed: list[int] = field(default_factory=list)
+    plan: Plan | None = None
+    """That of the last run."""
 
     def add(self, verdict: Verdict) -> None:
         """Count one run."""
         self.runs += 1
+        self.plan = verdict.plan
         self.operations += verdict.operations
         self.acknowledged += verdict.acknowledged
         self.steps += verdict.steps
@@ -49,14 +53,15 @@ class Tally(Struct):
 
 
 def summary(tally: Tally, seeds: range) -> str:
-    """Say in words what the runs of these seeds have shown."""
+    """Say in words what the runs of these seeds have shown; of a single one also what it was."""
     faults = sorted(tally.injected.items(), key=lambda one: (-one[1], one[0]))
     which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
-    lines = [
+    lines = [str(tally.plan), ""] if len(seeds) == 1 and not tally.failed else []
+    lines += [
         f"{count_of(tally.runs, 'run')} ({which}), {tally.virtual_s / 60:.1f} virtual minutes,"
         f" {count_of(tally.operations, 'operation')},"
         f" {count_of(tally.acknowledged, 'acknowledged record')};"
-        f" looked at everything after each of {tally.steps:,} steps",
+        f" looked at what may have changed after each of {tally.steps:,} steps",
     ]
     if faults:
         lines.append(columns(("FAULT", "TIMES"), [(kind, f"{n:,}") for kind, n in faults]))

@@ -130,7 +130,8 @@ class SimulatedBroker:
 
     def _demand_all_online(self, broker: Broker) -> None:
         offline = [f"{topic}-{index}" for (topic, index), _ in broker.partitions.offline()]
-        if offline and not (self.disk.was_faulty or self.disk.was_full):
+        excused = self.disk.was_faulty or self.disk.was_full or self.disk.is_rotten
+        if offline and not excused:
             raise AssertionError(f"{self.host} cannot open {offline}, and its disk is sound")
 
     async def stop(self) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from broker.log.disk import File
 
 _UNBOUNDED_BYTES = 1 << 40
+LENGTH_AT, LENGTH_BIT = 8, 4
+"""Of a batch: the highest byte of its length, and a bit that makes no sense there."""
 
 
 Held: TypeAlias = tuple[Directory, dict[str, tuple[Directory, bytes]]]
@@ -39,7 +41,7 @@ class MemoryDisk:
     `sync_latency_s` is asked before every sync (virtual seconds). `capacity_bytes` limits what can
     be appended in all; None is no limit. `was_full` says that it refused something for that, and
     `was_faulty` that anything else went wrong that a log may fail by, since whoever owns the disk
-    set them back.
+    set them back. `is_rotten`: some of what it holds is not what was written.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class MemoryDisk:
         capacity_bytes: int | None = None,
     ) -> None:
         self.crashes = 0
+        self.is_rotten = False
         self.was_faulty = self.was_full = False
         self.syncs = 0
         self.locks: set[str] = set()
@@ -91,6 +94,11 @@ class MemoryDisk:
         """Damage one bit of a file, durably."""
         self.was_faulty = True
         self._content(path).data[position] ^= 1 << bit
+
+    def rot(self, path: str, position: int) -> None:
+        """Damage the length of the batch at a position; no process may end by that."""
+        self.is_rotten = True
+        self._content(path).data[position + LENGTH_AT] ^= 1 << LENGTH_BIT
 
     def truncate_file(self, path: str, size: int) -> None:
         """Lose what a file holds after `size` bytes, durably; nobody may have it open."""

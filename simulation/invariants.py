@@ -108,7 +108,7 @@ class Invariants(trio.abc.Instrument):
 
     def _look_at(self, machine: SimulatedBroker) -> None:
         """Look at a broker's replicas once. Raises: Broken."""
-        if machine.broker is None or not machine.is_running:
+        if machine.broker is None or not machine.is_running or machine.disk.is_rotten:
             return
         with machine.disk.sparing():  # a fault that is planned is not for who looks on
             for partition in machine.broker.partitions:

@@ -120,6 +120,16 @@ def _usurp(rng: random.Random, brokers: int) -> Fault:
     return fault._replace(lasts_s=4.0 + fault.lasts_s, amount=round(fault.lasts_s * 1000) % 2)
 
 
+def _narrow_link(rng: random.Random, brokers: int) -> Fault:
+    """Say how many bytes come through in a second."""
+    return _pair(LONG)(rng, brokers)._replace(amount=rng.choice([2_000, 20_000]))
+
+
+def _rot(rng: random.Random, brokers: int) -> Fault:
+    """Number one of the batches, too."""
+    return _one(LONG)(rng, brokers)._replace(other=rng.randint(0, 63))
+
+
 def _cut_swap(rng: random.Random, brokers: int) -> Fault:
     return _one(LONG)(rng, brokers)._replace(amount=rng.choice([0.005, 0.02, 0.05]))
 
@@ -149,50 +159,111 @@ def _jump(rng: random.Random, brokers: int) -> Fault:
 
 LONG: Final = (0.5, 3.0, 9.0)
 
-KINDS: Final[Mapping[str, tuple[int, Draw]]] = {
-    "kill": (4, _one(LONG)),
-    "bounce": (2, _one((0.05,))),
-    "power": (3, _one(LONG)),
-    "blackout": (1, _everywhere),
-    "stop": (2, _one(LONG)),
-    "lose-disk": (2, _damage),
-    "damage-tail": (2, _damage),
-    "cut-store": (2, _one(LONG)),
-    "pause-session": (2, _one(LONG)),
-    "expire-session": (2, _one((0.0,))),
-    "deregister": (2, _one(LONG)),
-    "usurp": (1, _usurp),
-    "depose": (1, _depose),
-    "separate": (3, _pair(LONG)),
-    "slow-disk": (2, _slow_disk),
-    "fail-sync": (1, _fail_sync),
-    "fail-read": (1, _one((0.0,))),
-    "drop-pages": (1, _alone),
-    "join-alone": (1, _alone),
-    "fill-disk": (1, _one(LONG)),
-    "elect": (1, _one((0.0,))),
-    "reassign": (1, _reassign),
-    "reset": (2, _one((0.0,))),
-    "isolate": (3, _one(LONG)),
-    "isolate-kill": (3, _one(LONG)),
-    "isolate-power": (2, _one(LONG)),
-    "power-two": (2, _pair(LONG)),
-    "strand": (2, _strand),
-    "pause-client": (2, _client),
-    "isolate-client": (1, _client),
-    "pause": (3, _one(LONG)),
-    "mute": (2, _one(LONG)),
-    "block": (2, _pair(LONG)),
-    "slow-link": (1, _pair(LONG)),
-    "jump-clock": (1, _jump),
-    "cut-file": (2, _damage),
-    "roll-back": (2, _roll_back),
-    "stop-moved": (1, _one(LONG)),
-    "cut-swap": (1, _cut_swap),
-    "cut-swap-alone": (1, _cut_swap),
-    "stop-swap": (1, _cut_swap),
+
+class Kind(NamedTuple):
+    """A kind of fault: how often it comes, whom it meets for how long, and what it does."""
+
+    weight: int
+    draw: Draw
+    does: str
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "kill": Kind(4, _one(LONG), "SIGKILL a broker; it is started again"),
+    "bounce": Kind(2, _one((0.05,)), "SIGKILL a broker; it is started again at once"),
+    "power": Kind(
+        3, _one(LONG), "a broker's machine loses power, and what was not synced is lost or torn"
+    ),
+    "blackout": Kind(1, _everywhere, "all machines lose power"),
+    "stop": Kind(2, _one(LONG), "a broker is told to stop, and hands over; it is started again"),
+    "lose-disk": Kind(2, _damage, "a broker comes back with an empty disk"),
+    "damage-tail": Kind(2, _damage, "a bit of the last committed record flips on a disk"),
+    "cut-store": Kind(2, _one(LONG), "a broker cannot reach the coordinator; its session runs out"),
+    "pause-session": Kind(
+        2,
+        _one(LONG),
+        "a broker's writes to the coordinator come through later, or never",
+    ),
+    "expire-session": Kind(2, _one((0.0,)), "the coordinator ends a broker's session"),
+    "deregister": Kind(
+        2, _one(LONG), "a broker is taken for dead by mistake, and does not hear of it"
+    ),
+    "usurp": Kind(
+        1,
+        _usurp,
+        "a broker that was away takes groups back from one whose writes come through later",
+    ),
+    "depose": Kind(
+        1,
+        _depose,
+        "a leader is replaced while alone, follows with a slow disk, and is the only one left",
+    ),
+    "separate": Kind(
+        3, _pair(LONG), "the connections between two brokers break, and new ones are refused"
+    ),
+    "slow-disk": Kind(2, _slow_disk, "each sync of a broker takes its time"),
+    "fail-sync": Kind(1, _fail_sync, "a sync of a file or a directory fails"),
+    "fail-read": Kind(1, _one((0.0,)), "a read of a file fails"),
+    "drop-pages": Kind(
+        1,
+        _alone,
+        "a sync fails, its bytes count as written, and that broker is the only one left",
+    ),
+    "join-alone": Kind(
+        1,
+        _alone,
+        "a follower joins an ISR of which its leader does not hear, and is the only one left",
+    ),
+    "fill-disk": Kind(1, _one(LONG), "a disk is full"),
+    "elect": Kind(1, _one((0.0,)), "an operator has the preferred leader elected, or another"),
+    "reassign": Kind(1, _reassign, "an operator moves the replicas of a partition"),
+    "reset": Kind(2, _one((0.0,)), "all connections of a broker break once"),
+    "isolate": Kind(
+        3, _one(LONG), "a broker's connections to all others break, and new ones are refused"
+    ),
+    "isolate-kill": Kind(3, _one(LONG), "the same, and it is killed then"),
+    "isolate-power": Kind(2, _one(LONG), "the same, and its machine loses power then"),
+    "power-two": Kind(2, _pair(LONG), "two machines lose power at once"),
+    "strand": Kind(2, _strand, "the others die while one has a slow disk"),
+    "pause-client": Kind(2, _client, "SIGSTOP a client, then SIGCONT"),
+    "isolate-client": Kind(
+        1, _client, "nothing that a client sends arrives, nor anything that is sent to it"
+    ),
+    "crash-client": Kind(1, _client, "SIGKILL a client; another one of its name begins"),
+    "pause": Kind(3, _one(LONG), "SIGSTOP a broker, then SIGCONT"),
+    "mute": Kind(
+        2,
+        _one(LONG),
+        "a broker hears nobody and nobody hears it, but the coordinator; connections stay",
+    ),
+    "vanish": Kind(2, _one(LONG), "the same, and the coordinator does not hear it either"),
+    "block": Kind(
+        2, _pair(LONG), "what one broker sends to another does not arrive; the way back is open"
+    ),
+    "slow-link": Kind(1, _pair(LONG), "what two brokers send to each other takes its time"),
+    "narrow-link": Kind(
+        1, _narrow_link, "what two brokers send to each other comes through a few bytes at a time"
+    ),
+    "jump-clock": Kind(1, _jump, "a broker's wall clock jumps"),
+    "cut-file": Kind(2, _damage, "a log file is cut within what is committed"),
+    "roll-back": Kind(2, _roll_back, "a file is what it was some time before"),
+    "rot": Kind(
+        2, _rot, "a bit flips in an old segment of a broker that runs; its disk is replaced later"
+    ),
+    "stop-moved": Kind(
+        1,
+        _one(LONG),
+        "a leader is told to stop, and replicas are taken from it while others catch up",
+    ),
+    "cut-swap": Kind(
+        1, _cut_swap, "power fails while a compacted segment takes the place of others"
+    ),
+    "cut-swap-alone": Kind(1, _cut_swap, "the same at the only broker that is left"),
+    "stop-swap": Kind(
+        1, _cut_swap, "a broker is told to stop while a compacted segment takes the place of others"
+    ),
 }
-"""Each kind of fault: how often it comes, and whom it meets for how long."""
+"""Each kind of fault."""
 
 COMPACTED_ONLY: Final = frozenset({"cut-swap", "cut-swap-alone", "stop-swap"})
 """Kinds that mean something for compacted topics alone."""

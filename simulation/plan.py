@@ -254,7 +254,7 @@ def _favoured(rng: random.Random, kinds: list[str]) -> list[str]:
     """Draw the kinds of faults that come up in a run, some of them more often."""
     if not kinds:
         return []
-    return rng.choices(kinds, [KINDS[kind][0] for kind in kinds], k=rng.randint(1, len(kinds)))
+    return rng.choices(kinds, [KINDS[kind].weight for kind in kinds], k=rng.randint(1, len(kinds)))
 
 
 def _draw_faults(
@@ -269,7 +269,7 @@ def _draw_faults(
     at_s = rng.expovariate(1 / mean_s)
     while at_s < FAULTS_S:
         kind = rng.choice(kinds)
-        fault = KINDS[kind][1](rng, brokers)._replace(at_s=round(at_s, 3), kind=kind)
+        fault = KINDS[kind].draw(rng, brokers)._replace(at_s=round(at_s, 3), kind=kind)
         if faults and rng.random() < loyalty and 0 < faults[-1].broker != fault.other:
             fault = fault._replace(broker=faults[-1].broker if fault.broker else 0)
         faults.append(fault)

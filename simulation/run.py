@@ -151,7 +151,8 @@ async def _live(cluster: SimulatedCluster, verdict: Verdict) -> None:
     trio.lowlevel.add_instrument(invariants)
     clients = {f"producer-{number}": Process() for number in range(plan.producers)}
     clients |= {f"member-{number}": Process() for number in range(plan.members)}
-    breakage = Breakage(Stage(cluster, plan, clients=clients, told=verdict.trace.tell))
+    stage = Stage(cluster, plan, clients=clients, crash=work.crash, told=verdict.trace.tell)
+    breakage = Breakage(stage)
     try:
         breakage.heal()
         async with Admin(cluster.bootstrap, environment=cluster.environment("admin")) as admin:

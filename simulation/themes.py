@@ -69,7 +69,7 @@ THEMES: Final[Mapping[str, Theme]] = {
         (3.0, 1.5),
     ),
     "disks": Theme(
-        DAMAGE | {"kill", "power", "strand"},
+        DAMAGE | {"kill", "power", "rot", "strand"},
         (3.0, 1.5),
         settings={"min.insync.replicas": "2"},
     ),

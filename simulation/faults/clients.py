@@ -25,7 +25,11 @@ class ClientFaults:
     @property
     def acts(self) -> dict[str, Act]:
         """Name what can be carried out."""
-        return {"pause-client": self._pause, "isolate-client": self._isolate}
+        return {
+            "pause-client": self._pause,
+            "isolate-client": self._isolate,
+            "crash-client": self._crash,
+        }
 
     def _client(self, fault: Fault) -> tuple[str, Process]:
         clients = sorted(self._stage.clients.items())
@@ -52,3 +56,14 @@ class ClientFaults:
         await trio.sleep(fault.lasts_s)
         self._stage.cluster.network.rejoin_host(name)
         return True
+
+    async def _crash(self, fault: Fault) -> bool:
+        """SIGKILL: it says goodbye to nobody, and whoever comes next knows nothing of it."""
+        name, process = self._client(fault)
+        if process.is_stopped:
+            return False
+        self._stage.cluster.network.kill(name)
+        if self._stage.crash(name):
+            self._stage.begin(fault, whom=name)
+            return True
+        return False

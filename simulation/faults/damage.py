@@ -63,6 +63,7 @@ class Damage:
             "damage-tail": self._damage_tail,
             "cut-file": self._cut_file,
             "roll-back": self._roll_back,
+            "rot": self._rot,
         }
 
     async def _damage(self, fault: Fault, harm: Harm) -> bool:
@@ -217,6 +218,38 @@ class Damage:
             return True
 
         return await self._damage(fault, harm)
+
+    async def _rot(self, fault: Fault) -> bool:
+        """Flip a bit where nobody looks before somebody reads; an operator replaces the disk."""
+        if not await seen(self._may_damage, within_s=SOUND_WITHIN_S, every_s=SOUND_SEEN_WITHIN_S):
+            return False
+        machine = self._stage.machine(fault)
+        found = None if machine is None else _old_batch(machine.disk, fault.other)
+        if machine is None or found is None:
+            return False
+        self._damaged = True
+        self._stage.begin(fault)
+        machine.disk.rot(*found)
+        await trio.sleep(fault.lasts_s)
+        if machine.is_running:
+            await machine.kill()
+        machine.lose_disk()
+        self._stage.start_soon(machine)
+        return True
+
+
+def _old_batch(disk: MemoryDisk, number: int) -> tuple[str, int] | None:
+    """Find one of the batches that lie in complete segments: a file, and where in it."""
+    found: list[tuple[str, int]] = []
+    for directory in disk.list("data"):
+        if not directory.startswith(f"{TOPIC}-"):
+            continue
+        names = [name for name in disk.list(f"data/{directory}") if name.endswith(".log")]
+        for name in names[:-1]:
+            path = f"data/{directory}/{name}"
+            starts = [0, *(end for end, _ in _batch_ends(disk.read_file(path)))]
+            found += [(path, start) for start in starts[:-1]]
+    return found[number % len(found)] if found else None
 
 
 def _is_registered(machine: SimulatedBroker) -> bool:

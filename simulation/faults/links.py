@@ -36,7 +36,9 @@ class LinkFaults:
             "separate": self._separate,
             "mute": self._mute,
             "block": self._block,
+            "vanish": self._vanish,
             "slow-link": self._slow_link,
+            "narrow-link": self._narrow_link,
             "reset": self._reset,
             "isolate": self._isolate,
             "isolate-kill": partial(self._isolate_and_kill, power=False),
@@ -61,6 +63,13 @@ class LinkFaults:
         self._stage.cluster.network.rejoin_host(host)
         return True
 
+    async def _vanish(self, fault: Fault) -> bool:
+        """Let not even the coordinator hear of a broker; clients do not reach it either."""
+        self._stage.cluster.cut_from_store(fault.broker)
+        await self._mute(fault)
+        self._stage.cluster.reconnect_to_store(fault.broker)
+        return True
+
     async def _block(self, fault: Fault) -> bool:
         """Let what one broker sends to another not arrive; what comes back does."""
         one, other = (self._stage.cluster.brokers[b].host for b in (fault.broker, fault.other))
@@ -73,6 +82,13 @@ class LinkFaults:
     async def _slow_link(self, fault: Fault) -> bool:
         self._stage.begin(fault)
         self._stage.slow_links(fault.broker, fault.other)
+        await trio.sleep(fault.lasts_s)
+        self._stage.cluster.network.restore_links()
+        return True
+
+    async def _narrow_link(self, fault: Fault) -> bool:
+        self._stage.begin(fault)
+        self._stage.narrow_links(fault.broker, fault.other, bytes_per_s=fault.amount)
         await trio.sleep(fault.lasts_s)
         self._stage.cluster.network.restore_links()
         return True

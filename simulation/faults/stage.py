@@ -32,7 +32,8 @@ SLOW_LINK_S: Final = 0.4
 class Stage:
     """A cluster, and the plan by which it is broken; `under_way` counts faults that last.
 
-    `clients` are the processes of those that may be stood still, by the names of their hosts.
+    `clients` are the processes of those that may be stood still, by the names of their hosts, and
+    `crash` ends one of these. Returns: whether there was one.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Stage:
         plan: Plan,
         *,
         clients: Mapping[str, Process],
+        crash: Callable[[str], bool],
         told: Callable[[str], None],
     ) -> None:
         self.cluster = cluster
         self.plan = plan
         self.clients = clients
+        self.crash = crash
         self.told = told
         self.under_way = 0
         self.rng = random.Random(f"{plan.seed} disks")  # noqa: S311 - to be repeatable
@@ -97,9 +100,16 @@ class Stage:
 
     def slow_links(self, *broker_ids: int) -> None:
         """Have what these brokers send to each other take its time, until links are restored."""
-        hosts = [self.cluster.brokers[broker_id].host for broker_id in broker_ids]
-        for source, target in permutations(hosts, 2):
+        for source, target in self._ways(broker_ids):
             self.cluster.network.set_link(source, target, lambda: self.rng.random() * SLOW_LINK_S)
+
+    def narrow_links(self, *broker_ids: int, bytes_per_s: float) -> None:
+        """Let so much of what these brokers send to each other through until links are restored."""
+        for source, target in self._ways(broker_ids):
+            self.cluster.network.set_link(source, target, bytes_per_s=bytes_per_s)
+
+    def _ways(self, broker_ids: Iterable[int]) -> Iterator[tuple[str, str]]:
+        return permutations((self.cluster.brokers[broker_id].host for broker_id in broker_ids), 2)
 
     def begin(self, fault: Fault, *, whom: str = "") -> None:
         """Tell that a fault is carried out."""

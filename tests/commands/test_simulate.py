@@ -187,7 +187,8 @@ def test_a_plan_leaves_nothing_else_to_be_said(tmp_path):
 def test_kinds_of_faults_and_themes_are_listed_and_other_kinds_refused():
     kinds, themes = run("--list-faults").stdout.split("\n\n")
 
-    assert kinds.split() == sorted(KINDS)
+    assert [line.split()[0] for line in kinds.splitlines()] == ["FAULT", *sorted(KINDS)]
+    assert "SIGKILL a broker" in kinds
     assert [line.split(":")[0] for line in themes.splitlines()] == sorted(THEMES)
     with pytest.raises(Exception, match="no faults called 'earthquake'"):
         run("--faults", "kill,earthquake")
