@@ -35,7 +35,7 @@ def decode_columns(  # noqa: C901, PLR0912, PLR0915 - one loop, see above
 ) -> Columns:
     """Decode `count` records that fill `data`.
 
-    Raises: Malformed, UnicodeDecodeError (the name of a header), IndexError where they are cut.
+    Raises: Malformed, IndexError where they are cut.
     """
     zigzag = _ZIGZAG
     offsets = [0] * count
@@ -106,7 +106,11 @@ def decode_columns(  # noqa: C901, PLR0912, PLR0915 - one loop, see above
 
 
 def _decode_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header, ...], int]:
-    """Decode a record's headers; give them with the position after them."""
+    """Decode a record's headers; give them with the position after them.
+
+    Names that are not UTF-8 have U+FFFD where they cannot be read, as in Kafka: no broker looks at
+    them, and one that somebody wrote must not keep everybody from what comes after it.
+    """
     count, position = read_varint(data, position)
     if not 0 <= count <= (end - position) // 2:
         raise Malformed(f"{count} headers announced, {end - position} bytes left")
@@ -115,7 +119,7 @@ def _decode_headers(data: bytes, position: int, end: int) -> tuple[tuple[Header,
         size, position = read_varint(data, position)
         if size < 0:
             raise Malformed("header without a name")
-        name = str(data[position : position + size], "utf-8")
+        name = str(data[position : position + size], "utf-8", "replace")
         position += size
         size, position = read_varint(data, position)
         value = data[position : position + size] if size >= 0 else None

@@ -201,7 +201,7 @@ def decode_data(header: BatchHeader, data: bytes) -> Columns:
             base_offset=header.base_offset,
             base_timestamp=header.base_timestamp,
         )
-    except (Malformed, IndexError, UnicodeDecodeError) as error:
+    except (Malformed, IndexError) as error:
         raise _damaged(header, error) from None
     if header.timestamp_type is TimestampType.LOG_APPEND_TIME:
         return columns._replace(timestamps_ms=[header.max_timestamp] * header.record_count)

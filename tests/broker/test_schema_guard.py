@@ -11,6 +11,7 @@ from broker.opening import Opening
 from broker.schema_guard import InvalidRecord, SchemaGuard, SchemasNotRead
 from client import Producer, UnknownTopic
 from client.background import background_tasks
+from protocol.batch import HEADER_BYTES, make_batch, read_header
 from protocol.errors import OttlaError
 from protocol.records import Record, encode_batch
 from registry.log import SchemasLog
@@ -134,6 +135,16 @@ async def test_no_schema_is_parsed_for_the_sake_of_its_id(house):
     await house.settle(schema_id, 2, mode="id")
 
     assert not house.parsed
+
+
+async def test_a_header_whose_name_is_no_utf_8_keeps_no_record_out(house):
+    schema_id = await house.register(5)
+    value = WIRE_HEADER.pack(0, schema_id) + bytes(5)
+    batch = encode_batch([Record(0, 0, None, value, (("?name", b"1"),))])
+    odd = make_batch(read_header(batch), batch[HEADER_BYTES:].replace(b"?name", b"\xffname"))
+
+    await house.settle(schema_id, 5)
+    house.guard.check("t", memoryview(odd), "payload", Opening())
 
 
 async def test_a_schema_that_cannot_be_parsed_is_remembered_as_such(house):

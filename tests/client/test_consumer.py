@@ -18,7 +18,7 @@ from client.errors import (
 )
 from client.records import TopicPartition
 from protocol.api import ApiKey
-from protocol.batch import make_batch, read_header
+from protocol.batch import HEADER_BYTES, make_batch, read_header
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, ErrorCode, RequestError
 from protocol.records import Record, encode_batch
@@ -398,6 +398,22 @@ async def test_a_damaged_batch_is_an_error_after_what_precedes_it(cluster, autoj
         assert values(await consumer.poll()) == [b"good"]
         with pytest.raises(CorruptBatch, match="checksum"):
             await consumer.poll()
+
+
+async def test_a_header_whose_name_is_no_utf_8_is_read_and_read_past(cluster, autojump_clock):
+    log = cluster.add_topic("orders").partitions[0]
+    batch = encode_batch([Record(0, 1, None, b"odd", (("?name", b"1"),))], leader_epoch=0)
+    log.batches.append(
+        make_batch(read_header(batch), batch[HEADER_BYTES:].replace(b"?name", b"\xffname"))
+    )
+    log.add(b"next")
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        records = await read(consumer, 2)
+
+    assert values(records) == [b"odd", b"next"]
+    assert records[0].headers == (("\ufffdname", b"1"),)
 
 
 async def test_a_final_refusal_names_the_partition(cluster, autojump_clock):

@@ -114,7 +114,7 @@ def test_a_batch_in_a_longer_or_shorter_buffer_is_refused() -> None:
         "0c 00 00 00 01 01 03",  # headers -2
         "10 00 00 00 01 01 7e 00 00",  # 63 headers in two bytes
         "10 00 00 00 01 01 02 01 00",  # a header without a name
-        "12 00 00 00 01 01 02 02 ff 00",  # a name that is no UTF-8
+        "10 00 00 00 01 01 02 08 ff 00",  # a name longer than the batch
     ],
 )
 def test_records_that_lie_are_refused(body: str) -> None:
@@ -123,6 +123,15 @@ def test_records_that_lie_are_refused(body: str) -> None:
 
     with pytest.raises(CorruptBatch):
         decode_batch(make_batch(header, data))
+
+
+def test_the_name_of_a_header_that_is_no_utf_8_is_read_as_far_as_it_can_be() -> None:
+    data = bytes.fromhex("16 00 00 00 01 01 02 06 61 ff 62 00")
+    header = read_header(encode_batch([Record(0, 0, None, None)]))
+
+    (record,) = decode_batch(make_batch(header, data))
+
+    assert record.headers == (("a\ufffdb", b""),)
 
 
 def test_the_smallest_record_takes_seven_bytes() -> None:
