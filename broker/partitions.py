@@ -19,6 +19,7 @@ from broker.log.log import Log
 from broker.log.offline import OfflineLog
 from broker.log.storage import Storage
 from broker.partition import Partition
+from broker.replication.throttle import ThrottledReplicas
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
 from protocol.errors import StorageError
@@ -162,6 +163,7 @@ class Partitions:
     async def _obey_topic(self, topic: TopicState, *, broker_epoch: int) -> None:
         self._waiting_for_room.discard(topic.name)
         config = LogConfig.of({**self._topic_defaults, **topic.settings})
+        held_back = ThrottledReplicas.of(topic.config)
         left = self._unlisted.get(topic.name, ())  # until all is done: the session may end before
         unlisted = []
         for index, state in enumerate(topic.partitions):
@@ -185,7 +187,7 @@ class Partitions:
             if partition.log.config != config:
                 partition.reconfigure(config)
             partition.throttles = self._context.throttles.of_replica(
-                topic.config, index, self._context.broker_id
+                held_back, index, self._context.broker_id
             )
             while leads and partition.offline is None and not partition.noted_start.is_safe:
                 await self.write_checkpoints()  # what it appends could be hidden by what is noted

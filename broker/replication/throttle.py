@@ -86,23 +86,35 @@ def unbounded() -> int | None:
     return None
 
 
+class ThrottledReplicas(Struct, frozen=True):
+    """The replicas that a topic's config names, read once for all of them: lists may be long."""
+
+    leaders: frozenset[str]
+    followers: frozenset[str]
+
+    @classmethod
+    def of(cls, config: Mapping[str, str]) -> ThrottledReplicas:
+        """Read a topic's config."""
+        return cls(
+            leaders=_named(config.get(LEADER_REPLICAS, "")),
+            followers=_named(config.get(FOLLOWER_REPLICAS, "")),
+        )
+
+
 class Throttles(Struct, frozen=True):
     """What holds a replica back while it leads, and while it follows; None for nothing."""
 
     leader: Throttle | None = None
     follower: Throttle | None = None
 
-    def of_replica(self, config: Mapping[str, str], index: int, broker_id: int) -> Throttles:
-        """Give those of a broker's throttles that its topic's config applies to a replica."""
-        replica = f"{index}:{broker_id}"
+    def of_replica(self, named: ThrottledReplicas, index: int, broker_id: int) -> Throttles:
+        """Give those of a broker's throttles that apply to a replica, as its topic names it."""
+        either = {EVERY_REPLICA, f"{index}:{broker_id}"}
         return Throttles(
-            leader=self.leader if _names(config.get(LEADER_REPLICAS), replica) else None,
-            follower=self.follower if _names(config.get(FOLLOWER_REPLICAS), replica) else None,
+            leader=None if named.leaders.isdisjoint(either) else self.leader,
+            follower=None if named.followers.isdisjoint(either) else self.follower,
         )
 
 
-def _names(text: str | None, replica: str) -> bool:
-    if text is None:
-        return False
-    named = text.replace(" ", "")
-    return named == EVERY_REPLICA or replica in named.split(",")
+def _named(text: str) -> frozenset[str]:
+    return frozenset(text.replace(" ", "").split(","))

@@ -13,6 +13,7 @@ from broker.errors import NotLeader, PartitionOffline, UnknownTopicOrPartition
 from broker.log.directory import Checkpoint
 from broker.log.errors import DiskFull
 from broker.log.metadata import encode_topic_id
+from broker.replication.throttle import LEADER_REPLICAS
 from coordinator.cluster import ClusterState, PartitionState, TopicState
 from tests.broker.hosting import (
     DATA,
@@ -177,6 +178,21 @@ async def test_a_topic_created_anew_is_never_served_from_the_log_of_the_old_one(
         with pytest.raises(NotLeader):
             partitions.get("orders", 1)
     assert partitions.get("orders", 1).topic_id == NEXT_TOPIC_ID
+
+
+async def test_what_a_topic_holds_back_is_read_once_for_all_its_partitions(open_partitions):
+    looked_up = []
+
+    class Config(dict):
+        def get(self, key, default=None):
+            looked_up.append(key)
+            return super().get(key, default)
+
+    topic = replace(cluster(partitions=3).topics["orders"], config=Config({LEADER_REPLICAS: "0:1"}))
+
+    await open_partitions().obey(ClusterState(topics={"orders": topic}), broker_epoch=OUR_EPOCH)
+
+    assert looked_up.count(LEADER_REPLICAS) == 1
 
 
 async def test_that_a_log_lacks_records_is_known_until_it_does_not(directory, open_partitions):

@@ -11,6 +11,7 @@ from broker.replication.throttle import (
     RECHECK_S,
     STEP_S,
     Throttle,
+    ThrottledReplicas,
     Throttles,
     is_replica_list,
     unbounded,
@@ -81,11 +82,13 @@ def test_what_names_no_replicas_is_refused(text):
 
 def test_a_replica_is_held_back_only_where_its_topic_names_it():
     ours = Throttles(leader=Throttle(unbounded), follower=Throttle(unbounded))
-    config = {
-        "leader.replication.throttled.replicas": "0:1,1:2",
-        "follower.replication.throttled.replicas": "*",
-    }
+    named = ThrottledReplicas.of(
+        {
+            "leader.replication.throttled.replicas": " 0:1, 1:2 ",
+            "follower.replication.throttled.replicas": "*",
+        }
+    )
 
-    assert ours.of_replica(config, 0, 1) == ours
-    assert ours.of_replica(config, 1, 1) == Throttles(follower=ours.follower)
-    assert ours.of_replica({}, 0, 1) == Throttles()
+    assert ours.of_replica(named, 0, 1) == ours
+    assert ours.of_replica(named, 1, 1) == Throttles(follower=ours.follower)
+    assert ours.of_replica(ThrottledReplicas.of({}), 0, 1) == Throttles()
