@@ -15,7 +15,6 @@ from broker.groups.living import check_commit
 from broker.groups.waiting import settled
 from coordinator.groups.change import TopicChange
 from coordinator.groups.image import CommittedOffset
-from coordinator.store import TooLarge
 from protocol.api.offset_commit import (
     OffsetCommitResponse,
     OffsetCommitResponsePartition,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from broker.groups.manager import Groups
     from broker.groups.waiting import Deferred
     from coordinator.cluster import ClusterState
+    from coordinator.groups.fitting import Refused
     from coordinator.groups.queue import Write
     from protocol.api.offset_commit import OffsetCommitRequest, OffsetCommitRequestPartition
 
@@ -135,6 +135,22 @@ def _keep_nothing(response: OffsetCommitResponse) -> None:
                 told.error_code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
 
 
+def _note_refused(
+    request: OffsetCommitRequest, response: OffsetCommitResponse, refused: Refused
+) -> None:
+    """Say of what found no room in the store whether metadata take it."""
+    if not refused:
+        return
+    for topic, answer in zip(request.topics, response.topics, strict=True):
+        for asked, told in zip(topic.partitions, answer.partitions, strict=True):
+            if told.error_code == ErrorCode.NONE and (topic.name, asked.partition_index) in refused:
+                told.error_code = (
+                    ErrorCode.OFFSET_METADATA_TOO_LARGE
+                    if asked.committed_metadata
+                    else ErrorCode.INVALID_COMMIT_OFFSET_SIZE
+                )
+
+
 async def _finish(
     request: OffsetCommitRequest,
     response: OffsetCommitResponse,
@@ -145,8 +161,7 @@ async def _finish(
         write = await settled(outcome)
         if write is not None:
             await write.wait()
-    except TooLarge:
-        return refuse(request, ErrorCode.INVALID_COMMIT_OFFSET_SIZE, "")
+            _note_refused(request, response, write.refused)
     except CoordinationError as error:
         raise RequestError.of(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error)) from error
     return response

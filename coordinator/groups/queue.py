@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from coordinator.groups.change import Change
+    from coordinator.groups.fitting import Fitted, Refused
     from coordinator.groups.znodes import OwnedGroup
 
 
 class Write:
-    """One change on its way; it may be waited for."""
+    """One change on its way; it may be waited for.
 
-    __slots__ = ("_done", "change", "error")
+    One that does not fit into a request is written in parts: `change` is the one whose turn it is,
+    `rest` are those that come after it. `refused` are the offsets that found no room.
+    """
+
+    __slots__ = ("_done", "change", "error", "refused", "rest")
 
     def __init__(self, change: Change) -> None:
         self.change = change
+        self.rest: tuple[Change, ...] = ()
+        self.refused: Refused = frozenset()
         self.error: CoordinationError | NotGroupOwner | None = None
         self._done = trio.Event()
 
@@ -35,10 +42,10 @@ class Write:
         self._done.set()
 
     async def wait(self) -> None:
-        """Return once the change is durable.
+        """Return once the change is durable, but for what is `refused`.
 
-        Raises: NotGroupOwner (refused, or unknown: another broker has the group now), TooLarge,
-        another CoordinationError (the store refuses it).
+        Raises: NotGroupOwner (refused, or unknown: another broker has the group now), TooLarge
+        (where it is not about offsets), another CoordinationError (the store refuses it).
         """
         await self._done.wait()
         if self.error is not None:
@@ -81,11 +88,16 @@ class GroupQueue:
     # For whoever writes.
 
     def next(self) -> list[Write]:
-        """Give the writes that fold into the next one: none after one that takes the group away."""
+        """Give the writes that fold into the next one.
+
+        None comes after one that takes the group away, or of which more parts are to come first.
+        """
         if self._alone:
             return self._asked[:1]
-        deletions = (n for n, write in enumerate(self._asked, start=1) if write.change.deleted)
-        return self._asked[: next(deletions, len(self._asked))]
+        ends = (
+            n for n, each in enumerate(self._asked, start=1) if each.change.deleted or each.rest
+        )
+        return self._asked[: next(ends, len(self._asked))]
 
     def begin(self, writes: list[Write]) -> None:
         """Note that what `next` gave is on its way."""
@@ -95,11 +107,16 @@ class GroupQueue:
         self._alone = max(self._alone - 1, 0)
 
     def finish(self, error: CoordinationError | NotGroupOwner | None = None) -> None:
-        """Answer who waits for what was on its way, and go on."""
+        """Answer who waits for what was on its way, if that was all of it, and go on."""
         self.attempts = 0
         writing, self._writing = self._writing, []
         for write in writing:
-            write.finish(error)
+            if write.rest and error is None:
+                write.change, *rest = write.rest
+                write.rest = tuple(rest)
+                self._asked.insert(0, write)
+            else:
+                write.finish(error)
         self._go_on()
 
     def again(self, *, alone: bool = False) -> None:
@@ -109,10 +126,18 @@ class GroupQueue:
         self._asked, self._writing = [*self._writing, *self._asked], []
         self._go_on()
 
+    def divide(self, fitted: Fitted) -> None:
+        """Write what is on its way, a single change, again as far as it fits."""
+        write = self.single
+        assert write is not None, "only what is too large by itself is divided"
+        write.change, write.rest = fitted.parts[0], (*fitted.parts[1:], *write.rest)
+        write.refused |= fitted.refused
+        self.again()
+
     @property
-    def is_folded(self) -> bool:
-        """Whether more than one change is on its way."""
-        return len(self._writing) > 1
+    def single(self) -> Write | None:
+        """The write that is on its way, None where there are several, folded into one."""
+        return self._writing[0] if len(self._writing) == 1 else None
 
     def close(self, error: CoordinationError | NotGroupOwner) -> None:
         """Take nothing any more; tell everybody who still waits why."""

@@ -51,6 +51,11 @@ def encode_offsets(topic_id: bytes, partitions: Mapping[int, CommittedOffset]) -
     return encode_fields({"topic_id": topic_id, "offsets": rows})
 
 
+def offset_bytes(index: int, committed: CommittedOffset) -> int:
+    """Give what one partition's offset takes of what `encode_offsets` gives."""
+    return len(encode_offsets(b"", {index: committed})) - len(encode_offsets(b"", {}))
+
+
 def decode_offsets(path: str, value: bytes) -> TopicOffsets:
     """Decode the offsets of one topic. Raises: RecordUnreadable."""
     fields = Fields(path, value)

@@ -15,6 +15,7 @@ import trio
 
 from coordinator.errors import NotGroupOwner
 from coordinator.groups.change import plan
+from coordinator.groups.fitting import fit
 from coordinator.groups.queue import GroupQueue
 from coordinator.groups.znodes import renew
 from coordinator.retry import until_answered
@@ -126,7 +127,7 @@ class GroupWriter:
         except MultiFailed as error:
             await self._sort_out(batch, error)
         except TooLarge as error:
-            self._refuse_too_large(batch, error)
+            self._make_fit(batch, error)
         except CoordinationError as error:
             log_events.warning("group_writes_refused", groups=len(batch.steps), reason=str(error))
             for queue, _ in batch.steps:
@@ -158,13 +159,16 @@ class GroupWriter:
             )
             await self._renew([culprit], error)
 
-    def _refuse_too_large(self, batch: _Batch, error: TooLarge) -> None:
+    def _make_fit(self, batch: _Batch, error: TooLarge) -> None:
         assert len(batch.steps) == 1, "only a single group's change may outgrow a request"
         queue, _ = batch.steps[0]
-        if queue.is_folded:
+        write = queue.single
+        if write is None:
             queue.again(alone=True)
-        else:
+        elif (fitted := fit(queue.owned, write.change)).parts == (write.change,):
             queue.finish(error)
+        else:
+            queue.divide(fitted)
 
     async def _renew(self, queues: list[GroupQueue], error: CoordinationError) -> None:
         """Find out what is durable of some groups, then write again what was to be.

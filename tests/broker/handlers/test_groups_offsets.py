@@ -367,21 +367,40 @@ async def test_a_heartbeat_is_not_needed_where_offsets_are_committed(topics, ask
         assert await client.commit(p0=offset) == [ErrorCode.NONE]
 
 
-async def test_more_than_the_store_takes_at_once_is_refused(ask, autojump_clock):
-    wide = CreatableTopic(name="wide", num_partitions=300, replication_factor=1)
+async def test_only_what_finds_no_room_in_the_store_is_refused(topics, ask, autojump_clock):
+    wide = CreatableTopic(name="wide", num_partitions=400, replication_factor=1)
     await ask(CreateTopicsRequest(topics=[wide]))
     await trio.sleep(5)
-    partitions = [
-        OffsetCommitRequestPartition(i, 5, committed_metadata="x" * 4_096) for i in range(300)
+
+    async def commit(*indexes: int, metadata_bytes: int) -> list[int]:
+        """Commit in topic t as well, which has room. Returns: the codes of the wide topic."""
+        partitions = [
+            OffsetCommitRequestPartition(i, 5, committed_metadata="x" * metadata_bytes)
+            for i in indexes
+        ]
+        topics = [
+            OffsetCommitRequestTopic("wide", partitions),
+            OffsetCommitRequestTopic("t", [OffsetCommitRequestPartition(0, 7)]),
+        ]
+        answer = await ask_owner(ask, OffsetCommitRequest(group_id="g", topics=topics))
+        assert answer.topics[1].partitions[0].error_code == ErrorCode.NONE
+        return [p.error_code for p in answer.topics[0].partitions]
+
+    codes = await commit(*range(300), 400, metadata_bytes=4_096)
+    kept = [i for i, code in enumerate(codes) if code == ErrorCode.NONE]
+    assert 240 < len(kept) < 245
+    assert codes[len(kept) :] == [
+        *[ErrorCode.OFFSET_METADATA_TOO_LARGE] * (300 - len(kept)),
+        ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
     ]
-    request = OffsetCommitRequest(
-        group_id="g", topics=[OffsetCommitRequestTopic("wide", partitions)]
-    )
-    answer = await ask_owner(ask, request)
-    codes = {p.error_code for p in answer.topics[0].partitions}
-    assert codes == {ErrorCode.INVALID_COMMIT_OFFSET_SIZE}
+    assert await fetch(ask) == {("t", 0): 7} | {("wide", i): 5 for i in kept}
 
     assert await GroupClient(ask).commit("wide", p299=7) == [ErrorCode.NONE]
+    assert await commit(300, metadata_bytes=4_096) == [ErrorCode.OFFSET_METADATA_TOO_LARGE]
+    fills = [await commit(301 + n, metadata_bytes=2**n) for n in reversed(range(12))]
+    assert [ErrorCode.NONE] in fills
+    last = [await commit(index, metadata_bytes=0) for index in range(320, 323)]
+    assert last[-1] == [ErrorCode.INVALID_COMMIT_OFFSET_SIZE]
 
 
 async def test_a_commit_that_cannot_be_kept_in_time_is_not_acknowledged(

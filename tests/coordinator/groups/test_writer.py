@@ -272,13 +272,47 @@ async def test_what_is_too_large_alone_is_refused_alone(autojump_clock):
             other.submit(commit(4)),
         ]
 
-        errors = [await outcome(write) for write in writes]
+        assert [await outcome(write) for write in writes] == [None] * 4
 
-        assert [type(error) for error in errors] == [
-            type(None), TooLarge, type(None), type(None),
-        ]  # fmt: skip
+        assert [write.refused for write in writes] == [set(), {("t", 1)}, set(), set()]
         assert await here.stored() == {0: 1, 2: 3}
         assert await here.stored("other") == {0: 4}
+
+
+async def test_a_membership_that_is_too_large_is_refused(autojump_clock):
+    async with desk() as here:
+        queue = await here.make()
+        large = random.Random(1).randbytes(1_100_000)
+        writes = [queue.submit(Change(membership=large)), queue.submit(commit(1))]
+
+        errors = [await outcome(write) for write in writes]
+
+        assert [type(error) for error in errors] == [TooLarge, type(None)]
+        assert await here.stored() == {0: 1}
+
+
+def commit_of_three(offset: int) -> Change:
+    """Commit in three topics, of which one request holds one."""
+    committed = CommittedOffset(offset, metadata="x" * 600_000)
+    return Change({name: TopicChange(TOPIC_ID, {0: committed}) for name in ("a", "b", "c")})
+
+
+@pytest.mark.parametrize("losing", [0.0, 0.5])
+async def test_a_change_of_more_than_a_request_is_whole_before_the_next_one(losing, autojump_clock):
+    async with desk() as here:
+        queue = await here.make()
+        here.store.losing = losing
+        large = queue.submit(commit_of_three(1))
+        later = queue.submit(commit(2, topic="c"))
+
+        assert [await outcome(write) for write in (large, later)] == [None, None]
+
+        here.store.losing = 0.0
+        found = await znodes.read_offsets(here.store, queue.owned.path)
+        assert {name: kept.partitions[0].offset for name, kept in found.items()} == {
+            "a": 1, "b": 1, "c": 2,
+        }  # fmt: skip
+        assert not large.refused
 
 
 async def test_what_is_only_too_large_together_is_written_one_after_the_other(autojump_clock):
@@ -350,6 +384,25 @@ async def test_what_the_store_refuses_for_good_is_not_tried_for_ever(refusal, au
 
         assert await outcome(queue.submit(commit(2))) is None
         assert here.lost == []
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_change_of_which_a_part_is_refused_is_refused(autojump_clock):
+    async with MemoryCluster().connect() as raw, trio.open_nursery() as nursery:
+        store = RefusingStore(raw, nursery, rng=random.Random(1))
+        await prepare(store, new_cluster_id=lambda: "c")
+        here = Desk(store, nursery)
+        queue = await here.make()
+
+        large = queue.submit(commit_of_three(1))
+        while not (queue.owned.offsets or queue.is_idle):
+            await trio.lowlevel.checkpoint()
+        store.refusal = StoreError("over the quota")
+        assert await outcome(large) is store.refusal
+        store.refusal = None
+
+        assert await outcome(queue.submit(commit(2))) is None
+        assert "c" not in queue.owned.offsets
         nursery.cancel_scope.cancel()
 
 
