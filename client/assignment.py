@@ -246,12 +246,14 @@ class Assignment:
         have records to go on with.
         """
         states = self._states.values()
-        if self.buffered_bytes < bytes_max or all(s.is_stuck or s.buffered_bytes for s in states):
+        buffered_bytes = self.buffered_bytes
+        if buffered_bytes < bytes_max or all(s.is_stuck or s.buffered_bytes for s in states):
             return
         for state in states:
             if state.is_stuck and state.buffered_bytes:
+                buffered_bytes -= state.buffered_bytes
                 state.drop_ahead()
-            if self.buffered_bytes < bytes_max:
+            if buffered_bytes < bytes_max:
                 return
 
     def take(self, count: int) -> list[ConsumerRecord]:

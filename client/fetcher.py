@@ -160,7 +160,7 @@ class Fetcher:
                 now = trio.current_time()
                 self._settle_positions(broker_id, states)
                 self._assignment.make_room(self._options.buffer_bytes_max)
-                ready = [state for state in states if self._is_fetchable(state, now)]
+                ready = self._fetchable(states, now)
                 if not ready:
                     later = [state.retry_at for state in states if state.retry_at > now]
                     with trio.move_on_at(min(later, default=math.inf)):
@@ -189,17 +189,21 @@ class Fetcher:
         leader = self._cluster.leader_nowait(*state.place)
         return leader.leader_id if leader is not None else NO_LEADER
 
-    def _is_fetchable(self, state: PartitionState, now: float) -> bool:
+    def _fetchable(self, states: list[PartitionState], now: float) -> list[PartitionState]:
+        """Choose those to fetch now: none at all while the buffers together are full."""
+        if self._assignment.buffered_bytes >= self._options.buffer_bytes_max:
+            return []
         full_at = PREFETCH_FETCHES * self._options.partition_bytes_max
-        return (
-            state.fetch_offset is not None
+        return [
+            state
+            for state in states
+            if state.fetch_offset is not None
             and state.error is None
             and not state.paused
             and not state.busy
             and state.retry_at <= now
             and state.buffered_bytes < full_at
-            and self._assignment.buffered_bytes < self._options.buffer_bytes_max
-        )
+        ]
 
     async def _fetch(self, broker_id: int, fetch: AssignedFetch, *, crowded: bool) -> None:
         """Ask once and take in the answer.
