@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from coordinator.errors import InvalidConfig, InvalidTopicName
+from protocol.codegen import STRING_BYTES_MAX
 from protocol.topic_names import NAME_CHARACTERS_MAX, has_legal_characters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-CONFIG_CHARACTERS_MAX: Final = 65_536
+CONFIG_BYTES_MAX: Final = 65_536
 """Of all keys and values of a topic together: the config shares a znode with the partitions."""
+
+VALUE_BYTES_MAX: Final = STRING_BYTES_MAX
+"""Of a single value: a longer one, as lists grow to, could not be told to whoever asks for it."""
 
 MIN_INSYNC_REPLICAS: Final = "min.insync.replicas"
 UNCLEAN_LEADER_ELECTION: Final = "unclean.leader.election.enable"
@@ -83,11 +87,16 @@ class ElectionRules(Struct, frozen=True):
 
 def check_config(config: Mapping[str, str]) -> None:
     """Check the size of a config and the keys that elections depend on. Raises: InvalidConfig."""
-    characters = sum(len(key) + len(value) for key, value in config.items())
-    if characters > CONFIG_CHARACTERS_MAX:
-        raise InvalidConfig(
-            f"a config of {characters} characters, at most {CONFIG_CHARACTERS_MAX} are kept"
-        )
+    size_bytes = 0
+    for key, value in config.items():
+        value_bytes = len(value.encode())
+        if value_bytes > VALUE_BYTES_MAX:
+            raise InvalidConfig(
+                f"{key} would have {value_bytes} bytes: a setting has at most {VALUE_BYTES_MAX}"
+            )
+        size_bytes += len(key.encode()) + value_bytes
+    if size_bytes > CONFIG_BYTES_MAX:
+        raise InvalidConfig(f"a config of {size_bytes} bytes, at most {CONFIG_BYTES_MAX} are kept")
     asked = config.get(MIN_INSYNC_REPLICAS, "1")
     is_number = asked.isascii() and asked.isdecimal() and len(asked) <= _DIGITS_MAX
     if not (is_number and 1 <= int(asked) <= 2**31 - 1):

@@ -59,14 +59,15 @@ def test_a_topics_replicas_are_counted_once_for_all_its_refusals(monkeypatch):
 
 
 def test_what_brokers_are_given_fits_one_znode():
-    state: ClusterState = cluster(1, 2, 3, 4, 5)
+    state: ClusterState = cluster(*range(1, 10))
     refused = []
-    for name in ("", "1", "2", "3"):
-        wide = "\u3000" * 60_000 + "1000000"  # three bytes each, and no harm to a number
-        edit = ConfigEdit(name, (("message.max.bytes", ConfigOperation.SET, wide),))
+    wide = "\u3000" * 10_900 + "1000000"  # three bytes each, and no harm to a number
+    settings = ("message.max.bytes", "log.segment.bytes")  # as much as one broker is given
+    for name in ("", *map(str, range(1, 10))):
+        edit = ConfigEdit(name, tuple((key, ConfigOperation.SET, wide) for key in settings))
         changes = decide(state, AlterBrokerConfigs((edit,)))
         refused.append([error.code for error in changes.refused.values()])
         state = changes.apply_to(state)
 
-    assert refused == [[], [], [ErrorCode.INVALID_CONFIG], [ErrorCode.INVALID_CONFIG]]
-    assert list(state.broker_configs) == [1]
+    assert refused == [*[[]] * 8, [ErrorCode.INVALID_CONFIG], [ErrorCode.INVALID_CONFIG]]
+    assert list(state.broker_configs) == [*range(1, 8)]

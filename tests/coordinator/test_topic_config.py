@@ -6,7 +6,8 @@ import pytest
 
 from coordinator.errors import InvalidConfig, InvalidTopicName
 from coordinator.topic_config import (
-    CONFIG_CHARACTERS_MAX,
+    CONFIG_BYTES_MAX,
+    VALUE_BYTES_MAX,
     ElectionRules,
     check_config,
     check_name,
@@ -59,9 +60,25 @@ def test_rules_are_read_from_the_config():
         {"min.insync.replicas": "9" * 5_000},  # more digits than Python reads
         {"unclean.leader.election.enable": "yes"},
         {"ottla.flush": "never"},
-        {"note": "x" * CONFIG_CHARACTERS_MAX},
     ],
 )
 def test_a_config_that_elections_cannot_use_is_refused(config):
     with pytest.raises(InvalidConfig):
         check_config(config)
+
+
+def test_a_value_that_no_string_of_the_protocol_holds_is_refused():
+    check_config({"note": "\N{EURO SIGN}" * (VALUE_BYTES_MAX // 3)})
+    with pytest.raises(
+        InvalidConfig, match=r"note would have 32769 bytes: a setting has at most 32767"
+    ):
+        check_config({"note": "\N{EURO SIGN}" * (VALUE_BYTES_MAX // 3 + 1)})
+
+
+def test_a_config_is_bounded_by_its_bytes():
+    half = "\N{EURO SIGN}" * (VALUE_BYTES_MAX // 3)
+    rest = "x" * (CONFIG_BYTES_MAX - len(half.encode()) * 2 - 3)
+
+    check_config({"a": half, "b": half, "c": rest})
+    with pytest.raises(InvalidConfig, match="a config of 65537 bytes"):
+        check_config({"a": half, "b": half, "c": rest + "x"})

@@ -15,8 +15,13 @@ from coordinator.cluster import ClusterState
 from coordinator.events import ConfigOperation
 from protocol.api import alter_configs, incremental_alter_configs
 from protocol.api.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
-from protocol.api.describe_configs import DescribeConfigsRequest, DescribeConfigsResource
+from protocol.api.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResponse,
+)
 from protocol.api.list_config_resources import ListConfigResourcesRequest
+from protocol.codec import encode_bytes
 from protocol.errors import ErrorCode
 from tests.support.leading_broker import context
 from tests.support.turns import taking_turns
@@ -170,6 +175,23 @@ async def test_invalid_changes_change_nothing(changes, code, ask, topic, autojum
     assert result.error_code == code
     entries = {e.name: e for e in (await describe(ask, ResourceType.TOPIC, topic)).configs}
     assert entries["max.message.bytes"].config_source == Source.DEFAULT
+
+
+async def test_a_list_does_not_grow_beyond_what_can_be_told(ask, topic, autojump_clock):
+    key = "leader.replication.throttled.replicas"
+    texts = [",".join(f"{i}:{broker}" for i in range(2_500)) for broker in (1, 2)]
+
+    results = [
+        await incrementally(ask, topic, (key, ConfigOperation.APPEND, text)) for text in texts
+    ]
+
+    assert [result.error_code for result in results] == [
+        ErrorCode.NONE, ErrorCode.INVALID_CONFIG,
+    ]  # fmt: skip
+    assert f"{key} would have" in results[1].error_message
+    result = await describe(ask, ResourceType.TOPIC, topic, key)
+    assert encode_bytes(DescribeConfigsResponse(results=[result]), 4)
+    assert [entry.value for entry in result.configs] == texts[:1]
 
 
 async def test_the_older_request_replaces_everything(ask, topic, autojump_clock):
