@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 PARTITIONS_PER_TOPIC_MAX: Final = 10_000
 REPLICAS_PER_TOPIC_MAX: Final = 30_000
-"""A topic is one znode: this many replicas take about half of what one may hold."""
+"""A topic is one znode: this many replicas take about half of what one may hold, and with large ids
+that are all on their way elsewhere, beside the largest config, they still fit."""
 
 NOT_WRITTEN: Final = -1
 """The version of a topic that is decided but has no znode yet."""
@@ -195,7 +196,7 @@ def _new_topic(state: ClusterState, new: NewTopic) -> TopicState:
     else:
         _check_partition_count(len(new.assignment))
         spread = _check_manual(state, new.assignment, first_partition=0)
-    partitions = _new_partitions(state, spread)
+    partitions = _new_partitions(state, spread, beside=())
     return TopicState(
         new.name,
         new.topic_id,
@@ -236,16 +237,20 @@ def _grown(state: ClusterState, topic: TopicState, growth: TopicGrowth) -> Topic
             )
         by_index = dict(enumerate(growth.assignment, start=present))
         spread = _check_manual(state, by_index, first_partition=present)
-    return replace(topic, partitions=topic.partitions + _new_partitions(state, spread))
+    added_partitions = _new_partitions(state, spread, beside=topic.partitions)
+    return replace(topic, partitions=topic.partitions + added_partitions)
 
 
 def _new_partitions(
-    state: ClusterState, spread: tuple[tuple[int, ...], ...]
+    state: ClusterState,
+    spread: tuple[tuple[int, ...], ...],
+    *,
+    beside: tuple[PartitionState, ...],
 ) -> tuple[PartitionState, ...]:
-    replica_count = sum(len(replicas) for replicas in spread)
+    replica_count = sum(len(p.replicas) for p in beside) + sum(len(each) for each in spread)
     if replica_count > REPLICAS_PER_TOPIC_MAX:
         raise InvalidPartitions(
-            f"{replica_count} replicas asked: a topic has at most {REPLICAS_PER_TOPIC_MAX}"
+            f"{replica_count} replicas in all: a topic has at most {REPLICAS_PER_TOPIC_MAX}"
         )
     live = frozenset(_racks(state))
     return tuple(_new_partition(state, replicas, live) for replicas in spread)

@@ -484,6 +484,19 @@ def test_partitions_that_are_added_have_as_many_replicas_as_the_others():
     assert as_many.topics["t"].partitions[1].replicas == (3, 1, 2)
 
 
+def test_added_partitions_count_with_those_that_are_there():
+    state = cluster(*range(1, 11))
+    wide = NewTopic("t", 2_000, 10, topic_id=TOPIC_ID)
+    state = after(state, CreateTopics((wide, NewTopic("u", 1, 1, topic_id=bytes(16)))))
+
+    changes = decide(state, CreatePartitions((TopicGrowth("t", 3_001), TopicGrowth("u", 2))))
+
+    assert [*changes.topics] == ["u"]
+    assert changes.refused[0].code is ErrorCode.INVALID_PARTITIONS
+    assert "30010 replicas in all: a topic has at most 30000" in str(changes.refused[0])
+    assert not decide(state, CreatePartitions((TopicGrowth("t", 3_000),))).refused
+
+
 def test_config_edits_apply_in_order():
     state = with_topic(cluster(1), 1, **{"cleanup.policy": "delete", "segment.bytes": "9"})
     edit = ConfigEdit(

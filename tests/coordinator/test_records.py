@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator import records
+from coordinator import paths, records
 from coordinator.cluster import BrokerRegistration, Endpoint, PartitionState, TopicState
+from coordinator.decide_topics import PARTITIONS_PER_TOPIC_MAX, REPLICAS_PER_TOPIC_MAX
 from coordinator.records import ControllerRecord, Incarnation, RecordUnreadable, Tombstone
-from coordinator.store import Stat
+from coordinator.store import Check, Create, Delete, Set, Stat, check_size
+from coordinator.tombstones import bury
+from coordinator.topic_config import INHERITED_KEYS, VALUE_BYTES_MAX
 
 STAT = Stat(czxid=77, mzxid=78, version=3, children_version=0, owner=5, children=0)
 
@@ -164,3 +167,31 @@ def test_a_registration_of_a_release_that_did_not_know_a_field_yet_is_read(later
     del fields[later_field]
 
     assert records.decode_registration(1, msgpack.packb(fields), STAT) == registration
+
+
+def test_the_largest_topic_fits_into_a_request():
+    """Every number in it is as large as can be, and every partition changes its direction."""
+    target, original, called_off = (2**31 - n for n in (1, 2, 3))
+    partition = PartitionState(
+        replicas=(target, original, called_off),
+        leader_id=original,
+        leader_epoch=2**31 - 1,
+        isr=(original, called_off, target),
+        partition_epoch=2**31 - 1,
+        leader_broker_epoch=2**63 - 1,
+        adding=(target, called_off),
+        removing=(original, called_off),
+        successor_id=target,
+    )
+    count = PARTITIONS_PER_TOPIC_MAX
+    assert count * len(partition.replicas) == REPLICAS_PER_TOPIC_MAX
+    config = {str(n): "x" * VALUE_BYTES_MAX for n in range(2)}
+    inherited = dict.fromkeys(INHERITED_KEYS, "2147483647")
+    topic = TopicState(
+        "t" * 249, bytes(16), config, (partition,) * count, version=0, inherited=inherited
+    )
+
+    path, value = paths.topic(topic.name), records.encode_topic(topic)
+    fence = Check(paths.CONTROLLER)
+    check_size([fence, Set(path, value)])
+    check_size([fence, Delete(path), bury(topic), Create(path, value)])
