@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from chaos.anomaly import Anomaly
-from chaos.asking import ask_ends, ask_offsets, note_offsets
+from chaos.asking import ask_ends, ask_offsets, ask_times, note_offsets
 from chaos.breakage import Breakage
 from chaos.checker import Promises, check
 from chaos.history import Partition
@@ -162,6 +162,7 @@ class ChaosRun:
                 readers.start_soon(work.share, f"member-{number}", order.topic)
             readers.start_soon(ask_offsets, work, "asker")
             readers.start_soon(ask_ends, work, "asker-of-ends")
+            readers.start_soon(partial(ask_times, work, "asker-of-times", back_s=order.duration_s))
             readers.start_soon(Leadership(work).watch, "asker-of-leaders")
             if order.trims:
                 readers.start_soon(Trimming(work, seed=order.seed).run, "trimmer")

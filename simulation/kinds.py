@@ -126,8 +126,9 @@ def _narrow_link(rng: random.Random, brokers: int) -> Fault:
 
 
 def _rot(rng: random.Random, brokers: int) -> Fault:
-    """Number one of the batches, too."""
-    return _one(LONG)(rng, brokers)._replace(other=rng.randint(0, 63))
+    """Number one of the batches, too; it lasts until somebody has read there, perhaps."""
+    fault = _one((6.0,))(rng, brokers)
+    return fault._replace(other=rng.randint(0, 63), lasts_s=3.0 + fault.lasts_s)
 
 
 def _cut_swap(rng: random.Random, brokers: int) -> Fault:

@@ -46,8 +46,9 @@ class Plan(Struct, frozen=True):
     `tick_s` (0: of any length). With `acks` 1 nothing is broken, and leaders move by plan.
     `passing`: another topic is made and deleted over and over. `trims`: the oldest records are
     deleted time and again. `tunes`: so is `min.insync.replicas` changed. `varied`: clients are set
-    up in many ways. `sealed`: records tell whether all of them is whole. Where records have one of
-    so many `keys`, the topic is compacted. `about` is the theme, if it has one.
+    up in many ways. `sealed`: records tell whether all of them is whole. `looks_back`: somebody
+    asks for offsets by time. Where records have one of so many `keys`, the topic is compacted.
+    `about` is the theme, if it has one.
     """
 
     seed: int
@@ -65,6 +66,7 @@ class Plan(Struct, frozen=True):
     tunes: bool = False
     varied: bool = False
     sealed: bool = False
+    looks_back: bool = False
     meets_registrations: bool = False
     keys: int = 0
     latency_s: float = 0.0
@@ -172,6 +174,7 @@ def _draw_plan(seed: int, *, kinds: Collection[str] | None, about: str | None) -
     }
     plan = Plan(
         seed=seed,
+        looks_back=True,
         brokers=brokers,
         partitions=rng.randint(1, 3),
         replicas=3,

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 
 from broker.housekeeper import CHECKPOINT_INTERVAL_S
 from chaos.anomaly import Anomaly
-from chaos.asking import ask_ends, ask_offsets, note_offsets
+from chaos.asking import ask_ends, ask_offsets, ask_times, note_offsets
 from chaos.checker import Promises, check
 from chaos.history import Partition, Replica
 from chaos.liveness import wait_committed, wait_consumed, wait_read
@@ -34,7 +34,7 @@ from simulation.cluster import simulated_cluster
 from simulation.faults.stage import Stage
 from simulation.invariants import Invariants, records_of, replicas
 from simulation.passing import PASSING, Passing
-from simulation.plan import TOPIC
+from simulation.plan import FAULTS_S, TOPIC
 from simulation.process import Process
 from simulation.scheduling import deterministic_scheduling, virtual_clock
 from simulation.themes import ACKS_ALL
@@ -201,6 +201,8 @@ async def _work(
             readers.start_soon(work.commit_alone, name, group, place)
         readers.start_soon(ask_offsets, work, "asker")
         readers.start_soon(ask_ends, work, "asker-of-ends")
+        if plan.looks_back:
+            readers.start_soon(partial(ask_times, work, "asker-of-times", back_s=FAULTS_S))
         passing = Passing(cluster, work, meets_registrations=plan.meets_registrations)
         if plan.passing:
             readers.start_soon(passing.run)

@@ -14,6 +14,7 @@ import trio
 
 from broker.log.directory import Checkpoint, DataDirectory, parse_partition
 from broker.log.errors import FileMissing
+from broker.log.file_names import LOG_SUFFIX
 from protocol.batch import split_batches
 from protocol.errors import CorruptBatch
 from simulation.faults.joins import SEEN_WITHIN_S, is_member
@@ -139,6 +140,22 @@ class Damage:
             and all(machine.is_running for machine in machines)
             and bool(found)
             and all(is_in_sync(partition) for partition in found)
+            and all(self._is_whole(partition) for partition in found if partition.is_leader)
+        )
+
+    def _is_whole(self, leader: Partition) -> bool:
+        """Say whether each replica holds what is committed.
+
+        The ISR still has who came back without it, and is not registered yet.
+        """
+        return all(
+            any(
+                replica.topic_id == leader.topic_id
+                and replica.index == leader.index
+                and replica.log.durable_end_offset >= leader.high_watermark.value
+                for replica in self._stage.cluster.brokers[broker_id].replicas()
+            )
+            for broker_id in (leader.state.replicas if leader.state else ())
         )
 
     async def _lose_disk(self, fault: Fault) -> bool:
@@ -224,7 +241,7 @@ class Damage:
         if not await seen(self._may_damage, within_s=SOUND_WITHIN_S, every_s=SOUND_SEEN_WITHIN_S):
             return False
         machine = self._stage.machine(fault)
-        found = None if machine is None else _old_batch(machine.disk, fault.other)
+        found = None if machine is None else _old_batch(machine, fault.other)
         if machine is None or found is None:
             return False
         self._damaged = True
@@ -238,16 +255,17 @@ class Damage:
         return True
 
 
-def _old_batch(disk: MemoryDisk, number: int) -> tuple[str, int] | None:
-    """Find one of the batches that lie in complete segments: a file, and where in it."""
+def _old_batch(machine: SimulatedBroker, number: int) -> tuple[str, int] | None:
+    """Find one of the batches that lie in complete segments: a file, and where in it.
+
+    Where the broker leads, if it does: old records of others are hardly ever read.
+    """
+    ours = [partition for partition in machine.replicas() if partition.topic == TOPIC]
     found: list[tuple[str, int]] = []
-    for directory in disk.list("data"):
-        if not directory.startswith(f"{TOPIC}-"):
-            continue
-        names = [name for name in disk.list(f"data/{directory}") if name.endswith(".log")]
-        for name in names[:-1]:
-            path = f"data/{directory}/{name}"
-            starts = [0, *(end for end, _ in _batch_ends(disk.read_file(path)))]
+    for partition in [one for one in ours if one.is_leader] or ours:
+        for segment in partition.log.segments[:-1]:
+            path = segment.path(LOG_SUFFIX)
+            starts = [0, *(end for end, _ in _batch_ends(machine.disk.read_file(path)))]
             found += [(path, start) for start in starts[:-1]]
     return found[number % len(found)] if found else None
 
