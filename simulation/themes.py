@@ -37,7 +37,7 @@ class Theme(NamedTuple):
 
 
 THEMES: Final[Mapping[str, Theme]] = {
-    "bounces": Theme(frozenset({"bounce", "isolate", "slow-link"}), (0.4, 0.2)),
+    "bounces": Theme(frozenset({"bounce", "isolate", "narrow-link", "slow-link"}), (0.4, 0.2)),
     COMPACTION: Theme(
         frozenset(
             {
@@ -96,6 +96,7 @@ THEMES: Final[Mapping[str, Theme]] = {
                 "pause-session",
                 "reset",
                 "usurp",
+                "vanish",
             }
         ),
         (1.0, 0.4),
@@ -107,7 +108,9 @@ THEMES: Final[Mapping[str, Theme]] = {
         {"groups": 3, "members": 4, "lonely": 2, "store_latency_s": 0.1, "passing": True},
     ),
     "controllers": Theme(
-        frozenset({"deregister", "pause-session", "pause", "isolate", "slow-disk", "separate"}),
+        frozenset(
+            {"deregister", "isolate", "pause", "pause-session", "separate", "slow-disk", "vanish"}
+        ),
         (1.0, 0.4),
     ),
     "followers": Theme(
@@ -156,12 +159,16 @@ THEMES: Final[Mapping[str, Theme]] = {
         (1.0, 0.4),
     ),
     CLIENTS: Theme(
-        frozenset({"elect", "isolate-client", "kill", "pause-client", "reset", "stop"}),
+        frozenset(
+            {"crash-client", "elect", "isolate-client", "kill", "pause-client", "reset", "stop"}
+        ),
         (1.0, 0.4),
         {"groups": 2, "members": 4, "varied": True},
     ),
     "members": Theme(
-        frozenset({"pause-client", "isolate-client", "reset", "expire-session", "kill"}),
+        frozenset(
+            {"crash-client", "expire-session", "isolate-client", "kill", "pause-client", "reset"}
+        ),
         (1.0, 0.4),
         {"groups": 2, "members": 4},
     ),
