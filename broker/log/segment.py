@@ -5,8 +5,6 @@ Must never know: other segments, epochs, producers.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -17,6 +15,7 @@ from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX
 from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
+from broker.log.recent import RecentBatches
 from broker.log.slice import LogSlice
 from protocol.errors import CorruptBatch, StorageError
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from protocol.batch import BatchHeader
 
 NO_TIMESTAMP: Final = -1
-_RECENT_MAX: Final = 128
 
 _events = structlog.get_logger()
 
@@ -48,8 +46,7 @@ class Segment:
         "_is_used",
         "_loaded",
         "_max_timestamp",
-        "_recent_last_offsets",
-        "_recent_positions",
+        "_recent",
         "_storage",
         "base_offset",
         "next_offset",
@@ -69,8 +66,7 @@ class Segment:
         self._first_timestamp_ms = NO_TIMESTAMP
         self._is_used = False
         self._bytes_since_entry = 0
-        self._recent_last_offsets = array("q")
-        self._recent_positions = array("q")
+        self._recent = RecentBatches()
 
     def __repr__(self) -> str:
         return f"<Segment {self.path(LOG_SUFFIX)} [{self.base_offset}, {self.next_offset})>"
@@ -160,12 +156,7 @@ class Segment:
             self._index_max_timestamp()
             self._bytes_since_entry = 0
         self._bytes_since_entry += size_bytes
-        recent = self._recent_last_offsets
-        recent.append(last_offset)
-        self._recent_positions.append(position)
-        if len(recent) > _RECENT_MAX:
-            del recent[: _RECENT_MAX // 2]
-            del self._recent_positions[: _RECENT_MAX // 2]
+        self._recent.note(last_offset, position)
         self.next_offset = last_offset + 1
         self.size_bytes = position + size_bytes
 
@@ -178,7 +169,7 @@ class Segment:
         """Complete the index files: nothing will be appended any more. Raises: StorageError."""
         self._index_max_timestamp()
         self._indexes.complete(create=True)
-        self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+        self._recent.clear()
         self._loaded = None  # few segments are read once they are complete
 
     def adopt(self) -> list[File]:
@@ -187,7 +178,7 @@ class Segment:
         Returns: the index files, which are not durable yet; none where the disk is full.
         """
         self._index_max_timestamp()
-        self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+        self._recent.clear()
         try:
             return self._indexes.replace()
         except DiskFull:
@@ -233,18 +224,29 @@ class Segment:
     # Indexes.
 
     def load(self) -> None:
-        """Read the indexes and scan the batches after their last entry. Raises: StorageError."""
-        end = self.size_bytes
+        """Read the indexes and scan the batches after their last entry.
+
+        Raises: StorageError, after which all is as before.
+        """
+        end, next_offset = self.size_bytes, self.next_offset
+        try:
+            self._load(end)
+        except StorageError:
+            self._loaded, self.size_bytes, self.next_offset = None, end, next_offset
+            self._recent.clear()
+            raise
+
+    def _load(self, end: int) -> None:
         self._loaded = indexes = IndexFiles(self._storage, self.base_offset)
         try:
             indexes.read(segment_bytes=end)
             self._forget_tail()
             self._scan(indexes.offsets.last_position, end=end)
         except (StorageError, IndexDamaged) as error:
-            if end:
-                _events.info("index_rebuilt", segment=self.path(LOG_SUFFIX), reason=str(error))
             self.start_recovery()
             self._scan(0, end=end)
+            if end:
+                _events.info("index_rebuilt", segment=self.path(LOG_SUFFIX), reason=str(error))
             # Below a recovery point they are trusted; without entries all is scanned anyway.
             self._indexes.rewrite(durable=len(self._indexes.offsets) > 0)
 
@@ -311,7 +313,7 @@ class Segment:
         self._max_timestamp = (timestamp_ms, self.base_offset + offset)
         self._first_timestamp_ms = NO_TIMESTAMP
         self._bytes_since_entry = 0
-        self._recent_last_offsets, self._recent_positions = array("q"), array("q")
+        self._recent.clear()
         self.next_offset = self.base_offset
         self.size_bytes = 0
 
@@ -330,9 +332,8 @@ class Segment:
             return self.size_bytes
         if offset <= self.base_offset:
             return 0
-        recent = self._recent_last_offsets
-        if recent and offset > recent[0]:
-            return self._recent_positions[bisect_left(recent, offset)]
+        if (recent := self._recent.position_of(offset)) is not None:
+            return recent
         position = self._indexes.offsets.position_before(offset - self.base_offset)
         for header, at in self._headers(position, end=self.size_bytes):
             if header.last_offset >= offset:
@@ -343,9 +344,8 @@ class Segment:
         """Return the end of the last batch that ends at or before `limit`. Raises: StorageError."""
         if limit >= self.size_bytes:
             return self.size_bytes
-        recent = self._recent_positions
-        if recent and limit >= recent[0]:
-            return recent[bisect_right(recent, limit) - 1]
+        if (recent := self._recent.boundary_before(limit)) is not None:
+            return recent
         boundary = self._indexes.offsets.boundary_before(limit)
         for header, at in self._headers(boundary, end=self.size_bytes):
             if at + header.size_bytes > limit:
