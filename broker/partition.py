@@ -72,8 +72,7 @@ class Partition:
         self.high_watermark = Watermark(log.log_start_offset)
         self.durable = Watermark(log.durable_end_offset)
         self.noted_start = NotedStart(log.log_start_offset)
-        # In the order of arrival, so that a run can be repeated.
-        self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}
+        self.fetchers_waiting: dict[Callable[[Partition], None], None] = {}  # by their arrival
         self.consumers_waiting: dict[Callable[[Partition], None], None] = {}
         self.deleters_waiting = trio.lowlevel.ParkingLot()
         """Those who wait for the low watermark: woken whenever it may have moved."""
@@ -163,8 +162,7 @@ class Partition:
         self._follow_state()
         if state.partition_epoch != known.partition_epoch:
             self.deleters_waiting.unpark_all()  # others may come to lead now
-            # One that fell out may join again, or a successor take over, by its next fetch.
-            self._wake(self.fetchers_waiting)
+            self._wake(self.fetchers_waiting)  # their next fetch may join them, or hand over
 
     def _follow_state(self) -> None:
         """Draw what a leader must from a state that it has taken over."""
@@ -348,11 +346,14 @@ class Partition:
         self.durable.advance(self.log.durable_end_offset)
         self.advance_high_watermark()
 
-    def _storage_failed(self, error: StorageError) -> None:
-        """Go offline: the disk refused, and what it holds of us is unknown."""
+    def _storage_failed(self, error: StorageError) -> bool:
+        """Go offline: the disk refused, what it holds of us is unknown. Returns: True to go on."""
+        if self.leadership is not None and self.leadership.bears(error):
+            return True
         log_events.error("partition_offline", partition=self.name, error=str(error))
         self.close(error)
         self._context.storage_failed(self, error)
+        return False
 
     # How far it can be read.
 

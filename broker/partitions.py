@@ -22,7 +22,7 @@ from broker.partition import Partition
 from broker.replication.throttle import ThrottledReplicas
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
-from protocol.errors import StorageError
+from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -381,9 +381,9 @@ class Partitions:
                 while self._hosted.get(place) is partition and partition.apply_retention():
                     await trio.lowlevel.checkpoint()
                 partition.log.rest()
-            except StorageError:
-                if self._hosted.get(place) is partition:
-                    raise  # else it was damaged, and is given up
+            except StorageError as error:
+                if not isinstance(error.__cause__, CorruptBatch):
+                    raise  # else it is given up, or goes on as it is
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

@@ -104,8 +104,8 @@ class Log:
         """Why it is used no more; None while it is."""
         return self._state.failed
 
-    def on_failure(self, tell: Callable[[StorageError], None]) -> None:
-        """Have `tell` called, once, when this log can be used no more.
+    def on_failure(self, tell: Callable[[StorageError], object]) -> None:
+        """Have `tell` called when this log is to be used no more, which a True takes back.
 
         That is before whatever has found it out raises, or returns.
         """

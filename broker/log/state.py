@@ -69,7 +69,7 @@ class LogState:
         self.synced_end_offset = self.end_offset
         self.bytes_since_snapshot = 0
         self.failed: StorageError | None = None
-        self.on_failure: Callable[[StorageError], None] | None = None
+        self.on_failure: Callable[[StorageError], object] | None = None
         self.closed = False
         self.interruptions = 0
         self.swap: Swap | None = None
@@ -92,8 +92,8 @@ class LogState:
         if self.failed is not None or self.closed:
             return
         self.failed = error
-        if self.on_failure is not None:
-            self.on_failure(error)
+        if self.on_failure is not None and self.on_failure(error) is True:
+            self.failed = None
 
     def demand_usable(self) -> None:
         """Refuse a log that has failed or is closed. Raises: LogOffline."""

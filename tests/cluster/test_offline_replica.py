@@ -16,7 +16,7 @@ from protocol.api.alter_partition_reassignments import (
 )
 from protocol.api.elect_leaders import ElectLeadersRequest, TopicPartitions
 from protocol.errors import ErrorCode
-from simulation.cluster import SimulatedBroker, simulated_cluster
+from simulation.cluster import SimulatedBroker, SimulatedCluster, simulated_cluster
 from tests.support.asking import Asker
 
 TOPIC = "orders"
@@ -170,3 +170,37 @@ async def test_a_log_that_turns_out_to_be_damaged_goes_offline_and_nothing_else(
             await machine.start()
             await trio.sleep(LONG_ENOUGH_S)
             assert set(machine.broker.view.latest.partition(TOPIC, 0).isr) == {1, 2, 3}
+
+
+async def test_the_only_replica_leads_on_though_it_is_damaged(autojump_clock):
+    properties = {"log.segment.bytes": "2048", "log.retention.check.interval.ms": "1000"}
+    with trio.fail_after(BOUND_S):
+        async with simulated_cluster(1, properties=properties) as cluster:
+            environment = cluster.environment("client")
+            machine = cluster.brokers[1]
+            async with Admin(cluster.bootstrap, environment=environment) as admin:
+                await admin.create_topic(NewTopic(TOPIC, partitions=1, replication_factor=1))
+            async with Producer(cluster.bootstrap, environment=environment) as producer:
+                for value in VALUES:
+                    await producer.send(TOPIC, value, partition=0)
+                await machine.stop()
+                machine.disk.flip_bit(f"data/{TOPIC}-0/{0:020d}.log", 8, 4)
+                await machine.start()
+                await trio.sleep(10)  # retention has come to it by then
+                assert await read_from(cluster, 1) == []
+                await producer.send(TOPIC, b"after", partition=0)
+
+            assert await read_from(cluster, len(VALUES) - 1) == [VALUES[-1], b"after"]
+            assert machine.is_running
+            assert not any(machine.broker.partitions.offline())
+
+
+async def read_from(cluster: SimulatedCluster, offset: int) -> list[bytes]:
+    """Read for some seconds from an offset on."""
+    found: list[bytes] = []
+    environment = cluster.environment("reader")
+    async with Consumer(cluster.bootstrap, environment=environment) as consumer:
+        await consumer.assign({TopicPartition(TOPIC, 0): offset})
+        for _ in range(5):
+            found += [record.value for record in await consumer.poll(timeout_s=1)]
+    return found
