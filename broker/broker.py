@@ -13,6 +13,7 @@ import trio
 from msgspec.structs import replace
 
 from broker.confirmation import Confirmation
+from broker.damage import is_borne
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
 from broker.faults import Planted, parse_faults
@@ -312,9 +313,10 @@ class Broker:
             flusher=self._flusher,
             lease_held=self._lease.held,
             storage_failed=self._fail_replica,
+            is_borne=lambda one, error: is_borne(one, error, self.view.latest.brokers),
             checkpoint_due=lambda: self.partitions.checkpoints.write_soon(),  # noqa: PLW0108 - not yet
             throttles=self.throttles,
-            isr_due=self._propose_isr_soon,
+            isr_due=lambda one: self.isr_keeper.look_at(one),  # noqa: PLW0108 - not yet
             leaving=self._stopping.is_set,
         )
         return Partitions(
@@ -346,9 +348,6 @@ class Broker:
             lease=self._lease,
             environment=self._environment,
         )
-
-    def _propose_isr_soon(self, partition: Partition) -> None:
-        self.isr_keeper.look_at(partition)
 
     def _fail_replica(self, partition: Partition, error: StorageError) -> None:
         """Give up one replica whose log is damaged, or all where it is the disk that refuses."""

@@ -10,13 +10,11 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-import structlog
 import trio
 
 from broker.errors import NotLeader, StaleBrokerEpoch
 from broker.replication.progress import FollowerProgress, Progress
 from coordinator.cluster import NO_LEADER
-from protocol.errors import CorruptBatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from broker.log.log import Log
     from broker.watermark import Watermark
     from coordinator.cluster import PartitionState
-    from protocol.errors import StorageError
-
-log_events = structlog.get_logger()
 
 SUCCESSION_S: Final = 1.0
 """How long nothing is appended so that a successor can catch up; then the leader goes on, and hands
@@ -46,8 +41,9 @@ class Leadership:
         """The ISR proposed, by the broker epochs of its members; perhaps the controller's state."""
         self.appends_from = 0.0
         """From when on something is appended again, on trio's clock; inf: not by this leader."""
+        self.damage_told = False
+        """Whether it was told that the log is damaged, and led on over."""
         self._waits_again_from = inf
-        self._damage_told = False
         self._state = state
         self._log = log
         self._high_watermark = high_watermark
@@ -138,19 +134,6 @@ class Leadership:
     def knows_committed(self) -> bool:
         """Whether nothing that an earlier leader committed can lie above the high watermark."""
         return self._high_watermark.value >= self._progress.epoch_start_offset
-
-    def bears(self, error: StorageError) -> bool:
-        """Say whether to lead on over a log that is damaged: nobody else could lead in our place.
-
-        Who reads where it is damaged is refused. Any other error of the disk is not borne.
-        """
-        others = {*self._state.isr, *self._state.elr, *(self.pending_isr or ())}
-        if not isinstance(error.__cause__, CorruptBatch) or others - {self._state.leader_id}:
-            return False
-        if not self._damage_told:
-            log_events.error("only_replica_damaged", error=str(error))
-        self._damage_told = True
-        return True
 
     def low_watermark(self, *, log_start_offset: int, live: Container[int]) -> int:
         """Give the offset below which nobody holds a record who is live, or may come to lead; -1

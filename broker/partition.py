@@ -348,7 +348,7 @@ class Partition:
 
     def _storage_failed(self, error: StorageError) -> bool:
         """Go offline: the disk refused, what it holds of us is unknown. Returns: True to go on."""
-        if self.leadership is not None and self.leadership.bears(error):
+        if self._context.is_borne(self, error):
             return True
         log_events.error("partition_offline", partition=self.name, error=str(error))
         self.close(error)

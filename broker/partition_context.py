@@ -27,6 +27,8 @@ class PartitionContext(Struct, frozen=True):
     """Whether the coordinator still counts on us; without it nobody leads."""
     storage_failed: Callable[[Partition, StorageError], None]
     """Called when a disk has failed under a partition, which is offline by then."""
+    is_borne: Callable[[Partition, StorageError], bool]
+    """Asked before that: True to lead on over a damaged log, as nobody else could lead."""
     throttles: Throttles
     """This broker's, for those of its replicas that are to be held back."""
     isr_due: Callable[[Partition], None]

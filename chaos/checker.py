@@ -18,6 +18,7 @@
 | `commit-went-back` | a group was told less than had been acknowledged or told before |
 | `commit-from-nowhere` | a group was told an offset that nobody had committed by then |
 | `end-went-back` | somebody was told that a partition ends, and later that it ends sooner |
+| `wrong-time` | somebody asked for a record at or after a time, and was told of an older one |
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
 | `replicas-differ` | two replicas hold different records below both high watermarks |
@@ -46,6 +47,7 @@ from chaos.compaction import Compaction
 from chaos.deletion import Deletion
 from chaos.history import (
     Committed,
+    Dated,
     Led,
     Outcome,
     Partition,
@@ -92,6 +94,7 @@ class _Seen(Struct):
     read: dict[str, list[Polled | Positioned]] = field(default_factory=lambda: defaultdict(list))
     replicas: list[Replica] = field(default_factory=list)
     ends: dict[str, list[SeenEnd]] = field(default_factory=lambda: defaultdict(list))
+    dates: list[Dated] = field(default_factory=list)
     watermarks: list[Watermark] = field(default_factory=list)
     leaders: list[Led] = field(default_factory=list)
     compaction: Compaction = field(default_factory=lambda: Compaction((), ()))
@@ -130,7 +133,17 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         seen.deletion = Deletion(seen.trims)
         if promises.compacted:
             seen.compaction = _compaction(seen, promises)
-        for law in (_records, _polls, _ends, _leaders, _watermarks, _replicas, _trims, _keys):
+        for law in (
+            _records,
+            _polls,
+            _ends,
+            _dates,
+            _leaders,
+            _watermarks,
+            _replicas,
+            _trims,
+            _keys,
+        ):
             found += law(partition, seen, promises)
     for (group, partition), offsets in sorted(groups.items()):
         place, seen = f"{partition} of group {group}", partitions[partition]
@@ -149,6 +162,8 @@ def _file(operation: Operation, seen: _Seen) -> None:
             seen.replicas.append(operation)
         case SeenEnd():
             seen.ends[operation.process].append(operation)
+        case Dated():
+            seen.dates.append(operation)
         case Trimmed():
             seen.trims.append(operation)
         case Watermark():
@@ -291,6 +306,16 @@ def _ends(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
             if after.offset < before.offset:
                 facts = f"{process} was told {before.offset}, then {after.offset}"
                 yield Anomaly("end-went-back", str(partition), facts)
+
+
+def _dates(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomaly]:
+    for one in seen.dates:
+        if one.timestamp_ms < one.asked_ms:
+            facts = (
+                f"{one.process} asked for {one.asked_ms}, and was told {one.offset} of"
+                f" {one.timestamp_ms}"
+            )
+            yield Anomaly("wrong-time", str(partition), facts)
 
 
 # What brokers were seen to do.

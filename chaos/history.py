@@ -107,6 +107,19 @@ class SeenEnd(NamedTuple):
     ended_at: float
 
 
+class Dated(NamedTuple):
+    """Somebody asked for the first record at or after a time, and was told of one, and its time.
+
+    Times are milliseconds since 1970.
+    """
+
+    process: str
+    partition: Partition
+    asked_ms: int
+    offset: int
+    timestamp_ms: int
+
+
 class Trimmed(NamedTuple):
     """Somebody had the records below an `offset` deleted, unless it is UNKNOWN or FAILED.
 
@@ -152,5 +165,15 @@ class Replica(NamedTuple):
 
 
 Operation: TypeAlias = (
-    Sent | Polled | Positioned | Committed | Told | SeenEnd | Trimmed | Led | Watermark | Replica
+    Sent
+    | Polled
+    | Positioned
+    | Committed
+    | Told
+    | SeenEnd
+    | Dated
+    | Trimmed
+    | Led
+    | Watermark
+    | Replica
 )

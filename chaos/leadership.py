@@ -14,7 +14,7 @@ import trio
 
 from chaos.history import Led, Partition, Watermark
 from client.background import background_tasks
-from client.metadata import metadata_request, parse_bootstrap
+from client.metadata import Address, metadata_request, parse_bootstrap
 from client.pool import ConnectionPool, Lane
 from protocol.api.list_offsets import (
     ListOffsetsPartition,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from chaos.workload import Workload
     from client.connection import Connection
-    from client.metadata import Address
     from protocol.api.metadata import MetadataResponse
 
 LOOK_EVERY_S: Final = 0.3
@@ -50,15 +49,28 @@ class Leadership:
         self._marks: dict[tuple[Partition, int, int], int] = {}
 
     async def watch(self, name: str) -> None:
-        """Ask for ever, each bootstrap server about what it leads itself."""
+        """Ask for ever, each broker that any of the bootstrap servers knows."""
         environment = self._work.environment(name)
+        watched: set[Address] = set()
         async with background_tasks() as nursery:
             pool = ConnectionPool(
                 environment.network, nursery, client_id=name, frame_bytes_max=FRAME_BYTES_MAX
             )
-            for address in parse_bootstrap(self._work.bootstrap):
-                nursery.start_soon(self._watch, pool, address)
-            await trio.sleep_forever()
+            while True:
+                for address in await self._known(pool):
+                    if address not in watched:
+                        watched.add(address)
+                        nursery.start_soon(self._watch, pool, address)
+                await trio.sleep(PATIENCE_S)
+
+    async def _known(self, pool: ConnectionPool) -> list[Address]:
+        """Give where brokers say that they are, as far as one of the bootstrap servers knows."""
+        for address in parse_bootstrap(self._work.bootstrap):
+            with suppress(OttlaError):
+                connection = await pool.get(address, Lane.CONTROL)
+                told = await connection.call(metadata_request([]), timeout_s=PATIENCE_S)
+                return [Address(broker.host, broker.port) for broker in told.brokers]
+        return []
 
     async def _watch(self, pool: ConnectionPool, address: Address) -> None:
         while True:
@@ -103,13 +115,13 @@ class Leadership:
 def _led_by_itself(told: MetadataResponse, address: Address) -> tuple[int, dict[int, int]]:
     """Give the id of the broker at an address, and its leader epoch in each partition it leads.
 
-    One that is advertised under another name is nobody that we know.
+    Those are left out that are not told: brokers from before Kafka 2.1 do not, nor are they fenced.
     """
     own = [broker.node_id for broker in told.brokers if (broker.host, broker.port) == address]
     epochs = {
         partition.partition_index: partition.leader_epoch
         for topic in told.topics
         for partition in topic.partitions
-        if partition.leader_id in own
+        if partition.leader_id in own and partition.leader_epoch >= 0
     }
     return (own[0] if own else -1), epochs

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from chaos.checker import Promises, check
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from chaos.history import Operation
 
 COMMAND_TIMEOUT_S: Final = 60.0
+DOWN_TIMEOUT_S: Final = 170.0
+"""`ottla down` waits for the brokers, then for the coordinator, before it kills any."""
 PLANT_TIMEOUT_S: Final = 10.0
 """For faults that need not be planted, where a broken cluster takes no settings."""
 
@@ -122,8 +124,10 @@ class RunningCluster:
         """End everything, whatever state it is in; `troubles` has who did not end as it should."""
         for name in self._nodes("paused"):
             self.resume(name)
-        self.look_for_deaths()
-        done = _command("down", "--json", "--data", str(self.directory))
+        with suppress(ClusterTrouble):  # all has to end, whatever can be told of it
+            self.look_for_deaths()
+        data = "--data", str(self.directory)
+        done = _command("down", "--json", *data, timeout_s=DOWN_TIMEOUT_S)
         killed = json.loads(done.stdout)["killed"] if done.stdout else ()
         self.troubles += [f"{name} did not stop and was killed" for name in killed]
         if self._proxies is not None:

@@ -1,7 +1,7 @@
 """Which faults a run on real processes meets, and when: all drawn from one seed. Pure.
 
-No fault breaks more than is promised: what is acknowledged is on stable storage of two replicas at
-least, so any processes may die, and any may be cut off; disks are not lost.
+No fault breaks more than is promised: what is acknowledged is on stable storage of as many replicas
+as have to be in sync, so any processes may die, and any may be cut off; disks are not lost.
 Must never know: how a fault is carried out.
 """
 
@@ -130,7 +130,7 @@ KINDS: Final[Mapping[str, tuple[str, Draw]]] = {
     "coordinator-pause": ("SIGSTOP the coordinator, then SIGCONT", _coordinator),
     "error": ("a broker refuses some requests with an error", _ERROR),
     "delay": ("a broker takes its time for requests of one API", _DELAY),
-    "drop": ("a broker does what it is asked and drops the answer", _DROP),
+    "drop": ("a broker drops the answer, with or without having done what it is asked", _DROP),
 }
 """Each kind of fault: what it does, and whom it meets for how long."""
 

@@ -6,10 +6,11 @@ is handed in. Must never know: faults, what is judged, whether the cluster is re
 
 from __future__ import annotations
 
-import random  # noqa: TID251 - seeded here, with the seed that was handed in
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from random import Random  # noqa: TID251 - seeded here, with the seed that was handed in
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
@@ -40,6 +41,13 @@ STAYS_MAX: Final = (10, 200)
 """After how many polls a member leaves at most: who is new knows nothing of the cluster yet."""
 
 
+class _Life(NamedTuple):
+    """A client from when it begins to when it is gone."""
+
+    scope: trio.CancelScope
+    over: trio.Event
+
+
 class Workload(Journal):
     """All clients of a run, and what they did.
 
@@ -55,7 +63,7 @@ class Workload(Journal):
         self._load = load
         self._automatic: dict[str, dict[TopicPartition, int]] = {}
         self._reading: dict[str, Consumer] = {}
-        self._lives: dict[str, trio.CancelScope] = {}
+        self._lives: dict[str, _Life] = {}
 
     @property
     def topic(self) -> str:
@@ -77,30 +85,46 @@ class Workload(Journal):
         """All partitions of the topic."""
         return tuple(TopicPartition(self._load.topic, n) for n in range(self._load.partitions))
 
-    def crash(self, name: str) -> bool:
-        """End a producer or member where it is; another of its name begins. Returns: whether."""
-        life = self._lives.get(name)
-        if life is not None:
-            life.cancel()
-        return life is not None
+    async def crash(self, name: str) -> bool:
+        """End a producer or member where it is; returns once it has ended, or False: there is none.
 
-    def _random(self, name: str) -> random.Random:
-        return random.Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
+        Another one of its name begins then.
+        """
+        life = self._lives.get(name)
+        if life is None:
+            return False
+        life.scope.cancel()
+        await life.over.wait()
+        return True
+
+    @contextmanager
+    def _life(self, name: str) -> Iterator[None]:
+        life = self._lives[name] = _Life(trio.CancelScope(), trio.Event())
+        try:
+            with life.scope:
+                yield
+        finally:
+            del self._lives[name]
+            life.over.set()
+
+    def random(self, name: str) -> Random:
+        """Give a generator of a client's own."""
+        return Random(f"{self._load.seed} {name}")  # noqa: S311 - to be repeatable
 
     # Writing.
 
     async def write(self, name: str, *, until: trio.Event) -> None:
         """Produce numbered values until told to stop; begin anew after an error."""
-        rng, numbers = self._random(name), count()
+        rng, numbers = self.random(name), count()
         while not until.is_set():
             try:
-                with trio.CancelScope() as self._lives[name]:
+                with self._life(name):
                     await self._write_once(name, rng, numbers, until=until)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
     async def _write_once(
-        self, name: str, rng: random.Random, numbers: Iterator[int], *, until: trio.Event
+        self, name: str, rng: Random, numbers: Iterator[int], *, until: trio.Event
     ) -> None:
         """Produce, some in flight at once."""
         config = producer_config(self._load, rng)
@@ -120,7 +144,7 @@ class Workload(Journal):
                     nursery.start_soon(self._settle, enqueued)
                 await trio.sleep(rng.choice(self._load.pauses_s))
 
-    def _draw(self, name: str, rng: random.Random, number: int) -> Sent:
+    def _draw(self, name: str, rng: Random, number: int) -> Sent:
         """Draw a producer's next record, and what it is before anything is known of it."""
         load, now = self._load, trio.current_time()
         place = Partition(load.topic, rng.randrange(load.partitions))
@@ -201,15 +225,15 @@ class Workload(Journal):
 
     async def share(self, name: str, group: str) -> None:
         """Be a member of a group for ever, commit what was read; begin anew after an error."""
-        rng = self._random(name)
+        rng = self.random(name)
         while True:
             try:
-                with trio.CancelScope() as self._lives[name]:
+                with self._life(name):
                     await self._share_once(name, group, rng)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
 
-    async def _share_once(self, name: str, group: str, rng: random.Random) -> None:
+    async def _share_once(self, name: str, group: str, rng: Random) -> None:
         config = member_config(self._load, name, group, rng)
         environment = self.environment(name)
         async with Consumer(self.bootstrap, config, environment=environment) as consumer:
@@ -260,7 +284,7 @@ class Workload(Journal):
 
         Others do so for other partitions, of the same group perhaps; anew after an error.
         """
-        rng, offsets = self._random(name), count(1)
+        rng, offsets = self.random(name), count(1)
         while True:
             try:
                 await self._commit_alone_once(name, group, place, rng, offsets)
@@ -272,7 +296,7 @@ class Workload(Journal):
         name: str,
         group: str,
         place: TopicPartition,
-        rng: random.Random,
+        rng: Random,
         offsets: Iterator[int],
     ) -> None:
         config = ConsumerConfig(group_id=group, enable_auto_commit=False)

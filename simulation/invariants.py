@@ -108,11 +108,13 @@ class Invariants(trio.abc.Instrument):
 
     def _look_at(self, machine: SimulatedBroker) -> None:
         """Look at a broker's replicas once. Raises: Broken."""
-        if machine.broker is None or not machine.is_running or machine.disk.is_rotten:
+        if machine.broker is None or not machine.is_running:
             return
         with machine.disk.sparing():  # a fault that is planned is not for who looks on
             for partition in machine.broker.partitions:
                 self._look_at_replica(machine.broker_id, partition)
+                if not machine.disk.is_rotten:  # it does not hold what it should, and may not
+                    self._records_of(partition).look(machine.broker_id, partition)
 
     def _look_at_replica(self, broker_id: int, partition: Partition) -> None:
         self._deletions.look_at(broker_id, partition)
@@ -120,8 +122,9 @@ class Invariants(trio.abc.Instrument):
             self._look_at_leader(broker_id, partition)
         if partition.log.log_start_offset:
             self._look_at_start(broker_id, partition)
-        records = self._keys if partition.topic in self._compacted else self._records
-        records.look(broker_id, partition)
+
+    def _records_of(self, partition: Partition) -> CommittedKeys | CommittedRecords:
+        return self._keys if partition.topic in self._compacted else self._records
 
     def _look_at_leader(self, broker_id: int, partition: Partition) -> None:
         epoch, name = partition.leader_epoch, partition.name

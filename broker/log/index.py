@@ -76,6 +76,11 @@ class OffsetIndex:
         return self._positions[i] if i >= 0 else 0
 
     @property
+    def last_offset(self) -> int:
+        """Relative offset of the last entry; there has to be one."""
+        return self._offsets[-1]
+
+    @property
     def last_position(self) -> int:
         """Position of the last indexed batch; 0 for an empty index."""
         return self._positions[-1] if self._positions else 0

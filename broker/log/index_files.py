@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.log.errors import DiskFull
 from broker.log.index import IndexDamaged, OffsetIndex, TimeIndex
+from protocol.batch import NO_TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,7 @@ class IndexFiles:
     def complete(self, *, create: bool = False) -> None:
         """Write all new entries; the next flush makes the files last. Raises: StorageError."""
         if create or not self.is_written:
+            self._fill_times()
             self._write()
             for path in self._paths():
                 self._storage.unsynced.note_path(path)
@@ -83,9 +85,15 @@ class IndexFiles:
     def rewrite(self, *, durable: bool = False) -> None:
         """Replace both files, durably or for `complete` to make them last. Raises: StorageError."""
         self._unsynced = not durable
+        self._fill_times()
         for index, path in self._files():
             self._storage.disk.write_file(path, index.encode(), durable=durable)
             index.unwritten = bytearray()
+
+    def _fill_times(self) -> None:
+        """Have the time index say that there are no timestamps: an empty one would be damaged."""
+        if len(self.offsets) and not len(self.times):
+            self.times.add(NO_TIMESTAMP, self.offsets.last_offset)
 
     def rewrite_if_room(self) -> None:
         """Replace both files; where the disk is full they go, and all is written with what follows.

@@ -12,6 +12,7 @@ from broker.log.slice import LogSlice
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
+    from broker.log.segment import Segment
     from broker.log.state import LogState
 
 
@@ -42,3 +43,23 @@ def read(
         return LogSlice.NO_ROOM
     found.on_failure = state.fail
     return found
+
+
+def read_segment(
+    segment: Segment, offset: int, *, bytes_max: int, end_offset: int, at_least_one: bool
+) -> LogSlice | None:
+    """Read whole batches of a segment from the one that holds `offset`, below `end_offset`.
+
+    Returns: None where there is no such batch here, or it is larger than `bytes_max` and not
+    `at_least_one` is wanted. Raises: StorageError.
+    """
+    start = segment.position_of(offset)
+    end = whole = segment.position_of(end_offset)
+    if end - start > bytes_max:
+        end = segment.boundary_before(start + bytes_max)
+        if end <= start and at_least_one:
+            end = start + segment.header_at(start).size_bytes
+    if end <= start:
+        return None
+    goes_on = end < whole or end_offset > segment.next_offset
+    return LogSlice(segment.file.view(), start, end - start, goes_on=goes_on)

@@ -53,12 +53,11 @@ def count_expired(
     excess_bytes = sum(segment.size_bytes for segment in segments) - config.retention_bytes
     for i, segment in enumerate(segments):
         excess_bytes -= segment.size_bytes
-        unreachable = segment.next_offset <= log_start_offset
+        if segment.next_offset <= log_start_offset:
+            continue  # whatever is in it: it may not even be readable
+        too_much = config.retention_bytes != UNLIMITED and excess_bytes >= 0
         replicated = segment.next_offset <= high_watermark
-        unwanted = _is_old(segment, config, now_ms) or (
-            config.retention_bytes != UNLIMITED and excess_bytes >= 0
-        )
-        if not (unreachable or (deletes and replicated and unwanted)):
+        if not (deletes and replicated and (too_much or _is_old(segment, config, now_ms))):
             return i
     return len(segments)
 

@@ -5,7 +5,7 @@ Must never know: other segments, epochs, producers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,7 +16,7 @@ from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
 from broker.log.recent import RecentBatches
-from broker.log.slice import LogSlice
+from protocol.batch import NO_TIMESTAMP
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from broker.log.storage import Storage
     from protocol.batch import BatchHeader
 
-NO_TIMESTAMP: Final = -1
 
 _events = structlog.get_logger()
 
@@ -41,6 +40,7 @@ class Segment:
 
     __slots__ = (
         "_bytes_since_entry",
+        "_damage",
         "_file",
         "_first_timestamp_ms",
         "_is_used",
@@ -65,6 +65,7 @@ class Segment:
         self._max_timestamp = (NO_TIMESTAMP, base_offset)
         self._first_timestamp_ms = NO_TIMESTAMP
         self._is_used = False
+        self._damage: StorageError | None = None
         self._bytes_since_entry = 0
         self._recent = RecentBatches()
 
@@ -128,7 +129,7 @@ class Segment:
     def first_timestamp_ms(self) -> int:
         """The newest timestamp of its first batch, by which it grows old; -1 while it is empty."""
         if self._first_timestamp_ms == NO_TIMESTAMP and self.size_bytes:
-            self._first_timestamp_ms = self._header_at(0).max_timestamp
+            self._first_timestamp_ms = self.header_at(0).max_timestamp
         return self._first_timestamp_ms
 
     # Writing.
@@ -169,8 +170,7 @@ class Segment:
         """Complete the index files: nothing will be appended any more. Raises: StorageError."""
         self._index_max_timestamp()
         self._indexes.complete(create=True)
-        self._recent.clear()
-        self._loaded = None  # few segments are read once they are complete
+        self._loaded = None  # few segments are read once they are complete, but for their ends
 
     def adopt(self) -> list[File]:
         """Take the place of an older segment, whose file was replaced. Raises: StorageError.
@@ -191,7 +191,7 @@ class Segment:
         if position >= self.size_bytes:
             return
         indexes = self._indexes
-        first_cut = self._header_at(position).base_offset - self.base_offset
+        first_cut = self.header_at(position).base_offset - self.base_offset
         self.file.truncate(position)
         indexes.cut(first_cut)
         self._forget_tail()
@@ -217,6 +217,7 @@ class Segment:
         """Hold no file and no indexes, unless used since the last call; all has to be durable."""
         if not self._is_used:
             self.close()
+            self._recent.clear()
             if self._loaded is not None and self._loaded.is_written:
                 self._loaded = None
         self._is_used = False
@@ -226,14 +227,20 @@ class Segment:
     def load(self) -> None:
         """Read the indexes and scan the batches after their last entry.
 
-        Raises: StorageError, after which all is as before.
+        Raises: StorageError, after which all is as before; once it is damaged, at once.
         """
-        end, next_offset = self.size_bytes, self.next_offset
+        if self._damage is not None:
+            raise StorageError(str(self._damage)) from self._damage.__cause__
+        known = self.size_bytes, self.next_offset, self._max_timestamp, self._first_timestamp_ms
         try:
-            self._load(end)
-        except StorageError:
-            self._loaded, self.size_bytes, self.next_offset = None, end, next_offset
+            self._load(self.size_bytes)
+            if known[1] not in (self.base_offset, self.next_offset):  # where it is complete
+                raise self._damaged(CorruptBatch(f"it ends at {self.next_offset}, not {known[1]}"))
+        except StorageError as error:
+            self.size_bytes, self.next_offset, self._max_timestamp, self._first_timestamp_ms = known
+            self._loaded = None
             self._recent.clear()
+            self._damage = error if isinstance(error.__cause__, CorruptBatch) else None
             raise
 
     def _load(self, end: int) -> None:
@@ -352,25 +359,6 @@ class Segment:
                 return at
         return self.size_bytes
 
-    def read(
-        self, offset: int, *, bytes_max: int, end_offset: int, at_least_one: bool
-    ) -> LogSlice | None:
-        """Read whole batches from the one that holds `offset`, below `end_offset`.
-
-        Returns: None where there is no such batch here, or it is larger than `bytes_max` and not
-        `at_least_one` is wanted. Raises: StorageError.
-        """
-        start = self.position_of(offset)
-        end = whole = self.position_of(end_offset)
-        if end - start > bytes_max:
-            end = self.boundary_before(start + bytes_max)
-            if end <= start and at_least_one:
-                end = start + self._header_at(start).size_bytes
-        if end <= start:
-            return None
-        goes_on = end < whole or end_offset > self.next_offset
-        return LogSlice(self.file.view(), start, end - start, goes_on=goes_on)
-
     def headers(self, offset: int) -> Iterator[tuple[BatchHeader, int]]:
         """Yield the headers and positions of the batches from the one that holds `offset` on.
 
@@ -383,7 +371,8 @@ class Segment:
         times = self._indexes.times
         return self.headers(self.base_offset + times.offset_before(timestamp_ms) + 1)
 
-    def _header_at(self, position: int) -> BatchHeader:
+    def header_at(self, position: int) -> BatchHeader:
+        """Read the header of the batch at a position. Raises: StorageError."""
         header, _ = next(self._headers(position, end=self.size_bytes))
         return header
 
@@ -393,7 +382,10 @@ class Segment:
         try:
             yield from iterate_headers(self.file, position=position, end=end)
         except CorruptBatch as error:
-            next_step = "stop the broker, move the directory away and start it: it is copied anew"
-            raise StorageError(
-                f"{self.path(LOG_SUFFIX)} is damaged: {error}; {next_step}"
-            ) from error
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: CorruptBatch) -> StorageError:
+        next_step = "stop the broker, move the directory away and start it: it is copied anew"
+        damage = StorageError(f"{self.path(LOG_SUFFIX)} is damaged: {error}; {next_step}")
+        damage.__cause__ = error
+        return damage

@@ -9,7 +9,9 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, Final
 
 from broker.log.placement import Placed
-from broker.log.segment import NO_TIMESTAMP, Segment
+from broker.log.reading import read_segment
+from broker.log.segment import Segment
+from protocol.batch import NO_TIMESTAMP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -149,8 +151,8 @@ class Segments:
         segment = self.active
         if offset < segment.base_offset:
             segment = next(self._from(offset))
-        return segment.read(
-            offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
+        return read_segment(
+            segment, offset, bytes_max=bytes_max, end_offset=end_offset, at_least_one=at_least_one
         )
 
     def headers(self, offset: int) -> Iterator[BatchHeader]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from broker.log.segment import NO_TIMESTAMP
-from protocol.batch import TimestampType
+from protocol.batch import NO_TIMESTAMP, TimestampType
 from protocol.raw_records import scan_records
 from protocol.records import data_of
 

@@ -121,7 +121,8 @@ def remove_expired(state: LogState, high_watermark: int, *, count_max: int) -> i
 
     count = look()
     # Nothing is deleted on the word of an index of which only the end was read.
-    if sum(segment.make_sure() for segment in state.segments.as_tuple()[:count]):
+    doomed = state.segments.as_tuple()[:count]
+    if sum(one.make_sure() for one in doomed if one.next_offset > state.start_offset):
         count = look()
     if count == len(state.segments) and not _begins_anew(state):
         count -= 1

@@ -62,8 +62,10 @@ class ClientFaults:
         name, process = self._client(fault)
         if process.is_stopped:
             return False
-        self._stage.cluster.network.kill(name)
-        if self._stage.crash(name):
+        network = self._stage.cluster.network
+        network.unplug(name)  # whatever it would say while it ends
+        try:
             self._stage.begin(fault, whom=name)
-            return True
-        return False
+            return await self._stage.crash(name)
+        finally:
+            network.plug_in(name)

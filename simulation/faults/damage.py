@@ -256,17 +256,21 @@ class Damage:
 
 
 def _old_batch(machine: SimulatedBroker, number: int) -> tuple[str, int] | None:
-    """Find one of the batches that lie in complete segments: a file, and where in it.
+    """Find one of the batches in segments that no recovery would read: a file, and where in it.
 
     Where the broker leads, if it does: old records of others are hardly ever read.
     """
     ours = [partition for partition in machine.replicas() if partition.topic == TOPIC]
     found: list[tuple[str, int]] = []
-    for partition in [one for one in ours if one.is_leader] or ours:
-        for segment in partition.log.segments[:-1]:
-            path = segment.path(LOG_SUFFIX)
-            starts = [0, *(end for end, _ in _batch_ends(machine.disk.read_file(path)))]
-            found += [(path, start) for start in starts[:-1]]
+    with machine.disk.sparing():
+        noted = DataDirectory(machine.disk, "data").read_checkpoints()
+        for partition in [one for one in ours if one.is_leader] or ours:
+            known = noted.get((TOPIC, partition.index), Checkpoint())
+            for segment in partition.log.segments[:-1]:
+                if segment.next_offset <= min(known.recovery_point, known.high_watermark):
+                    path = segment.path(LOG_SUFFIX)
+                    starts = [0, *(end for end, _ in _batch_ends(machine.disk.read_file(path)))]
+                    found += [(path, start) for start in starts[:-1]]
     return found[number % len(found)] if found else None
 
 

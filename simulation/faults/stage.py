@@ -42,7 +42,7 @@ class Stage:
         plan: Plan,
         *,
         clients: Mapping[str, Process],
-        crash: Callable[[str], bool],
+        crash: Callable[[str], Awaitable[bool]],
         told: Callable[[str], None],
     ) -> None:
         self.cluster = cluster

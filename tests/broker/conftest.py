@@ -58,6 +58,7 @@ def open_partitions(disk, directory, fetcher):
             flusher=Flusher(disk),
             lease_held=lambda: True,
             storage_failed=lambda _, error: pytest.fail(str(error)),
+            is_borne=lambda *_: False,
             throttles=Throttles(),
             isr_due=lambda _: None,
             checkpoint_due=lambda: partitions.checkpoints.write_soon(),  # noqa: PLW0108 - made below

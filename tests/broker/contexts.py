@@ -20,6 +20,7 @@ def sound_context(broker_id: int, flusher: Flusher) -> PartitionContext:
         flusher=flusher,
         lease_held=lambda: True,
         storage_failed=lambda _, error: pytest.fail(str(error)),
+        is_borne=lambda *_: False,
         throttles=Throttles(),
         isr_due=lambda _: None,
     )

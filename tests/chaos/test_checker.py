@@ -20,6 +20,7 @@ from tests.support.histories import (
     acknowledged,
     at,
     committed,
+    dated,
     held,
     joined,
     polled,
@@ -289,6 +290,7 @@ PAIRS = [
         [*acknowledged(A, B), read(A, B), trimmed(1, 0.0, 1.0), replica(1, A, B)],
         [*acknowledged(A, B), read(A, B), trimmed(1, 0.0, 1.0), replica(1, B, start=1)],
     ),
+    Pair("wrong-time", [dated(7, 6)], [dated(7, 7), dated(7, 8)]),
     Pair(
         "two-leaders",
         [Led(P, 3, 1, 0.0), Led(P, 3, 2, 1.0)],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from chaos.history import (
     Committed,
+    Dated,
     Outcome,
     Partition,
     Polled,
@@ -73,6 +74,10 @@ def told(offset, began_at, ended_at):
 
 def seen_end(offset, *, by="e"):
     return SeenEnd(by, P, offset, 1.0, 2.0)
+
+
+def dated(asked_ms, timestamp_ms):
+    return Dated("e", P, asked_ms, 0, timestamp_ms)
 
 
 def trimmed(offset, began_at, ended_at, outcome=Outcome.OK):

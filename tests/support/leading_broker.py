@@ -86,6 +86,7 @@ class LeadingBroker:
                 flusher=self.flusher,
                 lease_held=lambda: self.lease_held,
                 storage_failed=lambda *_: None,
+                is_borne=lambda *_: False,
                 throttles=self.throttles,
                 isr_due=lambda _: None,
             ),

@@ -71,6 +71,7 @@ def follower(disk, flusher):
             flusher=flusher,
             lease_held=lambda: True,
             storage_failed=lambda *_: None,
+            is_borne=lambda *_: False,
             throttles=Throttles(),
             isr_due=lambda _: None,
         )
