@@ -2,7 +2,8 @@
 
 A program of its own, so that the packages are not those of who asks:
 `hunt.py <directory> <runs> [--about THEME] [--kept FILE] [--only RUN]`. The plan in the file is run
-last; `--only` is the number of one run, from 1 on, and the others are not made.
+last, under its seed and the next ones: that decides the order of steps, too, which moves with
+whatever the code does. `--only` is the number of one run, from 1 on, and the others are not made.
 """
 
 import argparse
@@ -11,6 +12,10 @@ import sys
 import tomllib
 from itertools import chain
 from pathlib import Path
+
+from msgspec.structs import replace
+
+KEPT_SEEDS = 40
 
 parser = argparse.ArgumentParser()
 parser.add_argument("directory", type=Path)
@@ -30,7 +35,8 @@ assert Path(simulation.run.__file__).is_relative_to(directory), "these are other
 simulation.run.collect_seldom()
 plans = (draw_plan(seed, about=options.about) for seed in range(options.runs))
 if options.kept:
-    plans = chain(plans, [read_plan(tomllib.loads(options.kept.read_text()))])
+    kept = read_plan(tomllib.loads(options.kept.read_text()))
+    plans = chain(plans, (replace(kept, seed=kept.seed + n) for n in range(KEPT_SEEDS)))
 for run, plan in enumerate(plans, 1):
     if options.only not in (None, run):
         continue

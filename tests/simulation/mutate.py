@@ -127,7 +127,8 @@ def table(hunts: Iterable[Hunt], *, runs: int) -> str:
         "",
         f"{found} of {len(hunts)} were found within {runs} runs each, or by a plan that once found"
         " such a bug",
-        "(`tests/simulation/kept/`) and was run after those. Written by",
+        "(`tests/simulation/kept/`) and was run after those, under its seed or one of the next.",
+        "Written by",
         f"`python -m tests.simulation.mutate --runs {runs}`.",
         "",
         "| bug | what it breaks | plans | runs to find | anomaly reported | its facts |",
