@@ -24,6 +24,7 @@ from broker.housekeeper import Housekeeper
 from broker.identity import adopt_cluster, take_directory
 from broker.lease import Lease
 from broker.log.directory import DataDirectory
+from broker.log.errors import LogDamaged
 from broker.log.flush import Flusher
 from broker.partition_context import PartitionContext
 from broker.partitions import Partitions
@@ -47,7 +48,7 @@ from coordinator.errors import BrokerIdInUse, NotController
 from coordinator.events import ConfigChecks
 from coordinator.membership import BrokerFacts
 from coordinator.store import SessionLost
-from protocol.errors import CoordinationError, CorruptBatch, StorageError
+from protocol.errors import CoordinationError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -351,7 +352,7 @@ class Broker:
 
     def _fail_replica(self, partition: Partition, error: StorageError) -> None:
         """Give up one replica whose log is damaged, or all where it is the disk that refuses."""
-        if isinstance(error.__cause__, CorruptBatch):
+        if isinstance(error, LogDamaged):
             self.partitions.take_offline(partition, error)
         else:
             self._fail(error)

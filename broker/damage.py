@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.errors import CorruptBatch
+from broker.log.errors import LogDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ def is_borne(
     `brokers` are those that live. Any other error of the disk is not borne.
     """
     leadership, state = partition.leadership, partition.state
-    if not isinstance(error.__cause__, CorruptBatch) or leadership is None or state is None:
+    if not isinstance(error, LogDamaged) or leadership is None or state is None:
         return False
     others = {*state.isr, *state.elr, *(leadership.pending_isr or ())} - {state.leader_id}
     replica = partition.topic_id, partition.index

@@ -14,7 +14,7 @@ from broker.checkpoints import Checkpoints
 from broker.errors import NotLeader, PartitionOffline, UnknownTopicId, UnknownTopicOrPartition
 from broker.loading import open_logs
 from broker.log.config import LogConfig
-from broker.log.errors import DiskFull
+from broker.log.errors import DiskFull, LogDamaged
 from broker.log.log import Log
 from broker.log.offline import OfflineLog
 from broker.log.storage import Storage
@@ -22,7 +22,6 @@ from broker.partition import Partition
 from broker.replication.throttle import ThrottledReplicas
 from coordinator.cluster import NO_LEADER, ClusterState
 from coordinator.topic_config import min_insync_replicas
-from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator, Mapping
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from broker.partition_context import PartitionContext
     from broker.replication.fetchers import Fetchers
     from coordinator.cluster import PartitionState, TopicState
+    from protocol.errors import StorageError
 
 log_events = structlog.get_logger()
 
@@ -381,9 +381,8 @@ class Partitions:
                 while self._hosted.get(place) is partition and partition.apply_retention():
                     await trio.lowlevel.checkpoint()
                 partition.log.rest()
-            except StorageError as error:
-                if not isinstance(error.__cause__, CorruptBatch):
-                    raise  # else it is given up, or goes on as it is
+            except LogDamaged:
+                continue  # it is given up, or goes on as it is
 
     async def close(self) -> None:
         """Close every log cleanly and say so on disk, if it is so. Raises: StorageError."""

@@ -36,7 +36,7 @@ Must never know: how a history came about.
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -183,17 +183,15 @@ def _records(partition: Partition, seen: _Seen, promises: Promises) -> Iterator[
         yield from bounded(_order_sent(str(partition), seen.sent))
 
 
-def _answers(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
-    """Give every place where a client was told that a value is, and who was."""
+def _told(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give where producers were told that values are, and who was."""
     for sent in seen.sent:
         if sent.outcome is Outcome.OK and sent.offset is not None:
             yield f"the answer to {sent.process}", sent.offset, sent.value
-    yield from seen.records_read()
 
 
-def _found(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
-    """Give every place where a value was read, or is held, and by whom."""
-    yield from seen.records_read()
+def _held(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
+    """Give where values are held, and by whom."""
     for replica in seen.replicas:
         for offset, value in replica.records:
             if offset < replica.high_watermark:
@@ -202,8 +200,7 @@ def _found(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
 
 def _sightings(seen: _Seen) -> Iterator[tuple[str, int, bytes]]:
     """Give every place where a value was seen, and by whom."""
-    yield from _answers(seen)
-    yield from _found(seen)
+    return chain(_told(seen), seen.records_read(), _held(seen))
 
 
 def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
@@ -250,7 +247,7 @@ def _strangers(place: str, seen: _Seen) -> Iterator[Anomaly]:
     """Look for each record that is there, and should not be."""
     outcomes = {sent.value: (sent.process, sent.outcome) for sent in seen.sent}
     told: set[bytes] = set()
-    for who, _, value in _found(seen):
+    for who, _, value in chain(seen.records_read(), _held(seen)):
         process, outcome = outcomes.get(value, ("", None))
         if value in told or outcome in (Outcome.OK, Outcome.UNKNOWN):
             continue
@@ -348,7 +345,7 @@ def _replicas(partition: Partition, seen: _Seen, _: Promises) -> Iterator[Anomal
         return
     place, gone = str(partition), seen.compaction.may_be_gone
     yield from differing(place, seen.replicas, may_be_gone=gone)
-    there = {offset: value for _, offset, value in _answers(seen)}
+    there = {offset: value for _, offset, value in chain(_told(seen), seen.records_read())}
     for replica in seen.replicas:
         yield from bounded(missing(place, replica, there, may_be_gone=gone))
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from chaos.history import Led, Partition, Watermark
-from client.background import background_tasks
-from client.metadata import Address, metadata_request, parse_bootstrap
-from client.pool import ConnectionPool, Lane
+from client.cluster import open_cluster
+from client.cluster_options import ClusterOptions
+from client.metadata import metadata_request
+from client.pool import Lane
 from protocol.api.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsRequest,
@@ -23,13 +24,15 @@ from protocol.api.list_offsets import (
     ListOffsetsTopic,
 )
 from protocol.errors import ErrorCode, OttlaError
-from protocol.frame_reader import FRAME_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from chaos.workload import Workload
+    from client.cluster import Cluster
     from client.connection import Connection
+    from client.metadata import Address
+    from client.pool import ConnectionPool
     from protocol.api.metadata import MetadataResponse
 
 LOOK_EVERY_S: Final = 0.3
@@ -49,28 +52,25 @@ class Leadership:
         self._marks: dict[tuple[Partition, int, int], int] = {}
 
     async def watch(self, name: str) -> None:
-        """Ask for ever, each broker that any of the bootstrap servers knows."""
-        environment = self._work.environment(name)
-        watched: set[Address] = set()
-        async with background_tasks() as nursery:
-            pool = ConnectionPool(
-                environment.network, nursery, client_id=name, frame_bytes_max=FRAME_BYTES_MAX
-            )
-            while True:
-                for address in await self._known(pool):
-                    if address not in watched:
-                        watched.add(address)
-                        nursery.start_soon(self._watch, pool, address)
-                await trio.sleep(PATIENCE_S)
+        """Ask for ever, each broker that the cluster tells of; begin anew after an error."""
+        options = ClusterOptions(client_id=name, environment=self._work.environment(name))
+        while True:
+            try:
+                async with open_cluster(self._work.bootstrap, options) as cluster:
+                    await self._watch_all(cluster)
+            except* OttlaError:
+                await trio.sleep(LOOK_EVERY_S)
 
-    async def _known(self, pool: ConnectionPool) -> list[Address]:
-        """Give where brokers say that they are, as far as one of the bootstrap servers knows."""
-        for address in parse_bootstrap(self._work.bootstrap):
-            with suppress(OttlaError):
-                connection = await pool.get(address, Lane.CONTROL)
-                told = await connection.call(metadata_request([]), timeout_s=PATIENCE_S)
-                return [Address(broker.host, broker.port) for broker in told.brokers]
-        return []
+    async def _watch_all(self, cluster: Cluster) -> None:
+        watched: set[Address] = set()
+        async with trio.open_nursery() as nursery:
+            while True:
+                for broker in cluster.metadata.brokers.values():
+                    if broker.address not in watched:
+                        watched.add(broker.address)
+                        nursery.start_soon(self._watch, cluster.pool, broker.address)
+                await trio.sleep(PATIENCE_S)
+                cluster.refresh_soon()
 
     async def _watch(self, pool: ConnectionPool, address: Address) -> None:
         while True:

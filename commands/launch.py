@@ -160,11 +160,15 @@ def stop(directory: ClusterDirectory, nodes: Iterable[Node]) -> list[Node]:
     """
     nodes = list(nodes)
     killed = _terminate_in_order(nodes)
-    cluster = directory.load()
+    directory.save(without(directory.load(), nodes))
+    return killed
+
+
+def without(cluster: Cluster, nodes: Iterable[Node]) -> Cluster:
+    """Give a cluster of which these nodes do not run."""
     for node in nodes:
         cluster = cluster.with_node(node.stopped())
-    directory.save(cluster)
-    return killed
+    return cluster
 
 
 def stop_all(directory: ClusterDirectory, cluster: Cluster) -> None:

@@ -119,30 +119,34 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-class TopicName(click.ParamType[str]):
+class TextName(click.ParamType[str]):
+    """The name of something `of` a kind: any text, none perhaps where `may_be_empty`."""
+
+    of = "thing"
+    may_be_empty = False
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take any text."""
+        if not (value or self.may_be_empty):
+            self.fail(f"a {self.of}'s name cannot be empty", param, ctx)
+        if not is_text(str(value)):
+            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as {self.of}s' names are", param, ctx)
+        return str(value)
+
+
+class TopicName(TextName):
     """A topic's name. The brokers say which ones there may be."""
 
     name = "TOPIC"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take any text."""
-        if not is_text(str(value)):
-            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as topics' names are", param, ctx)
-        return str(value)
+    of = "topic"
+    may_be_empty = True
 
 
-class GroupName(click.ParamType[str]):
+class GroupName(TextName):
     """A group's name, which may be any text but nothing."""
 
     name = "NAME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take any text."""
-        if not value:
-            self.fail("a group's name cannot be empty", param, ctx)
-        if not is_text(str(value)):
-            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as groups' names are", param, ctx)
-        return str(value)
+    of = "group"
 
 
 class Timestamp(click.ParamType[int]):

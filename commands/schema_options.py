@@ -29,7 +29,7 @@ from client.schema_registry import (
 )
 from commands.failure import CommandFailed, ExitStatus
 from commands.line_source import require_stdin
-from commands.options import INT32_MAX, is_number, is_text
+from commands.options import INT32_MAX, TextName, is_number, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,18 +48,11 @@ TYPES: Final = ("AVRO", "JSON", "PROTOBUF")
 TYPE_OF_SUFFIX: Final = {".avsc": "AVRO", ".json": "JSON", ".proto": "PROTOBUF"}
 
 
-class Subject(click.ParamType[str]):
-    """A subject's name. The registry says which ones there may be, beyond that it is some text."""
+class Subject(TextName):
+    """A subject's name; without one the registry would do to all what is asked."""
 
     name = "SUBJECT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take any text but none: without one the registry would do to all what is asked."""
-        if not value:
-            self.fail("a subject's name cannot be empty", param, ctx)
-        if not is_text(str(value)):
-            self.fail(f"{os.fsencode(value)!r} is not UTF-8, as subjects' names are", param, ctx)
-        return str(value)
+    of = "subject"
 
 
 class Version(click.ParamType[str]):

@@ -18,7 +18,7 @@ from commands.cluster_directory import HOST, Cluster, ClusterDirectory
 from commands.columns import count_of
 from commands.end_signals import EndSignals, end_signals
 from commands.failure import CommandFailed, ExitStatus
-from commands.launch import Launcher, stop_all, wait_for_ending
+from commands.launch import Launcher, stop_all, wait_for_ending, without
 from commands.options import PORT_MAX, Pair, directory_option, json_option
 from commands.plan import (
     COORDINATOR_PORT_DISTANCE,
@@ -31,8 +31,6 @@ from commands.plan import (
 from commands.ports import find_free, require_any_listens, require_free
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from commands.cluster_directory import Node
 
 BROKERS_MAX: Final = COORDINATOR_PORT_DISTANCE
@@ -167,19 +165,10 @@ def start_cluster(
         except BaseException:
             launcher.stop_started()
             with suppress(OSError, CommandFailed):  # a full disk must not hide what went wrong
-                _note_failed_start(directory, missing, settings_before)
+                cluster = without(directory.load(), missing)
+                directory.save(replace(cluster, settings=settings_before))
             raise
     return cluster, ends
-
-
-def _note_failed_start(
-    directory: ClusterDirectory, missing: Iterable[Node], settings_before: tuple[str, ...]
-) -> None:
-    """Have the directory say that nodes do not run. Raises: OSError, CommandFailed."""
-    cluster = directory.load()
-    for node in missing:
-        cluster = cluster.with_node(node.stopped())
-    directory.save(replace(cluster, settings=settings_before))
 
 
 def _plan(known: Cluster | None, wishes: Wishes, directory: ClusterDirectory) -> Cluster:

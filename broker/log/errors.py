@@ -20,6 +20,10 @@ class DirectoryInUse(StorageError):
     """Another process holds the data directory."""
 
 
+class LogDamaged(StorageError):
+    """The disk gives back something else than was written, here and perhaps nowhere else."""
+
+
 class LogOffline(StorageError):
     """The log has failed earlier and is used no more until the broker is restarted."""
 

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 from broker.log.batches import crc_ok, iterate_batches
 from broker.log.compaction import swap
 from broker.log.epochs import EpochCache, EpochsDamaged
-from broker.log.errors import FileMissing
+from broker.log.errors import FileMissing, LogDamaged
 from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX, base_offsets
 from broker.log.index_files import INDEX_SUFFIXES
 from broker.log.metadata import METADATA_FILE
@@ -25,7 +25,7 @@ from broker.log.placement import place
 from broker.log.segment import Segment
 from broker.log.segments import Segments
 from broker.log.snapshots import load_producers
-from protocol.errors import CorruptBatch, StorageError
+from protocol.errors import CorruptBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -176,9 +176,7 @@ def _is_sound(active: Segment) -> bool:
         return True
     try:
         active.load()
-    except StorageError as error:
-        if not isinstance(error.__cause__, CorruptBatch):
-            raise
+    except LogDamaged as error:
         _events.warning("log_damaged_after_clean_stop", reason=str(error))
         return False
     return True

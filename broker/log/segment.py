@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from broker.log.batches import iterate_headers
-from broker.log.errors import DiskFull
+from broker.log.errors import DiskFull, LogDamaged
 from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX
 from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
@@ -65,7 +65,7 @@ class Segment:
         self._max_timestamp = (NO_TIMESTAMP, base_offset)
         self._first_timestamp_ms = NO_TIMESTAMP
         self._is_used = False
-        self._damage: StorageError | None = None
+        self._damage: LogDamaged | None = None
         self._bytes_since_entry = 0
         self._recent = RecentBatches()
 
@@ -230,17 +230,17 @@ class Segment:
         Raises: StorageError, after which all is as before; once it is damaged, at once.
         """
         if self._damage is not None:
-            raise StorageError(str(self._damage)) from self._damage.__cause__
+            raise LogDamaged(str(self._damage))
         known = self.size_bytes, self.next_offset, self._max_timestamp, self._first_timestamp_ms
         try:
             self._load(self.size_bytes)
             if known[1] not in (self.base_offset, self.next_offset):  # where it is complete
-                raise self._damaged(CorruptBatch(f"it ends at {self.next_offset}, not {known[1]}"))
+                raise self._damaged(f"it ends at {self.next_offset}, not {known[1]}")
         except StorageError as error:
             self.size_bytes, self.next_offset, self._max_timestamp, self._first_timestamp_ms = known
             self._loaded = None
             self._recent.clear()
-            self._damage = error if isinstance(error.__cause__, CorruptBatch) else None
+            self._damage = error if isinstance(error, LogDamaged) else None
             raise
 
     def _load(self, end: int) -> None:
@@ -382,10 +382,8 @@ class Segment:
         try:
             yield from iterate_headers(self.file, position=position, end=end)
         except CorruptBatch as error:
-            raise self._damaged(error) from error
+            raise self._damaged(str(error)) from error
 
-    def _damaged(self, error: CorruptBatch) -> StorageError:
+    def _damaged(self, how: str) -> LogDamaged:
         next_step = "stop the broker, move the directory away and start it: it is copied anew"
-        damage = StorageError(f"{self.path(LOG_SUFFIX)} is damaged: {error}; {next_step}")
-        damage.__cause__ = error
-        return damage
+        return LogDamaged(f"{self.path(LOG_SUFFIX)} is damaged: {how}; {next_step}")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulation.faults.stage import Act, Stage
     from simulation.kinds import Fault
 
@@ -80,15 +82,15 @@ class LinkFaults:
         return True
 
     async def _slow_link(self, fault: Fault) -> bool:
-        self._stage.begin(fault)
-        self._stage.slow_links(fault.broker, fault.other)
-        await trio.sleep(fault.lasts_s)
-        self._stage.cluster.network.restore_links()
-        return True
+        return await self._shape(fault, self._stage.slow_links)
 
     async def _narrow_link(self, fault: Fault) -> bool:
+        return await self._shape(fault, partial(self._stage.narrow_links, bytes_per_s=fault.amount))
+
+    async def _shape(self, fault: Fault, links: Callable[[int, int], None]) -> bool:
+        """Have the links between two brokers be otherwise for a while."""
         self._stage.begin(fault)
-        self._stage.narrow_links(fault.broker, fault.other, bytes_per_s=fault.amount)
+        links(fault.broker, fault.other)
         await trio.sleep(fault.lasts_s)
         self._stage.cluster.network.restore_links()
         return True
