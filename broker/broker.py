@@ -16,7 +16,7 @@ from broker.confirmation import Confirmation
 from broker.damage import is_borne
 from broker.dispatch import Dispatch
 from broker.dynamic_config import DynamicConfig, check_broker_config
-from broker.faults import Planted, parse_faults
+from broker.faults import parse_faults
 from broker.fetch_sessions import ID_MAX as SESSION_ID_MAX
 from broker.fetch_sessions import FetchSessionCache
 from broker.groups.manager import Groups
@@ -276,7 +276,7 @@ class Broker:
             log_events.warning("faults_not_planted", faults=faults, hint=FAULTS_HINT)
             return
         log_events.warning("faults_planted", faults=faults or "none")
-        self._dispatch.plant(Planted(parse_faults(faults)) if faults else None)
+        self._dispatch.plant(parse_faults(faults))
 
     def _make_controller(self, store: Store, watcher: ClusterWatcher) -> Controller:
         return Controller(

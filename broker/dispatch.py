@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec import Struct
 
 from broker.errors import CannotAnswer
+from broker.faults import Planted
 from protocol.api import API, ApiKey
 
 if TYPE_CHECKING:
-    from broker.faults import Planted
+    from broker.faults import PlantedFault
     from protocol.errors import ErrorCode
 
 
@@ -105,23 +106,23 @@ class Dispatch:
         self._targets: dict[tuple[int, int], Target] = {}
         for key, route in routes.items():
             self._add(key, route)
-        self._planted: Planted | None = None
+        self._planted = Planted()
         self._too_new = self._answer_to_unknown_api_versions(routes.get(ApiKey.API_VERSIONS))
 
     def find(self, api_key: int, api_version: int) -> Target:
         """Find who answers. Raises: CannotAnswer."""
         target = self._targets.get((api_key, api_version))
         if target is not None:
-            return target if self._planted is None else self._planted.around(target, api_key)
+            return self._planted.around(target, api_key)
         if api_key == ApiKey.API_VERSIONS and self._too_new is not None:
             return self._too_new
         api = API.get(api_key)
         name = f"API {api_key}" if api is None else api.name
         raise CannotAnswer(f"{name} is not served in version {api_version}")
 
-    def plant(self, planted: Planted | None) -> None:
-        """Have requests meet these faults from now on, or none."""
-        self._planted = planted
+    def plant(self, faults: tuple[PlantedFault, ...]) -> None:
+        """Have requests meet these faults from now on, and no others."""
+        self._planted.plant(faults)
 
     def _add(self, key: ApiKey, route: Route) -> None:
         request = route.request or API[key].request

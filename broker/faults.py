@@ -9,6 +9,7 @@ third heartbeat is refused. A planted fault reads `API[:CLIENT_ID]=ACT[@FIRST[-L
     Heartbeat=close@2                 the connection is closed before anything is done
 
 Calls are counted from when the faults were planted; LAST left out after `-` means for ever.
+What a connection sends behind a delayed request begins after it, whatever is planted by then.
 Must never know: connections, how faults come here, what APIs do.
 """
 
@@ -118,19 +119,24 @@ def _delay_ms(text: str, act: Act, detail: str | None) -> int:
 
 
 class Planted:
-    """The faults of one broker, and how often each has been met."""
+    """The faults of one broker at a time, and how often each has been met."""
 
-    def __init__(self, faults: tuple[PlantedFault, ...]) -> None:
-        self._calls = dict.fromkeys(faults, 0)
+    def __init__(self) -> None:
+        self._calls: dict[PlantedFault, int] = {}
         self._by_api: dict[int, list[PlantedFault]] = {}
         self._begun: dict[str, trio.Event] = {}
         """By connection: when the request that was delayed last has begun."""
+
+    def plant(self, faults: tuple[PlantedFault, ...]) -> None:
+        """Have these faults be met from now on; what earlier ones delay is delayed still."""
+        self._calls = dict.fromkeys(faults, 0)
+        self._by_api = {}
         for fault in faults:
             self._by_api.setdefault(fault.api_key, []).append(fault)
 
     def around(self, target: Target, api_key: int) -> Target:
-        """Give the target with its faults, the target itself where it has none."""
-        if api_key not in self._by_api:
+        """Give the target with its faults, the target itself where nothing can be in its way."""
+        if api_key not in self._by_api and not self._begun:
             return target
         handler = self._faulty(target.handler, api_key)
         return replace(target, handler=handler, keeps_records=True)
@@ -138,12 +144,11 @@ class Planted:
     def _faulty(self, handler: Handler, api_key: int) -> Handler:
         def handle(request: Any, context: RequestContext, /) -> Any:
             fault = self._meet(api_key, context.client_id)
-            if fault is None and context.peer not in self._begun:
-                return handler(request, context)
-            if fault is None or fault.act is Act.DELAY:
-                delay_s = 0.0 if fault is None else fault.delay_s
-                return self._delayed(delay_s, handler, request, context)
-            return _suffer(fault, handler, request, context)
+            delay_s = fault.delay_s if fault is not None else 0.0
+            suffering = _suffering(fault, handler)
+            if delay_s or context.peer in self._begun:
+                return self._delayed(delay_s, suffering, request, context)
+            return suffering(request, context)
 
         return handle
 
@@ -171,7 +176,7 @@ class Planted:
     def _meet(self, api_key: int, client_id: str | None) -> PlantedFault | None:
         """Count a call. Returns: the fault whose turn it is."""
         met = None
-        for fault in self._by_api[api_key]:
+        for fault in self._by_api.get(api_key, ()):
             if fault.client_id in (None, client_id):
                 self._calls[fault] += 1
                 count = self._calls[fault]
@@ -180,17 +185,21 @@ class Planted:
         return met
 
 
-def _suffer(fault: PlantedFault, handler: Handler, request: Any, context: RequestContext) -> Any:
-    """Handle a request as the fault has it. Raises: RequestError, ProtocolError."""
-    match fault.act:
-        case Act.ERROR:
-            raise RequestError.of(fault.code, "a planted fault")
-        case Act.CLOSE:
-            raise ProtocolError("a planted fault closes the connection")
-        case Act.DROP:
-            return _unanswered(handler(request, context))
-        case Act.DELAY:
-            raise AssertionError("delays are between requests, not in one")
+def _suffering(fault: PlantedFault | None, handler: Handler) -> Handler:
+    """Give the handler as the fault has it, its delay apart: that is between requests."""
+    if fault is None or fault.act is Act.DELAY:
+        return handler
+
+    def handle(request: Any, context: RequestContext, /) -> Any:
+        match fault.act:
+            case Act.ERROR:
+                raise RequestError.of(fault.code, "a planted fault")
+            case Act.CLOSE:
+                raise ProtocolError("a planted fault closes the connection")
+            case _:
+                return _unanswered(handler(request, context))
+
+    return handle
 
 
 async def _unanswered(outcome: Any) -> Any:

@@ -12,7 +12,7 @@ import trio.testing
 from broker.config import NetworkConfig
 from broker.connection import Connection
 from broker.dispatch import Dispatch, Route
-from broker.faults import Planted, parse_faults
+from broker.faults import parse_faults
 from broker.handlers import old_produce
 from broker.traffic import Traffic
 from protocol.api import ApiKey
@@ -144,7 +144,7 @@ async def test_records_are_what_was_sent_however_late_a_request_is_handled(fault
         return ProduceResponse()
 
     dispatch = Dispatch({ApiKey.PRODUCE: Route(handle, 3, 12)})
-    dispatch.plant(Planted(parse_faults(faults)) if faults else None)
+    dispatch.plant(parse_faults(faults))
     sent = [bytes([number]) * 30_000 for number in range(10)]
     ours, theirs = trio.testing.memory_stream_pair()
     connection = Connection(

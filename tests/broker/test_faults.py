@@ -7,7 +7,7 @@ import trio
 
 from broker.dispatch import Dispatch, RequestContext, Route
 from broker.errors import ConfigError
-from broker.faults import Act, Planted, PlantedFault, parse_faults
+from broker.faults import Act, PlantedFault, parse_faults
 from protocol.api import ApiKey
 from protocol.api.heartbeat import HeartbeatRequest
 from protocol.errors import ErrorCode, ProtocolError, RequestError
@@ -86,7 +86,7 @@ def desk(request):
 
 def ask_of(desk, faults: str):
     dispatch = Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, 4)})
-    dispatch.plant(Planted(parse_faults(faults)))
+    dispatch.plant(parse_faults(faults))
 
     async def ask(client_id: str = "me"):
         context = RequestContext(HEARTBEAT, 4, 1, client_id, "peer", "PLAINTEXT")
@@ -140,7 +140,7 @@ async def test_delayed_requests_of_a_connection_keep_their_order(autojump_clock)
 
     route = Route(handle, 0, 4)
     dispatch = Dispatch({ApiKey.HEARTBEAT: route})
-    dispatch.plant(Planted(parse_faults("Heartbeat=delay/300@1-5")))
+    dispatch.plant(parse_faults("Heartbeat=delay/300@1-5"))
     context = RequestContext(HEARTBEAT, 4, 1, "me", "peer", "PLAINTEXT")
     handler = dispatch.find(HEARTBEAT, 4).handler
     async with trio.open_nursery() as nursery:
@@ -151,6 +151,61 @@ async def test_delayed_requests_of_a_connection_keep_their_order(autojump_clock)
     assert begun == list(range(20))
     handler(20, context)
     assert begun[-1] == 20
+
+
+@pytest.mark.parametrize("later", ["", "Produce=drop", "Heartbeat=delay/1"])
+async def test_they_keep_their_order_when_the_fault_is_lifted_meanwhile(later, autojump_clock):
+    begun = []
+
+    def handle(request, _context):
+        begun.append(request)
+
+    routes = {key: Route(handle, 0, 4) for key in (ApiKey.HEARTBEAT, ApiKey.METADATA)}
+    dispatch = Dispatch(routes)
+    dispatch.plant(parse_faults("Heartbeat=delay/300"))
+    context = RequestContext(HEARTBEAT, 4, 1, "me", "peer", "PLAINTEXT")
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            if number == 10:
+                dispatch.plant(parse_faults(later))
+            api_key = ApiKey.METADATA if number == 15 else ApiKey.HEARTBEAT
+            outcome = dispatch.find(api_key, 4).handler(number, context)
+            nursery.start_soon(wait_for, outcome)
+
+    assert begun == list(range(20))
+
+
+async def test_a_fault_behind_a_delayed_request_is_met_in_its_turn(autojump_clock):
+    begun = []
+
+    def handle(request, _context):
+        begun.append(request)
+
+    dispatch = Dispatch({ApiKey.HEARTBEAT: Route(handle, 0, 4)})
+    dispatch.plant(parse_faults("Heartbeat=delay/300@1, Heartbeat=drop@2"))
+    context = RequestContext(HEARTBEAT, 4, 1, "me", "peer", "PLAINTEXT")
+    handler = dispatch.find(HEARTBEAT, 4).handler
+    first, second = handler(1, context), handler(2, context)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for, first)
+        with pytest.raises(ProtocolError):
+            await second
+
+    assert begun == [1, 2]
+
+
+async def test_other_connections_do_not_wait_for_one_that_is_delayed(desk, autojump_clock):
+    dispatch = Dispatch({ApiKey.HEARTBEAT: Route(desk, 0, 4)})
+    dispatch.plant(parse_faults("Heartbeat:me=delay/60000"))
+    context = RequestContext(HEARTBEAT, 4, 1, "me", "peer", "PLAINTEXT")
+    other = RequestContext(HEARTBEAT, 4, 1, "you", "another peer", "PLAINTEXT")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait_for, dispatch.find(HEARTBEAT, 4).handler(1, context))
+        began_at = trio.current_time()
+        outcome = dispatch.find(HEARTBEAT, 4).handler(2, other)
+        assert (outcome if isinstance(outcome, str) else await outcome) == "answer"
+        assert trio.current_time() - began_at < 60
+        nursery.cancel_scope.cancel()
 
 
 async def wait_for(outcome) -> None:
@@ -182,7 +237,7 @@ async def test_each_call_meets_the_fault_whose_turn_it_is(desk, autojump_clock):
 def test_what_has_no_fault_is_left_as_it_was():
     dispatch = Dispatch({ApiKey.HEARTBEAT: Route(Desk(waits=False), 0, 4)})
     target = dispatch.find(HEARTBEAT, 4)
-    dispatch.plant(Planted(parse_faults("Produce=drop")))
+    dispatch.plant(parse_faults("Produce=drop"))
     assert dispatch.find(HEARTBEAT, 4) is target
-    dispatch.plant(None)
+    dispatch.plant(())
     assert dispatch.find(HEARTBEAT, 4) is target
