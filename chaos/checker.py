@@ -3,7 +3,7 @@
 | anomaly | means |
 |---|---|
 | `inconsistent-offsets` | one offset was seen with two values |
-| `duplicate` | one value was seen at two offsets |
+| `duplicate` | one value was seen at two offsets, and the first was not deleted before the answer |
 | `lost-write` | acknowledged, and unread where a later one was read |
 | `lost-write` | acknowledged or read, and gone for the last reader, or from a replica |
 | `unseen` | acknowledged, and not read even after everything was healed and read to its end |
@@ -207,6 +207,7 @@ def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly
     values: dict[int, bytes] = {}
     offsets: dict[bytes, int] = {}
     first_by: dict[int, str] = {}
+    senders = {sent.value: sent for sent in seen.sent} if seen.trims else {}
     for who, offset, value in _sightings(seen):
         if (known := values.setdefault(offset, value)) != value:
             facts = f"offset {offset} is {known!r} for {first_by[offset]}, {value!r} for {who}"
@@ -214,7 +215,10 @@ def _identities(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly
             continue
         first_by.setdefault(offset, who)
         other = offsets.setdefault(value, offset)
-        if promises.idempotent and other != offset:
+        if not promises.idempotent or other == offset:
+            continue
+        first, again = sorted((offset, other))
+        if not seen.deletion.may_be_there_twice(senders.get(value), first, again):
             facts = f"{value!r} is at {other} for {first_by[other]}, at {offset} for {who}"
             yield Anomaly("duplicate", place, facts)
 

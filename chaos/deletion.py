@@ -15,7 +15,7 @@ from chaos.history import Outcome, Positioned
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from chaos.history import Polled, Replica, Trimmed
+    from chaos.history import Polled, Replica, Sent, Trimmed
 
 
 class Deletion:
@@ -42,6 +42,16 @@ class Deletion:
     def may_begin_at(self, offset: int, *, by: float) -> bool:
         """Say whether that may have been the first offset left by then: all below was to go."""
         return 0 < offset <= self.gone_below(by)
+
+    def may_be_there_twice(self, sent: Sent | None, first: int, again: int) -> bool:
+        """Say whether a record may be there twice, for what tells of its producer was deleted.
+
+        A replica that begins anew after a deletion does not know who wrote what is gone. If it
+        leads before the producer is answered it takes the record for a new one, as in Kafka.
+        """
+        if sent is None or (sent.outcome is Outcome.OK and sent.offset != again):
+            return False
+        return first < self.gone_below(sent.ended_at if sent.outcome is Outcome.OK else inf)
 
     def undone(
         self, read: Mapping[str, Iterable[Polled | Positioned]], replicas: Iterable[Replica]

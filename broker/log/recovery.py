@@ -85,7 +85,7 @@ def load(storage: Storage, checkpoint: Checkpoint, *, clean: bool) -> Loaded:
     scan = _Scan(expected_offset=found[0].base_offset)
     if not clean or not _is_sound(found[-1]):
         report.clean = False
-        _recover(storage, found, report, scan)
+        scan = _recover(storage, found, report)
     segments = Segments(storage, found)
     report.log_end_offset = segments.active.next_offset
     epochs = _load_epochs(storage, segments, scan)
@@ -218,29 +218,39 @@ class _Scan(Struct):
         self.expected_offset = header.next_offset
 
 
-def _recover(storage: Storage, found: list[Segment], report: RecoveryReport, scan: _Scan) -> None:
-    """Check the segments from the recovery point on; cut at the first bad batch."""
+def _recover(storage: Storage, found: list[Segment], report: RecoveryReport) -> _Scan:
+    """Check the segments from the recovery point on, and the log's last batches in any case."""
     first = next(
         (i for i, one in enumerate(found) if one.next_offset > report.recovery_point),
         len(found) - 1,
     )
-    if first and not found[first].size_bytes:
-        first -= 1  # the newest is empty: the log's last batches, which are looked at, lie before
-    scan.first_offset = scan.expected_offset = found[first].base_offset
+    scan = _recover_from(first, found, report)
+    while first and not any(segment.size_bytes for segment in found[first:]):
+        first -= 1  # nothing is left from there on: the last batches lie before
+        scan = _recover_from(first, found, report)
+    _sync_small_files(storage)
+    return scan
+
+
+def _recover_from(first: int, found: list[Segment], report: RecoveryReport) -> _Scan:
+    """Check these segments; cut at the first bad batch."""
+    base_offset = found[first].base_offset
+    scan = _Scan(expected_offset=base_offset, first_offset=base_offset)
     for i in range(first, len(found)):
         later = found[i + 1 :]
-        _recover_segment(found[i], report, scan, is_complete=bool(later))
-        if report.reason is None and later and later[0].base_offset != scan.expected_offset:
+        reason = _recover_segment(found[i], report, scan, is_complete=bool(later))
+        if reason is None and later and later[0].base_offset != scan.expected_offset:
             # A segment ends where the next begins; this one's tail has not reached the disk.
-            report.reason = f"{later[0]} does not follow offset {scan.expected_offset - 1}"
-        if report.reason is not None:
+            reason = f"{later[0]} does not follow offset {scan.expected_offset - 1}"
+        if reason is not None:
+            report.reason = reason
             for doomed in reversed(later):
                 report.bytes_cut += doomed.size_bytes
                 report.segments_removed += 1
                 doomed.remove()
             del found[i + 1 :]
             break
-    _sync_small_files(storage)
+    return scan
 
 
 def _sync_small_files(storage: Storage) -> None:
@@ -259,9 +269,9 @@ def _sync_small_files(storage: Storage) -> None:
 
 def _recover_segment(
     segment: Segment, report: RecoveryReport, scan: _Scan, *, is_complete: bool
-) -> None:
-    """Note the good batches of a segment and cut the rest."""
-    size_bytes = segment.size_bytes
+) -> str | None:
+    """Note the good batches of a segment and cut the rest. Returns: why there was a rest."""
+    size_bytes, reason = segment.size_bytes, None
     segment.start_recovery()
     scan.gap_offset = None
     try:
@@ -271,11 +281,12 @@ def _recover_segment(
             scan.take(header)
             segment.note(place(header), position)
     except CorruptBatch as error:
-        report.reason = f"{segment.path(LOG_SUFFIX)}: {error}"
+        reason = f"{segment.path(LOG_SUFFIX)}: {error}"
     segment.end_recovery(is_complete=is_complete)
     if scan.suspect_offset is not None:
         segment.truncate(scan.suspect_offset)
     report.bytes_cut += size_bytes - segment.size_bytes
+    return reason
 
 
 def _load_epochs(storage: Storage, segments: Segments, scan: _Scan) -> EpochCache:

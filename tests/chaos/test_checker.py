@@ -221,6 +221,21 @@ PAIRS = [
         [*acknowledged(A, B), trimmed(1, 0.0, 1.0, Outcome.UNKNOWN), at(0), polled((1, B))],
     ),
     Pair(
+        "duplicate",
+        [sent(A, 2), sent(B, 1, by="q"), read(A, B, A), trimmed(1, 1.1, 9.5)],
+        [sent(A, 2), sent(B, 1, by="q"), read(A, B, A), trimmed(1, 0.9, 9.5)],
+    ),
+    Pair(
+        "duplicate",
+        [sent(A, 0), sent(B, 1, by="q"), read(A, B, A), trimmed(1, 0.5, 9.5)],
+        [sent(A, 2), sent(B, 1, by="q"), read(A, B, A), trimmed(1, 0.5, 9.5)],
+    ),
+    Pair(
+        "duplicate",
+        [sent(A, 2), sent(B, 0, by="q"), read(B, A, A), trimmed(1, 0.5, 9.5)],
+        [sent(A, 2), sent(B, 0, by="q"), read(B, A, A), trimmed(2, 0.5, 9.5)],
+    ),
+    Pair(
         "unseen",
         [*acknowledged(A, B), trimmed(1, 0.0, 1.0)],
         [*acknowledged(A, B), trimmed(2, 0.0, 1.0)],

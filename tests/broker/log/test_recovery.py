@@ -56,6 +56,14 @@ def replace(disk, path, data):
     disk.open(path, create=True).append(data)
 
 
+def cut_off(disk, path: str) -> None:
+    disk.truncate_file(path, disk.file_size_bytes(path) - 1)
+
+
+def flip(disk, path: str) -> None:
+    disk.flip_bit(path, disk.file_size_bytes(path) - 1)
+
+
 def content(log):
     data = b"".join(s.file.read(0, s.size_bytes) for s in log.segments)
     return [header for header, _ in split_batches(data, check_crc=True)]
@@ -174,20 +182,45 @@ def test_segments_below_the_recovery_point_are_not_read(open_log, batch_of, disk
     assert open_log(recovery_point=0).log_end_offset == 0
 
 
-def test_the_end_of_a_log_is_read_also_where_its_newest_segment_is_empty(open_log, batch_of, disk):
+@pytest.mark.parametrize("newest_bytes", [b"", b"torn", bytes(90)], ids=["empty", "torn", "zeros"])
+@pytest.mark.parametrize("damage", [cut_off, flip])
+def test_the_last_batches_of_a_log_are_read_also_where_its_newest_segment_has_none(
+    open_log, batch_of, disk, newest_bytes, damage
+):
     log = open_log()
     while len(log.segments) < 3:
         log.append_as_leader(batch_of(3), leader_epoch=0)
     *_, last, newest = log.segments
     end = newest.base_offset
     log.close()
-    disk.truncate_file(newest.path(".log"), 0)
-    disk.truncate_file(last.path(".log"), disk.file_size_bytes(last.path(".log")) - 1)
+    replace(disk, newest.path(".log"), newest_bytes)
+    damage(disk, last.path(".log"))
 
     log = open_log(recovery_point=end, high_watermark=end)
 
     assert log.log_end_offset == end - 3
     assert log.recovery.records_lost
+    assert last.path(".log") in str(log.recovery.reason)
+    assert log.recovery.segments_removed == 1
+
+
+@pytest.mark.parametrize("newest_bytes", [b"", b"torn", bytes(90)], ids=["empty", "torn", "zeros"])
+def test_where_the_newest_segment_has_no_batch_nothing_else_is_cut(
+    open_log, batch_of, disk, newest_bytes
+):
+    log = open_log()
+    while len(log.segments) < 3:
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    bases = [segment.base_offset for segment in log.segments]
+    log.close()
+    replace(disk, log.segments[-1].path(".log"), newest_bytes)
+
+    log = open_log(recovery_point=bases[-1], high_watermark=bases[-1])
+
+    assert log.log_end_offset == bases[-1]
+    assert [segment.base_offset for segment in log.segments] == bases
+    assert log.recovery.bytes_cut == len(newest_bytes)
+    assert not log.recovery.records_lost
 
 
 def test_segments_after_a_bad_one_are_removed(open_log, batch_of, disk):
