@@ -80,7 +80,12 @@ class Cleaner:
             log_events.info("compaction_interrupted", partition=partition.name)
         except CorruptBatch as error:
             self._damaged.add(log)
-            log_events.exception("log_not_compacted", partition=partition.name, error=str(error))
+            log_events.error(  # noqa: TRY400 - where our code found it is of no use
+                "damaged_log_not_compacted",
+                partition=partition.name,
+                error=str(error),
+                hint="stop the broker, move the directory away and start it: it is copied anew",
+            )
         except DiskFull as error:
             log_events.warning("log_not_compacted", partition=partition.name, error=str(error))
         except StorageError:

@@ -9,6 +9,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from client.fetched import FetchedBatch, open_batch
+from client.records import OffsetAndTimestamp
 from protocol.errors import CorruptBatch, OttlaError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class PartitionState:
     `position` is the next offset for the application, `fetch_offset` the next one to fetch; between
     them lie `buffered_bytes` of batches. Both are None until a place to start is known.
     Partitions `of_group` were assigned by the consumer's group; they start where it has got to, and
-    until that is known they are `awaits_committed`.
+    until that is known they are `awaits_committed`. `lost` is a position that could not be read.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class PartitionState:
         self.of_group = of_group
         self.awaits_committed = of_group
         self.position: int | None = None
+        self.lost: OffsetAndTimestamp | None = None
         self.fetch_offset: int | None = None
         self.paused = False
         self.busy = False
@@ -79,6 +81,7 @@ class PartitionState:
         """Go on from another offset; what was fetched ahead is dropped, an error forgotten."""
         self.seeks += 1
         self.awaits_committed = False
+        self.lost = None
         self._taken_in_turn = 0
         self.position = self.fetch_offset = offset
         self._position_epoch = self._fetch_epoch = leader_epoch
@@ -89,8 +92,10 @@ class PartitionState:
         self._drop_buffer()
 
     def lose_position(self) -> None:
-        """Forget where to read; somebody has to find a new place."""
+        """Have somebody find a new place to read from; `lost` is where it was."""
         self.seeks += 1
+        if self.position is not None:
+            self.lost = OffsetAndTimestamp(self.position, -1, self._position_epoch)
         self.position = self.fetch_offset = None
         self._drop_buffer()
 

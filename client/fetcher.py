@@ -33,7 +33,7 @@ from client.fetch_session import SESSION_ENDED
 from client.fetch_sessions import FetchSessions
 from client.fetched import split_fetched
 from client.metadata import NO_LEADER
-from client.offsets import READ_COMMITTED, find_offsets
+from client.offsets import READ_COMMITTED, find_start
 from client.pool import Lane
 from protocol.api import ApiKey
 from protocol.api.fetch import FetchRequest, FetchResponse
@@ -333,9 +333,11 @@ class Fetcher:
     async def _reset(self, state: PartitionState, seeks: int) -> None:
         assert self._options.reset_to is not None, "positions are lost only to be reset"
         try:
-            found = await find_offsets(
+            start = await find_start(
                 self._cluster,
-                {state.place: self._options.reset_to},
+                state.place,
+                reset_to=self._options.reset_to,
+                lost=state.lost,
                 isolation_level=self._options.isolation_level,
                 timeout_s=self._options.metadata_timeout_s,
             )
@@ -345,7 +347,6 @@ class Fetcher:
             if state.seeks == seeks:
                 self._fail(state, error)
         else:
-            start = found[state.place]
             if start is not None and state.seeks == seeks:
                 state.seek(start.offset, leader_epoch=start.leader_epoch)
         finally:
@@ -394,7 +395,6 @@ class Fetcher:
         elif end.end_offset >= position:
             state.refetch()
         else:
-            self._fail(
-                state,
-                LogTruncated(*state.place, position=position, divergent_offset=end.end_offset),
-            )
+            end_offset = end.end_offset
+            error = LogTruncated(*state.place, position=position, divergent_offset=end_offset)
+            self._fail(state, error)

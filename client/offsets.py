@@ -68,6 +68,34 @@ async def find_offsets(
     raise WaitTimedOut(f"offsets of {places}", timeout_s, last_cause=search.last_error)
 
 
+async def find_start(
+    cluster: Cluster,
+    place: TopicPartition,
+    *,
+    reset_to: int,
+    lost: OffsetAndTimestamp | None,
+    isolation_level: int,
+    timeout_s: float,
+) -> OffsetAndTimestamp | None:
+    """Find where to go on: BEGINNING or END; but not before what was `lost`, if it is there again.
+
+    A leader may have had records deleted, told so, and been replaced by one that has not heard of
+    it yet: the log begins earlier than it did, and would be read twice. Raises: as `find_offsets`.
+    """
+
+    async def find(where: int) -> OffsetAndTimestamp | None:
+        found = await find_offsets(
+            cluster, {place: where}, isolation_level=isolation_level, timeout_s=timeout_s
+        )
+        return found[place]
+
+    start = await find(reset_to)
+    if lost is None or start is None or start.offset >= lost.offset:
+        return start
+    end = await find(END)
+    return start if end is None or end.offset < lost.offset else lost
+
+
 class _Search:
     def __init__(
         self, cluster: Cluster, timestamps: Mapping[TopicPartition, int], isolation_level: int

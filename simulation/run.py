@@ -93,7 +93,8 @@ def simulate(plan: Plan) -> Verdict:
             for cause in _causes(error):
                 verdict.trace.tell(f"raised {cause!r}")
                 verdict.anomalies.append(Anomaly("crash", "a task", repr(cause)))
-    if bugs := verdict.trace.bugs:
+    told_of_damage = [] if verdict.injected["rot"] else verdict.trace.damage
+    if bugs := [*verdict.trace.bugs, *told_of_damage]:
         verdict.anomalies.append(Anomaly("crash", f"a broker, {len(bugs)} times", bugs[0]))
     return verdict
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import structlog
 import trio
@@ -18,12 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
 
 
+DAMAGE: Final = "damaged_log_not_compacted"
+
+
 class Trace:
-    """The lines of one run; `bugs` are the events that come with what nobody expected."""
+    """The lines of one run; `bugs` are the events that come with what nobody expected.
+
+    `damage` are those that tell of damaged logs, which are bugs where no disk has harmed them.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.bugs: list[str] = []
+        self.damage: list[str] = []
 
     @property
     def digest(self) -> str:
@@ -43,6 +50,8 @@ class Trace:
         name = event.pop("event")
         if event.get("exc_info"):
             self.bugs.append(f"{name}: {event['exc_info']!r}, at {_now():.6f} s")
+        if name == DAMAGE:
+            self.damage.append(f"{name}: {event['error']}, at {_now():.6f} s")
         facts = " ".join(f"{key}={_plain(value)}" for key, value in sorted(event.items()))
         self.tell(f"{level} {name} {facts}".rstrip())
         raise structlog.DropEvent

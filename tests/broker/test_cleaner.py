@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from broker.cleaner import Cleaner
 from broker.config import CleanerConfig
@@ -100,7 +101,11 @@ async def test_a_damaged_log_is_left_alone_and_the_others_go_on(disk, replica_of
     damaged, whole = await replica_of("a-0", 60), await replica_of("b-0", 30)
     disk.flip_bit(f"/data/a-0/{damaged.log.segments[0].base_offset:020d}.log", 80)
     cleaner = Cleaner([damaged, whole], CleanerConfig())
-    await cleaner.compact_all()
+    with capture_logs() as events:
+        await cleaner.compact_all()
+    (told,) = [event for event in events if event["event"] == "damaged_log_not_compacted"]
+    assert "move the directory away" in told["hint"]
+    assert "exc_info" not in told
     assert whole.log.first_dirty_offset > 0
     before = disk.list("/data/a-0")
     disk.fail_next_read(1000)

@@ -360,6 +360,25 @@ async def test_an_offset_out_of_range_is_reset_by_policy(cluster, autojump_clock
         assert [r.offset for r in await read(consumer, 1)] == [50]
 
 
+async def test_a_log_that_begins_earlier_again_is_not_read_twice(cluster, autojump_clock):
+    cluster.add_topic("orders").partitions[0].add(b"0", b"1", b"2", b"3")
+
+    async with consumer_of(cluster) as consumer:
+        # By a leader that had records deleted; the next one has not heard of it.
+        cluster.script(ApiKey.FETCH, ErrorCode.OFFSET_OUT_OF_RANGE)
+        await consumer.assign({P0: 2})
+        assert values(await read(consumer, 2)) == [b"2", b"3"]
+        assert cluster.count(ApiKey.LIST_OFFSETS) == 2
+
+
+async def test_a_log_that_ends_earlier_is_read_from_its_start(cluster, autojump_clock):
+    cluster.add_topic("orders").partitions[0].add(b"0", b"1")
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign({P0: 7})
+        assert values(await read(consumer, 2)) == [b"0", b"1"]
+
+
 async def test_an_offset_out_of_range_is_an_error_without_policy(cluster, autojump_clock):
     cluster.add_topic("orders").partitions[0].add(b"1")
 
