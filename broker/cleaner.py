@@ -12,7 +12,7 @@ import structlog
 import trio
 
 from broker.log.compaction.compact import Interrupted
-from broker.log.errors import DiskFull
+from broker.log.errors import COPY_ANEW, DiskFull
 from protocol.errors import CorruptBatch, StorageError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Cleaner:
                 "damaged_log_not_compacted",
                 partition=partition.name,
                 error=str(error),
-                hint="stop the broker, move the directory away and start it: it is copied anew",
+                hint=COPY_ANEW,
             )
         except DiskFull as error:
             log_events.warning("log_not_compacted", partition=partition.name, error=str(error))

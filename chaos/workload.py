@@ -254,9 +254,9 @@ class Workload(Journal):
                 records = await consumer.poll(timeout_s=POLL_S)
                 self.hand_out(name, records, began_at)
                 # It may move on without a record, where all are compacted away or deleted.
-                if (positions := _positions(consumer)) != committed:
-                    if not config.enable_auto_commit:
-                        await self._commit(name, group, consumer, positions)
+                positions = _positions(consumer)
+                if positions != committed and not config.enable_auto_commit:
+                    await self._commit(name, group, consumer, positions)
                     committed = positions
                 await _rest(rest_s)
             automatic(consumer.assignment)  # it commits as it leaves

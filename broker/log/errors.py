@@ -5,7 +5,12 @@ Must never know: how an error is answered, who retries it.
 
 from __future__ import annotations
 
+from typing import Final
+
 from protocol.errors import ErrorCode, RequestError, StorageError
+
+COPY_ANEW: Final = "stop the broker, move the directory away and start it: it is copied anew"
+"""What to do about a log that is damaged."""
 
 
 class FileMissing(StorageError):

@@ -224,12 +224,18 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport) -> 
         (i for i, one in enumerate(found) if one.next_offset > report.recovery_point),
         len(found) - 1,
     )
+    while first and _are_empty(found[first:]):
+        first -= 1
     scan = _recover_from(first, found, report)
-    while first and not any(segment.size_bytes for segment in found[first:]):
-        first -= 1  # nothing is left from there on: the last batches lie before
+    while first and _are_empty(found[first:]):
+        first -= 1  # all was cut from there on: the last batches lie before
         scan = _recover_from(first, found, report)
     _sync_small_files(storage)
     return scan
+
+
+def _are_empty(segments: Iterable[Segment]) -> bool:
+    return not any(segment.size_bytes for segment in segments)
 
 
 def _recover_from(first: int, found: list[Segment], report: RecoveryReport) -> _Scan:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from broker.log.batches import iterate_headers
-from broker.log.errors import DiskFull, LogDamaged
+from broker.log.errors import COPY_ANEW, DiskFull, LogDamaged
 from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX
 from broker.log.index import POSITION_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
@@ -385,5 +385,4 @@ class Segment:
             raise self._damaged(str(error)) from error
 
     def _damaged(self, how: str) -> LogDamaged:
-        next_step = "stop the broker, move the directory away and start it: it is copied anew"
-        return LogDamaged(f"{self.path(LOG_SUFFIX)} is damaged: {how}; {next_step}")
+        return LogDamaged(f"{self.path(LOG_SUFFIX)} is damaged: {how}; {COPY_ANEW}")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import structlog
 from msgspec.structs import replace
 
 from chaos.history import Outcome
@@ -112,6 +113,18 @@ def test_what_goes_wrong_in_a_request_is_an_anomaly(monkeypatch):
 
     (crash,) = [anomaly for anomaly in verdict.anomalies if anomaly.name == "crash"]
     assert "request_crashed: ZeroDivisionError('planted')" in crash.facts
+
+
+@pytest.mark.parametrize(("rotten", "found"), [(False, ["crash"]), (True, [])])
+def test_damage_that_compaction_meets_is_a_bug_unless_a_disk_has_rotted(rotten, found, monkeypatch):
+    async def meet_damage(verdict):
+        verdict.injected["rot"] = int(rotten)
+        structlog.get_logger().error("damaged_log_not_compacted", error="cut", partition="a-0")
+
+    monkeypatch.setattr("simulation.run._run", meet_damage)
+    verdict = simulate(draw_plan(SHORT))
+
+    assert [anomaly.name for anomaly in verdict.anomalies] == found
 
 
 @pytest.mark.slow
