@@ -22,7 +22,7 @@
 | `two-leaders` | two brokers led a partition in one epoch |
 | `watermark-fell` | a leader's high watermark fell within its epoch |
 | `replicas-differ` | two replicas hold different records below both high watermarks |
-| `undeleted` | records were deleted, and somebody who began after that was handed them |
+| `undeleted` | records were deleted, and somebody who began well after that was handed them |
 | `resurrected` | an older value of a key is there, its newest record or tombstone is not |
 
 Where the topic is compacted, a record may be missing that a newer one of its key has superseded,
@@ -77,7 +77,8 @@ class Promises(Struct, frozen=True):
     that is acknowledged is found again by the `last_reader`, where the history has one.
     `delivered`: producers send again until long after everything is healed, so nothing is given up.
     `compacted`: records have keys, and only the newest of each key need be kept; when the
-    `last_reader` began, all was compacted that could be.
+    `last_reader` began, all was compacted that could be. `heard_within_s`: a leader that was
+    replaced hears of it, as its session ends; until then it shows what was deleted meanwhile.
     """
 
     idempotent: bool = True
@@ -85,6 +86,7 @@ class Promises(Struct, frozen=True):
     delivered: bool = False
     compacted: bool = False
     last_reader: str = "last"
+    heard_within_s: float = 6.0
 
 
 class _Seen(Struct):
@@ -130,7 +132,7 @@ def check(history: Iterable[Operation], promises: Promises | None = None) -> lis
         partitions[partition].starts[group] = Starts(commits)
     found: list[Anomaly] = []
     for partition, seen in sorted(partitions.items()):
-        seen.deletion = Deletion(seen.trims)
+        seen.deletion = Deletion(seen.trims, heard_within_s=promises.heard_within_s)
         if promises.compacted:
             seen.compaction = _compaction(seen, promises)
         for law in (

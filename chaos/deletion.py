@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class Deletion:
-    """What was deleted of one partition: from its start up to some offset."""
+    """What was deleted of one partition: from its start up to some offset.
 
-    def __init__(self, trims: Iterable[Trimmed] = ()) -> None:
-        trims = list(trims)
+    A leader that was replaced may not have heard of it, nor of a deletion, for `heard_within_s`.
+    """
+
+    def __init__(self, trims: Iterable[Trimmed] = (), *, heard_within_s: float = 0.0) -> None:
+        trims, self._heard_within_s = list(trims), heard_within_s
         wanted = sorted(
             (one.began_at, one.offset) for one in trims if one.outcome is not Outcome.FAILED
         )
@@ -62,7 +65,7 @@ class Deletion:
             for operation in operations:
                 if isinstance(operation, Positioned):
                     # What a consumer has fetched before is its own to hand out.
-                    floor = self._floor(operation.at)
+                    floor = self._floor(operation.at - self._heard_within_s)
                     continue
                 for offset, value in operation.records:
                     if offset < floor:

@@ -10,10 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from chaos.anomaly import Anomaly
 from chaos.asking import ask_ends, ask_offsets, ask_times, note_offsets
@@ -307,9 +309,13 @@ class ChaosRun:
         """Judge each partition by itself, its replicas included, which saves memory.
 
         What nobody has come to read, not `drained`, is not lost yet; that is told already. Where
-        somebody else breaks the cluster nobody knows for how long producers have to try.
+        somebody else breaks the cluster nobody knows for how long producers have to try, nor how
+        long a leader that was replaced may go on unheard.
         """
-        promises = Promises(drained=drained, delivered=self.cluster is not None)
+        ours = self.cluster is not None
+        promises = Promises(drained=drained, delivered=ours)
+        if not ours:
+            promises = replace(promises, heard_within_s=inf)
         partitions: dict[Partition, list[Operation]] = defaultdict(list)
         for operation in history:
             partitions[operation.partition].append(operation)

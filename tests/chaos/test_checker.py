@@ -292,13 +292,13 @@ PAIRS = [
     ),
     Pair(
         "undeleted",
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0), read(A, B)],
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.6), at(0), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=7.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.2), at(0, when=7.1), read(A, B)],
     ),
     Pair(
         "undeleted",
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0), read(A, B)],
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, UNKNOWN), at(0), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=7.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, UNKNOWN), at(0, when=7.1), read(A, B)],
     ),
     Pair(
         "undeleted",

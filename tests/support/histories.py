@@ -56,8 +56,8 @@ def read(*values, by="c", first=0):
     return polled(*enumerate(values, first), by=by)
 
 
-def at(offset, *, by="c"):
-    return Positioned(by, P, offset, 1.5)
+def at(offset, *, by="c", when=1.5):
+    return Positioned(by, P, offset, when)
 
 
 def joined(*, by="c", group="g"):
