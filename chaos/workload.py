@@ -313,14 +313,17 @@ class Workload(Journal):
     async def ask_for_ever(
         self, name: str, question: Callable[[str, Admin], Awaitable[None]]
     ) -> None:
-        """Have an admin of that name ask something again and again; anew after an error."""
+        """Have an admin ask something again and again; anew after an error, by a name of its own.
+
+        One that begins anew has seen no leader epochs, and may meet a leader of before.
+        """
         environment = self.environment(name)
         config = AdminConfig(timeout_s=10)
-        while True:
+        for number in count():
             try:
                 async with Admin(self.bootstrap, config, environment=environment) as admin:
                     while True:
-                        await question(name, admin)
+                        await question(f"{name}-{number}", admin)
                         await trio.sleep(AGAIN_S + self._load.rest_s)
             except* OttlaError:
                 await trio.sleep(AGAIN_S)
