@@ -46,6 +46,7 @@ class Cleaner:
         for partition, _ in due:
             if (cleanable := self._find(partition)) is not None:
                 await self._compact(partition, cleanable)
+                await _remove_expired(partition)
 
     def _due(self) -> Iterator[tuple[Partition, Cleanable]]:
         for partition in self._partitions:
@@ -95,6 +96,15 @@ class Cleaner:
             log_events.info(
                 "log_compacted", partition=partition.name, took_s=took_s, **done._asdict()
             )
+
+
+async def _remove_expired(partition: Partition) -> None:
+    """Do what retention has left undone, not to interrupt the pass."""
+    try:
+        while partition.apply_retention():
+            await trio.lowlevel.checkpoint()
+    except StorageError:
+        return  # the partition was told, or is closed
 
 
 class _Pace:

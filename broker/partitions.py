@@ -110,8 +110,8 @@ class Partitions:
 
     def offline_replicas(self) -> frozenset[tuple[bytes, int]]:
         """Name the replicas that are offline, where it can be read whose they are."""
-        found = ((log.topic_id, index) for (_, index), log in self._offline.items())
-        return frozenset((topic_id, index) for topic_id, index in found if topic_id is not None)
+        found = self._offline.items()
+        return frozenset((log.topic_id, index) for (_, index), log in found if log.topic_id)
 
     def lossy_replicas(self) -> frozenset[tuple[bytes, int]]:
         """Name the replicas that have lost durable records, also those whose logs are gone."""
@@ -216,9 +216,13 @@ class Partitions:
 
     def _is_offline(self, topic: TopicState, index: int) -> bool:
         """Say whether the replica has no log here; what is left of another topic's is set aside."""
-        log = self._offline.get((topic.name, index))
-        if log is None or log.topic_id in (None, topic.topic_id):
-            return log is not None
+        if (log := self._offline.get((topic.name, index))) is None:
+            return False
+        if log.topic_id is None:  # nothing says whose it is, and it is in the way of this one
+            log.topic_id = topic.topic_id
+            self.offline_changed.set()
+        if log.topic_id == topic.topic_id:
+            return True
         log_events.warning("stray_log_set_aside", partition=f"{topic.name}-{index}")
         log.set_aside()
         del self._offline[topic.name, index]
@@ -335,14 +339,10 @@ class Partitions:
         the directory that cannot be used.
         """
         config = LogConfig.of(self._topic_defaults)
-        for key, log in open_logs(
-            self._disk,
-            self.directory,
-            self.checkpoints,
-            config,
-            wall_ms=self._wall_ms,
-            clean=clean,
-        ):
+        found = open_logs(
+            self._disk, self.directory, self.checkpoints, config, wall_ms=self._wall_ms, clean=clean
+        )
+        for key, log in found:
             if isinstance(log, OfflineLog):
                 self._offline[key] = log
             else:

@@ -105,12 +105,14 @@ def _check_timestamps(header: BatchHeader, config: LogConfig, now_ms: int) -> No
         )
 
 
-def check_continuity(headers: Iterable[BatchHeader], *, next_offset: int, epoch: int) -> None:
+def check_continuity(
+    headers: Iterable[BatchHeader], *, next_offset: int, epoch: int, leader_epoch: int
+) -> None:
     """Refuse a leader's batches that do not continue a log which ends before `next_offset`.
 
     `epoch` is the leader epoch of the log's last record. Offsets may be left out, as compaction
-    does; neither they nor epochs may go back, and all fit into a segment that begins where the log
-    ends. Raises: NotContinuous.
+    does; neither they nor epochs may go back, no epoch is newer than the leader's own, and all fit
+    into a segment that begins where the log ends. Raises: NotContinuous.
     """
     end_offset = next_offset
     for header in headers:
@@ -118,6 +120,12 @@ def check_continuity(headers: Iterable[BatchHeader], *, next_offset: int, epoch:
             raise NotContinuous(
                 f"a batch at offset {header.base_offset} of epoch {header.partition_leader_epoch}"
                 f" cannot follow offset {next_offset - 1} of epoch {epoch}"
+            )
+        if header.partition_leader_epoch > leader_epoch:
+            raise NotContinuous(
+                f"a batch at offset {header.base_offset} claims leader epoch"
+                f" {header.partition_leader_epoch}, and comes from the leader of {leader_epoch}:"
+                " the leader's disk has damaged it"
             )
         if header.last_offset - end_offset > _GAP_MAX:
             raise NotContinuous(

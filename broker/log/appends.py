@@ -102,8 +102,8 @@ def _admit(state: LogState, header: BatchHeader, *, now_ms: int) -> Appended | N
     )
 
 
-def append_as_follower(state: LogState, records: Buffer) -> int:
-    """Append a leader's batches with their offsets and epochs. Returns: the new log end.
+def append_as_follower(state: LogState, records: Buffer, *, leader_epoch: int) -> int:
+    """Append the batches of that epoch's leader as they are. Returns: the new log end.
 
     Raises: CorruptBatch, NotContinuous, StorageError.
     """
@@ -114,7 +114,7 @@ def append_as_follower(state: LogState, records: Buffer) -> int:
         return state.end_offset
     end_offset = state.end_offset
     epoch = state.epochs.epoch_of(end_offset - 1)
-    check_continuity(headers, next_offset=end_offset, epoch=epoch)
+    check_continuity(headers, next_offset=end_offset, epoch=epoch, leader_epoch=leader_epoch)
     for header in headers:
         state.start_epoch(header.partition_leader_epoch, header.base_offset)
     _write(state, [records], [place(header) for header in headers], size_bytes=len(records))

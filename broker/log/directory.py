@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import crc32c
 import msgpack
 from msgspec import Struct
 from msgspec.structs import astuple
@@ -15,7 +16,7 @@ from broker.log.errors import FileMissing
 from protocol.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from broker.log.disk import DirectoryLock, Disk
 
@@ -99,7 +100,7 @@ class DataDirectory:
     def write_identity(self, identity: DirectoryId) -> None:
         """Take the directory for a broker, durably. Raises: StorageError."""
         self._disk.make_directory(self.path)
-        self._disk.write_file(f"{self.path}/{_IDENTITY}", msgpack.packb(astuple(identity)))
+        self._disk.write_file(f"{self.path}/{_IDENTITY}", _sealed(astuple(identity)))
 
     def has_clean_marker(self) -> bool:
         """Say whether the last stop was clean, and nobody has started since."""
@@ -150,12 +151,12 @@ class DataDirectory:
     async def write_checkpoints(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> None:
         """Replace what is known of every log, durably, off the loop. Raises: StorageError."""
         rows = [[*partition, *astuple(one)] for partition, one in sorted(checkpoints.items())]
-        await self._disk.replace_file(f"{self.path}/{_CHECKPOINTS}", msgpack.packb(rows))
+        await self._disk.replace_file(f"{self.path}/{_CHECKPOINTS}", _sealed(rows))
 
     def _read(self, name: str) -> list[Any] | None:
         path = f"{self.path}/{name}"
         try:
-            values: list[Any] = msgpack.unpackb(self._disk.read_file(path))
+            return _unsealed(self._disk.read_file(path))
         except FileMissing:
             return None
         except (ValueError, msgpack.UnpackException) as error:
@@ -163,7 +164,31 @@ class DataDirectory:
                 f"{path} is damaged ({error}); restore it, or start this broker on an empty data"
                 " directory and let the other replicas fill it"
             ) from error
-        return values
+
+
+def _sealed(values: Sequence[Any]) -> bytes:
+    """Lay values out, and a checksum: by a wrong log start records would be deleted."""
+    body: bytes = msgpack.packb(values)
+    return body + _checksum(body)
+
+
+def _unsealed(data: bytes) -> list[Any]:
+    """Read what `_sealed` laid out; before there were checksums a file ended with the values.
+
+    Raises: ValueError, UnpackException where it is damaged.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=0)
+    unpacker.feed(data)
+    values = unpacker.unpack()
+    end = unpacker.tell()
+    if not isinstance(values, list) or data[end:] not in (b"", _checksum(data[:end])):
+        raise ValueError("its checksum does not match")
+    return values
+
+
+def _checksum(body: bytes) -> bytes:
+    """Begins as no value does, and has five bytes: no flipped length takes it for values."""
+    return b"\xc1" + crc32c.crc32c(body).to_bytes(4, "big")
 
 
 def parse_partition(name: str) -> tuple[str, int] | None:

@@ -29,6 +29,16 @@ class LogDamaged(StorageError):
     """The disk gives back something else than was written, here and perhaps nowhere else."""
 
 
+class EpochTooNew(LogDamaged):
+    """The last records claim a leader epoch that comes after the current one: no checksum tells."""
+
+    def __init__(self, directory: str, *, epoch: int, current: int) -> None:
+        super().__init__(
+            f"{directory} is damaged: its last records are of leader epoch {epoch}, which is still"
+            f" to come after {current}; {COPY_ANEW}"
+        )
+
+
 class LogOffline(StorageError):
     """The log has failed earlier and is used no more until the broker is restarted."""
 

@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Final
 
 POSITION_MAX: Final = 2**31 - 1
+RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 """The last position that an entry can name; what lies beyond is found from the entry before."""
 
 _OFFSET_ENTRY: Final = Struct(">ii")

@@ -95,14 +95,15 @@ class IndexFiles:
         if len(self.offsets) and not len(self.times):
             self.times.add(NO_TIMESTAMP, self.offsets.last_offset)
 
-    def rewrite_if_room(self) -> None:
+    def rewrite_if_room(self, *, durable: bool = False) -> None:
         """Replace both files; where the disk is full they go, and all is written with what follows.
 
         Raises: StorageError but DiskFull.
         """
         try:
-            self.rewrite()
+            self.rewrite(durable=durable)
         except DiskFull:
+            self._unsynced = True
             self.remove()
             for index, _ in self._files():
                 index.unwritten = bytearray(index.encode())

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from broker.log.timestamps import TimestampedOffset
     from protocol.errors import StorageError
 
-
 OFFSET_MAX: Final = 2**63 - 1
+EPOCH_MAX: Final = 2**31 - 1
 
 
 class Log:
@@ -215,12 +215,12 @@ class Log:
         """
         appends.demand_openable(self._state, records)
 
-    def append_as_follower(self, records: Buffer) -> int:
-        """Append a leader's batches with their offsets and epochs. Returns: the new log end.
+    def append_as_follower(self, records: Buffer, *, leader_epoch: int = EPOCH_MAX) -> int:
+        """Append a leader's batches, none of a later epoch than its own. Returns: the new log end.
 
         Raises: CorruptBatch, NotContinuous; StorageError as `append_as_leader`.
         """
-        return appends.append_as_follower(self._state, records)
+        return appends.append_as_follower(self._state, records, leader_epoch=leader_epoch)
 
     # Reading.
 

@@ -194,7 +194,7 @@ class _Scan(Struct):
     suspect_offset: int | None = None
     """Set where it is rather the batch before the bad one whose offset is wrong."""
 
-    def check(self, header: BatchHeader, position: int, *, crc_ok: bool) -> None:
+    def check(self, header: BatchHeader, position: int, segment: Segment, *, crc_ok: bool) -> None:
         """Raises: CorruptBatch where the batch is damaged or cannot follow the one before it."""
         if not crc_ok:
             raise CorruptBatch(f"the batch at {position} fails its checksum")
@@ -203,6 +203,8 @@ class _Scan(Struct):
             raise CorruptBatch(
                 f"offset {header.base_offset} follows offset {self.expected_offset - 1}"
             )
+        if not segment.may_hold(header.last_offset):
+            raise CorruptBatch(f"offset {header.last_offset} is too far from the segment's first")
         if header.partition_leader_epoch < self.epoch:
             raise CorruptBatch(
                 f"leader epoch {header.partition_leader_epoch} follows epoch {self.epoch}"
@@ -230,7 +232,7 @@ def _recover(storage: Storage, found: list[Segment], report: RecoveryReport) -> 
     while first and _are_empty(found[first:]):
         first -= 1  # all was cut from there on: the last batches lie before
         scan = _recover_from(first, found, report)
-    _sync_small_files(storage)
+    sync_small_files(storage)
     return scan
 
 
@@ -259,7 +261,7 @@ def _recover_from(first: int, found: list[Segment], report: RecoveryReport) -> _
     return scan
 
 
-def _sync_small_files(storage: Storage) -> None:
+def sync_small_files(storage: Storage) -> None:
     """Make durable what says whose log this is, and what its epochs are.
 
     A process that was killed may have left them in the kernel's hands; nothing writes them again,
@@ -283,7 +285,7 @@ def _recover_segment(
     try:
         for header, position, batch in iterate_batches(segment.file, end=size_bytes):
             report.batches_checked += 1
-            scan.check(header, position, crc_ok=crc_ok(batch))
+            scan.check(header, position, segment, crc_ok=crc_ok(batch))
             scan.take(header)
             segment.note(place(header), position)
     except CorruptBatch as error:

@@ -12,7 +12,7 @@ import structlog
 from broker.log.batches import iterate_headers
 from broker.log.errors import COPY_ANEW, DiskFull, LogDamaged
 from broker.log.file_names import DELETED_SUFFIX, LOG_SUFFIX
-from broker.log.index import POSITION_MAX, IndexDamaged
+from broker.log.index import POSITION_MAX, RELATIVE_OFFSET_MAX, IndexDamaged
 from broker.log.index_files import IndexFiles
 from broker.log.placement import Placed, place
 from broker.log.recent import RecentBatches
@@ -131,6 +131,10 @@ class Segment:
         if self._first_timestamp_ms == NO_TIMESTAMP and self.size_bytes:
             self._first_timestamp_ms = self.header_at(0).max_timestamp
         return self._first_timestamp_ms
+
+    def may_hold(self, offset: int) -> bool:
+        """Say whether an offset is near enough to the first one for the indexes."""
+        return offset - self.base_offset <= RELATIVE_OFFSET_MAX
 
     # Writing.
 
@@ -255,7 +259,7 @@ class Segment:
             if end:
                 _events.info("index_rebuilt", segment=self.path(LOG_SUFFIX), reason=str(error))
             # Below a recovery point they are trusted; without entries all is scanned anyway.
-            self._indexes.rewrite(durable=len(self._indexes.offsets) > 0)
+            self._indexes.rewrite_if_room(durable=len(self._indexes.offsets) > 0)
 
     def _find_max_timestamp(self) -> None:
         """Find it as `load` does, but for all of the indexes but their ends. Raises: StorageError.
@@ -326,6 +330,10 @@ class Segment:
 
     def _scan(self, position: int, *, end: int) -> None:
         for header, at in self._headers(position, end=end):
+            if header.base_offset < self.next_offset or not self.may_hold(header.last_offset):
+                raise self._damaged(
+                    f"offset {header.base_offset} follows offset {self.next_offset - 1}"
+                )
             self.note(place(header), at)
 
     # Reading.

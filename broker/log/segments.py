@@ -6,7 +6,7 @@ Must never know: epochs, producers, watermarks.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from broker.log.placement import Placed
 from broker.log.reading import read_segment
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from broker.log.slice import LogSlice
     from broker.log.storage import Storage
     from protocol.batch import BatchHeader
-
-_RELATIVE_OFFSET_MAX: Final = 2**31 - 1
 
 
 class Segments:
@@ -64,7 +62,7 @@ class Segments:
             return False
         if active.size_bytes + size_bytes > config.segment_bytes:
             return True
-        if placed[-1].last_offset - active.base_offset > _RELATIVE_OFFSET_MAX:
+        if not active.may_hold(placed[-1].last_offset):
             return True
         newest_ms, first_ms = placed[-1].max_timestamp_ms, active.first_timestamp_ms
         if NO_TIMESTAMP in (newest_ms, first_ms):

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from broker.log.compaction import swap
-from broker.log.errors import DiskFull, LogOffline
+from broker.log.errors import DiskFull, EpochTooNew, LogOffline
 from broker.log.lifetime import read_topic_id
 from broker.log.recovery import EPOCHS_FILE, NEVER_TRUNCATED, load, truncation_point
 from broker.log.snapshots import interval_bytes, write_snapshot
@@ -29,9 +29,9 @@ class LogState:
     `start_offset` is where the log begins, which may be within its first segment. Below
     `synced_end_offset` everything is on the disk, whatever `flush` is. Below `first_dirty_offset`
     compaction is done, and met no tombstone that may not go at `last_horizon_ms`; at
-    `held_back_offset` is the first that had to wait for a replica, -1 for none. `interruptions`
-    counts what a pass of it must not go on after, `cuts` what a checkpoint of before must not be
-    believed after.
+    `held_back_offset` is the first that had to wait for a replica, -1 for none. While a pass of it
+    is under way it `is_compacted`; `interruptions` counts what a pass must not go on after, `cuts`
+    what a checkpoint of before must not be believed after.
     """
 
     __slots__ = (
@@ -44,6 +44,7 @@ class LogState:
         "first_dirty_offset",
         "held_back_offset",
         "interruptions",
+        "is_compacted",
         "last_horizon_ms",
         "on_failure",
         "producers",
@@ -72,6 +73,7 @@ class LogState:
         self.on_failure: Callable[[StorageError], object] | None = None
         self.closed = False
         self.interruptions = 0
+        self.is_compacted = False
         self.swap: Swap | None = None
         self.last_horizon_ms: int | None = None
         self.held_back_offset = -1
@@ -129,7 +131,15 @@ class LogState:
     # Steps that several changes share.
 
     def start_epoch(self, epoch: int, start_offset: int) -> None:
-        """Note that a leader epoch begins at an offset; `write_epochs` makes it last."""
+        """Note that a leader epoch begins at an offset; `write_epochs` makes it last.
+
+        Raises: EpochTooNew where the record before it is of a later one.
+        """
+        if epoch == self.epochs.latest_epoch:
+            return
+        before = self.epochs.epoch_of(start_offset - 1)
+        if before > epoch:
+            raise EpochTooNew(self.storage.directory, epoch=before, current=epoch)
         self.epochs_unwritten |= self.epochs.start(epoch, start_offset)
 
     def write_epochs(self) -> None:

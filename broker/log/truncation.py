@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from broker.log.epochs import EpochCache
 from broker.log.errors import DiskFull
 from broker.log.producers import ProducerStates
-from broker.log.recovery import TRUNCATION_FILE, note_truncation
+from broker.log.recovery import TRUNCATION_FILE, note_truncation, sync_small_files
 from broker.log.retention import count_expired
 from broker.log.snapshots import load_producers, remove_snapshots
 
@@ -58,9 +58,13 @@ def _restart(state: LogState, offset: int) -> None:
     _records_cut(state, offset)
     state.synced_end_offset = state.start_offset = offset
     state.epochs, state.epochs_unwritten = EpochCache(), True
-    state.write_epochs()
+    state.write_epochs_if_room()
     state.producers = ProducerStates()
     remove_snapshots(state.storage, beyond=-1)
+    # Where the log begins counts as durable now, and nothing may be appended for long.
+    sync_small_files(state.storage)
+    state.segments.active.file.sync()
+    state.storage.disk.sync_directory(state.storage.directory.rpartition("/")[0])
 
 
 def _note_truncation(state: LogState, offset: int) -> None:
@@ -68,8 +72,15 @@ def _note_truncation(state: LogState, offset: int) -> None:
     state.demand_usable()
     if offset < state.synced_end_offset:
         with state.guarded_but_for_room():
-            note_truncation(state.storage, offset)
+            note_truncation(state.storage, _cut_from(state, offset))
         state.cuts += 1
+
+
+def _cut_from(state: LogState, offset: int) -> int:
+    """Tell what a cut to `offset` leaves: the batch that holds it goes as a whole."""
+    if state.segments.base_offset <= offset < state.end_offset:
+        return min(offset, next(state.segments.headers(offset)).base_offset)
+    return offset
 
 
 def forget_cuts(state: LogState, cuts: int) -> None:
@@ -103,11 +114,14 @@ def advance_start(state: LogState, offset: int) -> None:
 def remove_expired(state: LogState, high_watermark: int, *, count_max: int) -> int:
     """Remove whole old segments below the high watermark, and forget idle producers.
 
-    At most `count_max` of them: each takes its time, while everything else waits.
+    At most `count_max` of them: each takes its time, while everything else waits. None while the
+    log is compacted: the pass would begin anew, and might never come to an end.
     Returns: how many segments were removed. Raises: StorageError.
     """
     now_ms, config = state.storage.wall_ms(), state.storage.config
     state.producers.expire(now_ms=now_ms, expiration_ms=config.producer_id_expiration_ms)
+    if state.is_compacted:
+        return 0
 
     def look() -> int:
         expired = count_expired(

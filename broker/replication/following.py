@@ -27,7 +27,7 @@ def append_from_leader(partition: Partition, records: memoryview, *, leader_epoc
     if not partition.follows(leader_epoch):
         return False
     _begin_with(partition, records)
-    partition.log.append_as_follower(records)
+    partition.log.append_as_follower(records, leader_epoch=leader_epoch)
     partition.flush_soon()
     return True
 

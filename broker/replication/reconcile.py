@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
+from broker.log.errors import EpochTooNew
 from broker.replication.following import begin_anew_if_lossy, truncate
 from broker.replication.truncate import Truncation, decide_truncation
 from protocol.api.offset_for_leader_epoch import (
@@ -92,6 +93,10 @@ def _obey(
     about next.
     """
     if answer.error_code != ErrorCode.NONE or not partition.follows(leader_epoch):
+        return None
+    if asked_epoch > leader_epoch:
+        log = partition.log
+        log.fail(EpochTooNew(log.directory, epoch=asked_epoch, current=leader_epoch))
         return None
     decision = decide_truncation(
         leader_answer=(answer.leader_epoch, answer.end_offset),

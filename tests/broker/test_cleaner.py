@@ -30,6 +30,9 @@ class Replica:
     replicated_end_offset: int = OFFSET_MAX
     offline: StorageError | None = None
 
+    def apply_retention(self):
+        return self.log.apply_retention(self.high_watermark.value, count_max=1) > 0
+
 
 @pytest.fixture
 def disk():
@@ -69,6 +72,13 @@ async def test_every_compacted_log_is_taken_up_and_no_other(replica_of):
         assert one.log.first_dirty_offset == one.log.segments[-1].base_offset > 0
     assert deleted.log.first_dirty_offset == 0
     assert deleted.log.size_bytes > compacted.log.size_bytes
+
+
+async def test_what_retention_has_left_for_the_pass_goes_after_it(replica_of, monkeypatch):
+    config = replace(COMPACTED, cleanup_policy=frozenset({"compact", "delete"}), retention_bytes=1)
+    replica = await replica_of("a-0", 30, config=config)
+    await Cleaner([replica], CleanerConfig()).compact_all()
+    assert len(replica.log.segments) == 1
 
 
 async def test_the_log_with_most_that_is_new_comes_first(disk, replica_of, monkeypatch):

@@ -249,6 +249,18 @@ async def test_a_log_that_cannot_be_opened_is_whose_was_noted(disk, open_partiti
     assert open_partitions(clean=False).offline_replicas() == {(TOPIC_ID, 1)}
 
 
+async def test_a_log_of_nobody_is_in_the_way_of_the_one_that_is_to_be_there(disk, open_partitions):
+    hide_where_batches_begin(disk, 1)
+    disk.write_file(f"{DATA}/orders-1/partition.metadata", b"")
+    partitions = open_partitions()
+    assert partitions.offline_replicas() == frozenset()
+
+    await partitions.obey(cluster(), broker_epoch=OUR_EPOCH)
+
+    assert partitions.offline_replicas() == {(TOPIC_ID, 1)}
+    assert partitions.offline_changed.is_set()
+
+
 async def test_a_replica_that_copies_lacks_what_it_has_not_got_yet(open_partitions):
     partitions = open_partitions()
     await partitions.obey(cluster(partitions=2), broker_epoch=PEER)

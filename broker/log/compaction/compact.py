@@ -40,7 +40,7 @@ _SYNC_BYTES: Final = 1 << 23
 
 
 class Interrupted(Exception):
-    """The log was cut or closed while it was compacted; what had been done stays done."""
+    """The log was cut or closed meanwhile, or is to be compacted no more; what was done stays."""
 
 
 class Compacted(NamedTuple):
@@ -72,7 +72,11 @@ async def compact(
     as before in both; any other StorageError, after which it cannot be used.
     """
     with state.guarded_but_for_room():
-        return await _Pass(state, cleanable, pace, replicated_offset).run(key_bytes_max)
+        state.is_compacted = True
+        try:
+            return await _Pass(state, cleanable, pace, replicated_offset).run(key_bytes_max)
+        finally:
+            state.is_compacted = False
 
 
 class _Pass:
@@ -134,12 +138,18 @@ class _Pass:
         if self._bytes_unpaced >= _SLICE_BYTES:
             worked_bytes, self._bytes_unpaced = self._bytes_unpaced, 0
             await self._pace(worked_bytes)
-            self._demand_uncut()
+            self._demand_wanted()
 
     def _demand_uncut(self) -> None:
         state = self._state
         unusable = state.closed or state.failed is not None
         if unusable or state.interruptions != self._interruptions:
+            raise Interrupted
+
+    def _demand_wanted(self) -> None:
+        """Demand what is to be read next: files of a log that is compacted no more are closed."""
+        self._demand_uncut()
+        if not self._storage.config.compacts:
             raise Interrupted
 
     # Reading.
@@ -230,7 +240,7 @@ class _Pass:
                     writer.add(kept)
                     if writer.unsynced_bytes >= _SYNC_BYTES:
                         await writer.sync()
-                        self._demand_uncut()
+                        self._demand_wanted()
                 await self._pause(header.size_bytes)
         if dropped is not None:
             writer.add(emptied(dropped))  # a segment ends where the next one begins

@@ -11,6 +11,7 @@ from broker.log.errors import (
     InvalidProducerEpoch,
     InvalidRecord,
     InvalidTimestamp,
+    LogDamaged,
     MessageTooLarge,
     NotContinuous,
     OutOfOrderSequence,
@@ -274,6 +275,32 @@ def test_a_follower_refuses_batches_that_no_segment_holds_together(log, batch_of
     log.append_as_follower(far[2])
 
     assert [h.base_offset for h in headers_of(log)] == [2**30, 2**31 - 1, 2**31]
+
+
+def test_a_follower_refuses_an_epoch_that_its_leader_cannot_know(log, batch_of):
+    log.append_as_follower(batch_of(3, base_offset=0, leader_epoch=3), leader_epoch=4)
+
+    with pytest.raises(NotContinuous, match="claims leader epoch 5, and comes from the leader of"):
+        log.append_as_follower(batch_of(1, base_offset=3, leader_epoch=5), leader_epoch=4)
+
+    assert (log.log_end_offset, log.latest_epoch, log.failed) == (3, 3, None)
+
+
+def test_no_epoch_begins_before_that_of_the_last_record(log, batch_of):
+    log.append_as_follower(batch_of(3, base_offset=0, leader_epoch=4101))
+
+    with pytest.raises(LogDamaged, match="last records are of leader epoch 4101"):
+        log.start_epoch(7)
+
+    assert log.failed is not None
+
+
+def test_an_epoch_without_records_gives_way_to_an_earlier_one(log, batch_of):
+    log.append_as_follower(batch_of(3, base_offset=0, leader_epoch=5))
+    log.start_epoch(9)
+    log.start_epoch(7)
+
+    assert log.latest_epoch == 7
 
 
 def test_a_follower_refuses_damaged_batches(log, batch_of):

@@ -64,6 +64,24 @@ def test_checkpoints_of_an_earlier_version_are_read(disk, root, directory):
     assert directory.read_checkpoints() == {("a", 0): Checkpoint(5, 4, 1, 2)}
 
 
+async def test_a_flipped_bit_is_found_wherever_it_is(directory, disk, root):
+    path = f"{root}/checkpoints.ottla"
+    await directory.write_checkpoints(
+        {
+            ("a", 0): Checkpoint(5, 4, 1, 2, topic_id=bytes(range(16))),
+            ("b", 1): Checkpoint(500, 400, 100, 200, topic_id=bytes(16)),
+        }
+    )
+    written = disk.read_file(path)
+
+    for bit in range(len(written) * 8):
+        flipped = bytearray(written)
+        flipped[bit // 8] ^= 1 << bit % 8
+        disk.write_file(path, bytes(flipped))
+        with pytest.raises(StorageError, match="is damaged"):
+            directory.read_checkpoints()
+
+
 def test_a_damaged_file_is_told_with_the_next_step(disk, root, directory):
     disk.write_file(f"{root}/checkpoints.ottla", b"\xc1")
 

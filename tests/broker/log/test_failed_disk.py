@@ -300,3 +300,39 @@ def test_a_slice_that_outlives_its_log_fails_nothing(disk, log, found):
     with pytest.raises(StorageError):
         found.read_bytes()
     assert told == []
+
+
+def test_an_empty_log_begins_later_on_a_full_disk(disk, log, batch_of):
+    flush(log, disk)
+    fill(disk)
+
+    log.reset_to(2000)
+
+    assert log.failed is None
+    assert (log.log_start_offset, log.log_end_offset) == (2000, 2000)
+    disk.capacity_bytes = None
+    log.append_as_leader(batch_of(1), leader_epoch=3)
+    assert kept_epochs(disk) == [(3, 2000)]
+
+
+def test_a_full_disk_serves_what_has_no_index_any_more(disk, log, batch_of):
+    log.reconfigure(LogConfig(segment_bytes=2000, index_interval_bytes=0))
+    while len(log.segments) < 3:
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    flush(log, disk)
+    old = log.segments[0]
+    end = log.log_end_offset
+    for _ in range(2):
+        log.rest()
+    for suffix in INDEX_SUFFIXES:
+        disk.remove(old.path(suffix))
+    fill(disk)
+
+    found = log.read(old.next_offset - 1, bytes_max=1, end_offset=end).read_bytes()
+
+    assert [header.last_offset for header, _ in split_batches(found)] == [old.next_offset - 1]
+    assert log.apply_retention(end) == 0
+    assert log.failed is None
+    disk.capacity_bytes = None
+    log.close()
+    assert all(disk.exists(old.path(suffix)) for suffix in INDEX_SUFFIXES)

@@ -10,14 +10,17 @@ from structlog.testing import capture_logs
 from broker.log.batches import crc_ok, iterate_batches
 from broker.log.config import LogConfig
 from broker.log.directory import Checkpoint, DataDirectory
+from broker.log.errors import LogDamaged
 from broker.log.log import Log
 from protocol.batch import read_header, split_batches
 from protocol.errors import CorruptBatch, StorageError
 from simulation.disk import MemoryDisk
+from tests.broker.log.logs import flush
 
 PATH = "/data/topic-0"
 FIRST = f"{PATH}/{0:020d}"
 CONFIG = LogConfig(segment_bytes=1500, index_interval_bytes=100)
+EVERY_BATCH_INDEXED = LogConfig(segment_bytes=1500, index_interval_bytes=0)
 
 
 @pytest.fixture
@@ -121,6 +124,62 @@ def test_a_flipped_bit_is_found_wherever_it_is(filled, open_log, disk):
 
             assert content(log) == headers[:3], (byte, bit)
             assert log.recovery.reason is not None
+
+
+@pytest.mark.parametrize("bit", range(32))
+def test_an_offset_too_far_for_the_index_is_found(filled, open_log, disk, bit):
+    headers = content(open_log())
+    position = sum(header.size_bytes for header in headers[:3])
+    disk.flip_bit(f"{FIRST}.log", position + bit // 8, bit % 8)
+
+    log = open_log(config=EVERY_BATCH_INDEXED, clean=False)
+
+    assert content(log) == headers[:3]
+    assert log.recovery.reason is not None
+
+
+def test_an_offset_that_is_wrong_in_an_old_segment_is_damage(open_log, batch_of, disk):
+    log = open_log(config=EVERY_BATCH_INDEXED)
+    while len(log.segments) < 2:
+        log.append_as_leader(batch_of(3), leader_epoch=0)
+    position = log.segments[0].position_of(9)
+    log.close()
+    disk.flip_bit(f"{FIRST}.log", position)
+    disk.remove(f"{FIRST}.index")
+
+    log = open_log(config=EVERY_BATCH_INDEXED, clean=True)
+
+    with pytest.raises(LogDamaged, match="follows offset 8"):
+        log.read(10, bytes_max=1, end_offset=12)
+
+
+def test_where_a_log_begins_anew_survives_a_power_failure(wall_ms):
+    for seed in range(50):
+        disk = MemoryDisk(random.Random(seed))
+        disk.make_directory("/d")
+        log = Log.create(disk, "/d/t-0", CONFIG, topic_id=bytes(16), wall_ms=wall_ms)
+        log.reset_to(1000)
+        assert log.durable_end_offset == 1000
+        disk.crash()
+
+        checkpoint = Checkpoint(recovery_point=1000, log_start_offset=1000)
+        log = Log.open(disk, "/d/t-0", CONFIG, wall_ms=wall_ms, clean=False, checkpoint=checkpoint)
+
+        assert (log.topic_id, log.log_start_offset, log.log_end_offset) == (bytes(16), 1000, 1000)
+
+
+def test_a_cut_within_a_batch_counts_for_the_whole_of_it(open_log, batch_of, disk):
+    log = open_log()
+    log.append_as_leader(batch_of(10), leader_epoch=1)
+    log.append_as_leader(batch_of(4), leader_epoch=2)
+    flush(log, disk)
+    log.truncate_to(12)
+    assert log.log_end_offset == 10
+    log.close(clean=False)
+
+    log = open_log(recovery_point=14)
+
+    assert (log.log_end_offset, log.recovery.records_lost) == (10, False)
 
 
 def test_a_leader_epoch_that_goes_back_is_found(filled, open_log, disk):

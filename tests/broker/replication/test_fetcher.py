@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 
+from broker.log.errors import LogDamaged
 from broker.partition import Partition
 from broker.replication.following import append_from_leader, restart_log, truncate
 from broker.replication.throttle import Throttle, Throttles
@@ -100,6 +101,21 @@ async def test_a_partition_given_up_while_it_is_reconciled_ends_no_loop(
     assert {p.partition for r in leader.asked for t in r.topics for p in t.partitions} == {
         other.index
     }
+
+
+async def test_a_log_of_an_epoch_that_is_still_to_come_is_damaged(
+    leader, fetcher, follower, nursery, autojump_clock
+):
+    partition = follower()
+    partition.log.append_as_follower(batch(3, base_offset=0, leader_epoch=4099))
+    leader.epochs_end = 3
+    fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(1)
+
+    assert isinstance(partition.offline, LogDamaged)
+    assert "leader epoch 4099" in str(partition.offline)
+    assert leader.asked == []
 
 
 async def test_one_that_leads_now_acknowledges_nothing_to_the_leader_of_before(

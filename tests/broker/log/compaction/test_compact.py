@@ -354,6 +354,38 @@ def test_a_cut_ends_the_pass_and_the_log_goes_on(log, fill, monkeypatch):
     assert compact(log) is not None
 
 
+def test_a_pass_ends_where_the_topic_is_compacted_no_more(log, fill, monkeypatch):
+    fill()
+    before = records_of(log)
+
+    async def change(_size_bytes):
+        log.reconfigure(replace(COMPACTED, cleanup_policy=frozenset({"delete"})))
+        for _ in range(2):
+            log.rest()  # closes the files that nobody uses
+
+    monkeypatch.setattr(module, "_SLICE_BYTES", 1)
+    with pytest.raises(Interrupted):
+        compact(log, pace=change)
+    assert log.failed is None
+    assert records_of(log) == before
+
+
+def test_retention_waits_for_the_end_of_a_pass(log, fill, monkeypatch):
+    config = replace(COMPACTED, cleanup_policy=frozenset({"compact", "delete"}), retention_bytes=1)
+    log.reconfigure(config)
+    fill()
+    removed = []
+
+    async def remove(_size_bytes):
+        removed.append(log.apply_retention(log.log_end_offset))
+
+    monkeypatch.setattr(module, "_SLICE_BYTES", 1)
+    assert compact(log, pace=remove) is not None
+    assert set(removed) == {0}
+    assert log.first_dirty_offset > 0
+    assert log.apply_retention(log.log_end_offset) > 0
+
+
 @pytest.mark.parametrize("position", [1, 21, 80])
 def test_a_damaged_batch_is_never_copied(disk, root, log, fill, position):
     if not isinstance(disk, MemoryDisk):
