@@ -91,18 +91,24 @@ class PartitionState:
         self._backoff.reset()
         self._drop_buffer()
 
-    def lose_position(self) -> None:
-        """Have somebody find a new place to read from; `lost` is where it was."""
+    def lose_position(self, *, log_start_offset: int = 0) -> None:
+        """Have somebody find a new place to read from.
+
+        Where what came next was deleted, for the log begins later, it is `lost`, and may be found
+        again at another leader.
+        """
         self.seeks += 1
-        if self.position is not None:
+        if self.position is not None and self.position < log_start_offset:
             self.lost = OffsetAndTimestamp(self.position, -1, self._position_epoch)
         self.position = self.fetch_offset = None
         self._drop_buffer()
 
     def refetch(self) -> None:
-        """Drop what was fetched ahead and fetch it again."""
+        """Drop what was fetched ahead and fetch it again; what was handed out stays handed out."""
         if self.position is not None:
+            turn = self._taken_in_turn
             self.seek(self.position, leader_epoch=self._position_epoch)
+            self._taken_in_turn = turn
 
     def drop_ahead(self) -> None:
         """Make room: drop what was fetched ahead, to be fetched again later."""

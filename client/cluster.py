@@ -7,7 +7,7 @@ Must never know: records, batches, what a producer or consumer wants.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import trio
 
@@ -15,9 +15,11 @@ from client.answer import await_answer
 from client.background import background_tasks
 from client.backoff import Backoff
 from client.errors import (
+    BrokerGone,
     ConnectFailed,
     ConnectionBroken,
     NoBrokerReachable,
+    RequestTimedOut,
     UnknownTopic,
     UnsupportedApi,
     WaitTimedOut,
@@ -74,6 +76,7 @@ class Cluster:
         self.last_error: OttlaError | None = None
         self._bootstrap = bootstrap
         self._last_answered: Address | None = None
+        self._patience_s = METADATA_TIMEOUT_S
         self._wanted = WantedTopics()
         self._refreshing = trio.Lock()
         self._refreshes_begun = 0
@@ -131,8 +134,8 @@ class Cluster:
         fault_of: Callable[[Any, Address], OttlaError | None],
     ) -> Any:
         """Ask brokers until one answers (see `Race`). Raises: NoBrokerReachable, EncodeError."""
-        race = Race(self.pool, make_request, fault_of=fault_of, timeout_s=METADATA_TIMEOUT_S)
-        return await race.run(self._candidates())
+        answer, _ = await self._race(make_request, fault_of)
+        return answer
 
     async def newest_metadata(self, topics: Iterable[str] | None) -> MetadataResponse:
         """Fetch metadata from the controller, which knows of changes first, if it answers.
@@ -214,7 +217,7 @@ class Cluster:
         """Return a connection to a broker by its id. Raises: ConnectionBroken."""
         broker = self.metadata.brokers.get(broker_id)
         if broker is None:
-            raise ConnectionBroken(f"broker {broker_id} is not a live member of the cluster")
+            raise BrokerGone(broker_id)
         return await self.pool.get(broker.address, lane)
 
     async def call(
@@ -290,12 +293,26 @@ class Cluster:
             await trio.sleep(backoff.next_s())
 
     async def _ask_metadata(self, request: MetadataRequest) -> MetadataResponse:
-        race = Race(
-            self.pool, lambda _: request, fault_of=_knows_brokers, timeout_s=METADATA_TIMEOUT_S
-        )
-        answer: MetadataResponse = await race.run(self._candidates())
-        self._last_answered = race.answered_by
-        return answer
+        answer, self._last_answered = await self._race(lambda _: request, _knows_brokers)
+        return cast("MetadataResponse", answer)
+
+    async def _race(
+        self,
+        make_request: Callable[[Connection], object],
+        fault_of: Callable[[Any, Address], OttlaError | None],
+    ) -> tuple[Any, Address | None]:
+        """Ask brokers until one answers. Where none did in time, the next ones have longer."""
+        race = Race(self.pool, make_request, fault_of=fault_of, timeout_s=self._patience_s)
+        began_at = trio.current_time()
+        try:
+            answer = await race.run(self._candidates())
+        except NoBrokerReachable as error:
+            if any(isinstance(cause, RequestTimedOut) for cause in error.causes):
+                longest_s = max(METADATA_TIMEOUT_S, self.options.request_timeout_s)
+                self._patience_s = min(2 * self._patience_s, longest_s)
+            raise
+        self._patience_s = max(METADATA_TIMEOUT_S, 2 * (trio.current_time() - began_at))
+        return answer, race.answered_by
 
     async def _refresh(self) -> None:
         needed, wanted = self._wanted.take_needed(), self._wanted.names()

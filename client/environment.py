@@ -11,7 +11,7 @@ import errno
 import random
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 from msgspec import Struct
@@ -40,6 +40,10 @@ class Network(Protocol):
 
     async def listen(self, host: str, port: int) -> NetworkListener:
         """Listen on `port`, or on any free one for 0. Raises: OSError."""
+
+
+KEEPALIVE: Final = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""A connection without a word for ten seconds is asked for a sign of life, every five seconds."""
 
 
 class Environment(Struct, frozen=True):
@@ -79,6 +83,14 @@ class TcpListener(NetworkListener):
         await self._listener.aclose()
 
 
+def _notice_silence(connection: trio.socket.SocketType) -> None:
+    """Have a peer that is gone without a word noticed, also by who only waits for its answer."""
+    connection.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(trio.socket, name, None)) is not None:  # not on every system
+            connection.setsockopt(trio.socket.IPPROTO_TCP, option, value)
+
+
 def _is_refusal(error: OSError) -> bool:
     # trio hides why each address failed behind a plain OSError.
     cause = error.__cause__
@@ -111,7 +123,7 @@ class TcpNetwork:
         Raises: ConnectionRefusedError where no address has a listener, OSError otherwise.
         """
         try:
-            return await trio.open_tcp_stream(host, port)
+            stream = await trio.open_tcp_stream(host, port)
         except (ValueError, OverflowError) as error:
             raise _no_address(host, port, error) from error
         except OSError as error:
@@ -120,6 +132,8 @@ class TcpNetwork:
                     errno.ECONNREFUSED, f"nobody listens at {host}:{port}"
                 ) from error
             raise
+        _notice_silence(stream.socket)
+        return stream
 
     async def listen(self, host: str, port: int) -> TcpListener:
         """Listen on one address of `host`, IPv4 where it has one. Raises: OSError that names it."""

@@ -26,6 +26,14 @@ class ConnectFailed(ConnectionBroken):
         self.cause = cause
 
 
+class BrokerGone(ConnectFailed):
+    """The broker with that id is not a live member of the cluster; nothing was sent."""
+
+    def __init__(self, broker_id: int) -> None:
+        super().__init__(f"broker {broker_id}", "it is not a live member of the cluster")
+        self.args = (f"broker {broker_id} is not a live member of the cluster",)
+
+
 class RequestTimedOut(ConnectionBroken):
     """A broker did not answer in time; its connection was closed, the outcome is unknown."""
 

@@ -274,7 +274,7 @@ class Fetcher:
             elif self._options.reset_to is None:
                 self._fail(state, OffsetOutOfRange(*state.place, offset=state.fetch_offset or 0))
             else:
-                state.lose_position()
+                state.lose_position(log_start_offset=answer.log_start_offset)
         elif code in _RETRIED:
             if answer.current_leader is not None:
                 self._cluster.metadata.learn_leader(
@@ -315,9 +315,7 @@ class Fetcher:
         to_validate: dict[PartitionState, PartitionInfo] = {}
         now = trio.current_time()
         for state in states:
-            if state.busy or state.awaits_committed or state.error is not None:
-                continue
-            if state.retry_at > now:
+            if state.busy or state.awaits_committed or state.error or state.retry_at > now:
                 continue
             leader = self._cluster.leader_nowait(*state.place)
             if state.fetch_offset is None:
@@ -344,7 +342,9 @@ class Fetcher:
         except WaitTimedOut as error:
             self._cluster.last_error = error
         except OttlaError as error:
-            if state.seeks == seeks:
+            if state.of_group and isinstance(error, UnknownTopic):
+                state.back_off(trio.current_time())  # it is the group's to give it up
+            elif state.seeks == seeks:
                 self._fail(state, error)
         else:
             if start is not None and state.seeks == seeks:
@@ -395,6 +395,6 @@ class Fetcher:
         elif end.end_offset >= position:
             state.refetch()
         else:
-            end_offset = end.end_offset
-            error = LogTruncated(*state.place, position=position, divergent_offset=end_offset)
+            error = LogTruncated(*state.place, position=position, divergent_offset=end.end_offset)
+            state.refetch()  # what was fetched ahead is gone
             self._fail(state, error)

@@ -70,6 +70,10 @@ class TopicInfo(Struct, frozen=True):
     partitions: Mapping[int, PartitionInfo]
 
 
+AWAY_MAX: Final = 1000
+"""Of so many topics that a broker did not know the leader epochs are remembered."""
+
+
 class Metadata:
     """The newest knowledge of the cluster. `topic_errors` holds why a topic is not known."""
 
@@ -80,6 +84,7 @@ class Metadata:
         self._racks: dict[int, str] = {}
         self.topics: dict[str, TopicInfo] = {}
         self.topic_errors: dict[str, ErrorCode] = {}
+        self._away: dict[str, TopicInfo] = {}
 
     def update(self, response: MetadataResponse) -> None:
         """Take in a broker's answer."""
@@ -93,8 +98,7 @@ class Metadata:
         for topic in response.topics:
             name = topic.name or ""
             if topic.error_code:
-                self.topics.pop(name, None)
-                self.topic_errors[name] = error_code(topic.error_code)
+                self._forget(name, error_code(topic.error_code))
             else:
                 self.topic_errors.pop(name, None)
                 self.topics[name] = self._newest(topic_info(topic))
@@ -102,8 +106,15 @@ class Metadata:
     def note_unknown(self, names: Iterable[str]) -> None:
         """Take in that an answer about all topics left these out."""
         for name in names:
-            self.topics.pop(name, None)
-            self.topic_errors[name] = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            self._forget(name, ErrorCode.UNKNOWN_TOPIC_OR_PARTITION)
+
+    def _forget(self, name: str, why: ErrorCode) -> None:
+        """Know a topic no longer, but for its epochs: it may be that one broker is behind."""
+        self.topic_errors[name] = why
+        if (info := self.topics.pop(name, None)) is not None:
+            self._away[name] = info
+            if len(self._away) > AWAY_MAX:
+                del self._away[next(iter(self._away))]
 
     def has_heard_of(self, topic: str) -> bool:
         """Say whether a broker has told of a topic, if only that there is none."""
@@ -132,13 +143,16 @@ class Metadata:
         self.topics[topic] = replace(info, partitions={**info.partitions, partition: newer})
 
     def _newest(self, incoming: TopicInfo) -> TopicInfo:
-        known = self.topics.get(incoming.name)
+        known = self.topics.get(incoming.name) or self._away.pop(incoming.name, None)
         if known is None or known.topic_id != incoming.topic_id:
             return incoming
         partitions = {
             index: _newer(known.partitions.get(index), partition)
             for index, partition in incoming.partitions.items()
         }
+        if any(incoming.topic_id):
+            # Topics only grow: who does not know of a partition has not heard of it yet.
+            partitions = {**known.partitions, **partitions}
         return replace(incoming, partitions=partitions)
 
 

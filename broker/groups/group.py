@@ -250,7 +250,13 @@ class Group:
 
         Raises: UnknownMember, FencedInstance, IllegalGeneration.
         """
-        member = self.members.get(member_id, group_instance_id)
+        try:
+            member = self.members.get(member_id, group_instance_id)
+        except FencedInstance:
+            if generation_id > self.generation_id:
+                # An owner told it so, and died before that was stored: nobody has its place.
+                raise UnknownMember(member_id) from None
+            raise
         if generation_id != self.generation_id:
             raise IllegalGeneration(told=generation_id, current=self.generation_id)
         return member

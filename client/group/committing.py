@@ -58,6 +58,8 @@ class Commits:
         self._asked: Offsets = {}
         """What was to be committed last, whether or not it was."""
         self._newest: Offsets = {}
+        self._given_up: set[TopicPartition] = set()
+        """What was the member's, and may be another one's."""
 
     def positions(self, places: Iterable[TopicPartition]) -> Offsets:
         """Return how far the application has been handed the records of partitions."""
@@ -100,8 +102,13 @@ class Commits:
     def forget(self, places: Iterable[TopicPartition]) -> None:
         """Note that others may commit offsets of these partitions from now on."""
         for place in places:
-            self._asked.pop(place, None)
-            self._newest.pop(place, None)
+            for known in (self._asked, self._newest, self._next or {}):
+                known.pop(place, None)
+            self._given_up.add(place)
+
+    def forget_all(self) -> None:
+        """Note that the group is left: who commits from now on is an outsider."""
+        self._given_up.clear()
 
     async def commit(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit offsets. Raises: as `GroupOffsets.commit` does."""
@@ -109,8 +116,11 @@ class Commits:
             # Stock was taken before: it would go out after these, and undo them.
             self._next = {place: at for place, at in self._next.items() if place not in offsets}
         self._asked |= offsets
-        await self._offsets.commit(offsets, self._committer())
+        await self._offsets.commit(offsets, self._committer(), is_held=self._is_held)
         self._newest |= offsets
+
+    def _is_held(self, place: TopicPartition) -> bool:
+        return place not in self._given_up or self._assignment.get(place) is not None
 
     async def commit_quietly(self, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
         """Commit what has changed since the last time, as far as the group still lets us.

@@ -133,6 +133,7 @@ class Membership:
 
     def left(self, why: str) -> None:
         """Note that the member leaves; it is nobody from now on."""
+        self.is_fenced = False
         self._lose(why, forget=True)
 
     def _lose(self, why: str, *, forget: bool) -> None:

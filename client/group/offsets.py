@@ -20,7 +20,7 @@ from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from client.cluster import Cluster
     from client.group.broker import GroupBroker
@@ -45,26 +45,38 @@ class GroupOffsets:
         self._one_at_a_time = trio.Lock()
 
     async def commit(
-        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], committer: Committer
+        self,
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        committer: Committer,
+        *,
+        is_held: Callable[[TopicPartition], bool] = lambda _: True,
     ) -> None:
         """Commit offsets; a rebalance that is under way is waited for.
 
+        What is not `is_held` any more may be another member's, and is not committed.
         Raises: CommitFailed, MemberFenced, UnknownTopic, RequestError, UnsupportedApi.
         """
         losses = committer.losses
-        left = dict(offsets)
+        left, given_up = dict(offsets), False
         backoff = self._cluster.backoff()
         started_at = trio.current_time()
         async with self._one_at_a_time:
             while left:
                 if committer.losses != losses or not committer.may_commit:
                     raise CommitFailed(self._broker.group_id, committer.loss)
+                held = {place: at for place, at in left.items() if is_held(place)}
+                given_up |= len(held) < len(left)
+                left = held
+                if not left:
+                    break
                 believed_unknown = trio.current_time() - started_at >= UNKNOWN_TOPIC_GRACE_S
                 verdicts = await self._try(left, committer, believe_unknown=believed_unknown)
                 if Verdict.REJOIN in verdicts or Verdict.STALE in verdicts:
                     await committer.wait_settled()
                 if left and committer.may_commit:
                     await trio.sleep(backoff.next_s())
+        if given_up:
+            raise CommitFailed(self._broker.group_id, "its partitions were given up meanwhile")
 
     async def fetch(
         self, places: Collection[TopicPartition]

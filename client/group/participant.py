@@ -286,6 +286,7 @@ class Participant:
         member = self._membership.identity
         self._member.unsubscribe()
         self._membership.left(reason)
+        self._commits.forget_all()
         self._member.accept_loss()
         self._signal.notify()
         async with patience.trying("leaving", otherwise=NOT_LEFT):

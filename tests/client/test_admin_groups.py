@@ -205,6 +205,17 @@ async def test_only_groups_without_members_are_deleted(admin, groups, autojump_c
     assert set(groups) == {"billing"}
 
 
+async def test_a_group_is_deleted_though_its_broker_of_before_has_left(
+    admin, admin_cluster, groups, autojump_clock
+):
+    await admin.describe_groups(["audit"])
+    admin_cluster.kill(2)
+    groups["audit"].coordinator_id = 0
+    await admin.list_groups()  # which tells what brokers there are
+
+    assert await admin.delete_groups(["audit"]) == {"audit": None}
+
+
 async def test_a_deletion_whose_answer_is_lost_is_not_made_twice(
     admin, admin_cluster, faults, autojump_clock
 ):

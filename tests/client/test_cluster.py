@@ -54,6 +54,25 @@ async def test_a_silent_broker_holds_up_a_refresh_but_shortly(cluster, faults, a
         assert trio.current_time() - start < 0.5
 
 
+async def test_brokers_that_answer_slowly_have_more_time_after_a_while(
+    cluster, faults, autojump_clock
+):
+    async with open_client(cluster) as client:
+        cluster.script(ApiKey.METADATA, *[faults(delay_s=8)] * 12)
+        with pytest.raises(NoBrokerReachable, match="within 5 s"):
+            await client.refresh()
+        for _ in range(3):
+            await client.refresh()
+
+
+async def test_no_broker_has_longer_than_any_request(cluster, faults, autojump_clock):
+    async with open_client(cluster) as client:
+        cluster.script(ApiKey.METADATA, *[faults(hang=True)] * 12)
+        for allowed in ("5", "10", "20", "30"):
+            with pytest.raises(NoBrokerReachable, match=f"within {allowed} s"):
+                await client.refresh()
+
+
 async def test_refreshes_at_the_same_time_share_a_request(cluster, autojump_clock):
     async with open_client(cluster) as client:
         before = cluster.count(ApiKey.METADATA)

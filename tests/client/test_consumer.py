@@ -22,6 +22,7 @@ from protocol.batch import HEADER_BYTES, make_batch, read_header
 from protocol.compression import Compression
 from protocol.errors import CorruptBatch, ErrorCode, RequestError
 from protocol.records import Record, encode_batch
+from tests.support.fake_cluster import Fault
 
 P0 = TopicPartition("orders", 0)
 P1 = TopicPartition("orders", 1)
@@ -350,6 +351,24 @@ async def test_truncation_of_what_was_only_fetched_ahead_goes_unnoticed(cluster,
         assert values(await read(consumer, 2)) == [b"2", b"x"]
 
 
+async def test_what_is_known_to_be_truncated_is_not_handed_out(cluster, autojump_clock):
+    log = cluster.add_topic("orders").partitions[0]
+    log.add(b"a")
+    log.add(*[b"b%d" % i for i in range(8)])
+
+    async with consumer_of(cluster) as consumer:
+        await consumer.assign([P0])
+        assert [r.offset for r in await consumer.poll(max_records=3)] == [0, 1, 2]
+        del log.batches[1:]
+        log.elect(leader_id=1)
+        log.add(b"x")
+        cluster.wake_fetches()
+        await trio.sleep(3)
+        with pytest.raises(LogTruncated):
+            await consumer.poll()
+        assert consumer.position(P0) == 3
+
+
 async def test_an_offset_out_of_range_is_reset_by_policy(cluster, autojump_clock):
     log = cluster.add_topic("orders").partitions[0]
     log.log_start = 50
@@ -361,14 +380,28 @@ async def test_an_offset_out_of_range_is_reset_by_policy(cluster, autojump_clock
 
 
 async def test_a_log_that_begins_earlier_again_is_not_read_twice(cluster, autojump_clock):
-    cluster.add_topic("orders").partitions[0].add(b"0", b"1", b"2", b"3")
+    log = cluster.add_topic("orders").partitions[0]
+    log.add(b"0", b"1", b"2", b"3")
+    log.log_start = 3
 
     async with consumer_of(cluster) as consumer:
         # By a leader that had records deleted; the next one has not heard of it.
-        cluster.script(ApiKey.FETCH, ErrorCode.OFFSET_OUT_OF_RANGE)
+        cluster.script(ApiKey.LIST_OFFSETS, Fault(run=lambda: setattr(log, "log_start", 0)))
         await consumer.assign({P0: 2})
         assert values(await read(consumer, 2)) == [b"2", b"3"]
         assert cluster.count(ApiKey.LIST_OFFSETS) == 2
+
+
+async def test_a_log_that_was_shorter_is_read_from_its_start_though_it_has_grown(
+    cluster, autojump_clock
+):
+    log = cluster.add_topic("orders").partitions[0]
+    log.add(b"0", b"1")
+
+    async with consumer_of(cluster) as consumer:
+        cluster.script(ApiKey.LIST_OFFSETS, Fault(run=lambda: log.add(b"2", b"3", b"4")))
+        await consumer.assign({P0: 3})
+        assert values(await read(consumer, 5)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 async def test_a_log_that_ends_earlier_is_read_from_its_start(cluster, autojump_clock):

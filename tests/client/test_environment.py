@@ -21,6 +21,7 @@ async def test_the_real_network_listens_connects_and_carries_bytes():
             await stream.send_all(b"hello")
             assert await stream.receive_some() == b"hello"
             assert stream.socket.getsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_NODELAY)
+            assert stream.socket.getsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_KEEPALIVE)
     await listener.aclose()
 
 

@@ -12,7 +12,7 @@ from protocol.api.metadata import (
 from protocol.errors import ErrorCode
 
 
-def response(*, leader_id, leader_epoch, topic_id=b"a" * 16, error_code=0):
+def response(*, leader_id, leader_epoch, topic_id=b"a" * 16, error_code=0, partitions=1):
     return MetadataResponse(
         brokers=[MetadataResponseBroker(b, f"host-{b}", 9092) for b in (1, 2)],
         controller_id=1,
@@ -23,8 +23,9 @@ def response(*, leader_id, leader_epoch, topic_id=b"a" * 16, error_code=0):
                 topic_id,
                 partitions=[
                     MetadataResponsePartition(
-                        partition_index=0, leader_id=leader_id, leader_epoch=leader_epoch
+                        partition_index=index, leader_id=leader_id, leader_epoch=leader_epoch
                     )
+                    for index in range(partitions)
                 ],
             )
         ],
@@ -52,6 +53,39 @@ def test_a_topic_created_anew_starts_with_its_own_epochs():
     metadata.update(response(leader_id=2, leader_epoch=0, topic_id=b"b" * 16))
 
     assert leader_of(metadata) == (2, 0)
+
+
+def test_who_has_not_heard_of_new_partitions_takes_none_away():
+    metadata = Metadata()
+    metadata.update(response(leader_id=1, leader_epoch=5, partitions=3))
+    metadata.update(response(leader_id=1, leader_epoch=5, partitions=2))
+    assert sorted(metadata.topics["orders"].partitions) == [0, 1, 2]
+
+    metadata.update(response(leader_id=1, leader_epoch=0, partitions=2, topic_id=b"b" * 16))
+    assert sorted(metadata.topics["orders"].partitions) == [0, 1]
+
+
+def test_a_broker_too_old_for_topic_ids_may_tell_of_another_topic():
+    metadata = Metadata()
+    metadata.update(response(leader_id=1, leader_epoch=5, partitions=3, topic_id=bytes(16)))
+    metadata.update(response(leader_id=1, leader_epoch=5, partitions=2, topic_id=bytes(16)))
+
+    assert sorted(metadata.topics["orders"].partitions) == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["an error", "left out"])
+def test_epochs_outlast_the_news_of_a_broker_that_does_not_know_the_topic(how):
+    metadata = Metadata()
+    metadata.update(response(leader_id=1, leader_epoch=5))
+    if how == "an error":
+        code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+        metadata.update(response(leader_id=1, leader_epoch=0, error_code=code))
+    else:
+        metadata.note_unknown(["orders"])
+    assert metadata.partition("orders", 0) is None
+
+    metadata.update(response(leader_id=2, leader_epoch=4))
+    assert leader_of(metadata) == (1, 5)
 
 
 def test_a_leader_learned_from_a_refusal_counts_if_it_is_newer_and_known():

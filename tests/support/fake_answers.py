@@ -189,7 +189,11 @@ class Answers:
             assert isinstance(error, ErrorCode)
             return PartitionData(asked.partition, error)
         if not found.log_start <= asked.fetch_offset <= found.end_offset:
-            return PartitionData(asked.partition, ErrorCode.OFFSET_OUT_OF_RANGE)
+            return PartitionData(
+                asked.partition,
+                ErrorCode.OFFSET_OUT_OF_RANGE,
+                log_start_offset=found.log_start,
+            )
         data = b""
         for batch in found.batches:
             if read_header(batch).last_offset < asked.fetch_offset:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 import trio
 
+from client.assignment import Assignment, PartitionState
+from client.backoff import Backoff
 from client.errors import CommitFailed, UnknownTopic, WaitTimedOut
-from client.records import OffsetAndMetadata
+from client.group.committing import CommitOptions, Commits
+from client.group.signal import Signal
+from client.records import OffsetAndMetadata, TopicPartition
 from protocol.api import ApiKey
 from protocol.errors import ErrorCode, RequestError
 from tests.support.group_apps import Reader, committed, fill, place, places, read
@@ -381,6 +387,69 @@ async def test_a_commit_during_a_rebalance_waits_for_it(
         assert committed(group) == dict.fromkeys(places(4), 10)
         assert {commit.generation for commit in group.commits} == {2}
         await slow.stop()
+
+
+@pytest.mark.parametrize("assignor", ["range", "cooperative-sticky"])
+async def test_what_was_given_up_is_committed_no_more(
+    cluster, consumer_of, group, nursery, autojump_clock, faults, assignor
+):
+    fill(cluster)
+    config = {"assignors": (assignor,), "enable_auto_commit": False}
+    first, second = Reader(consumer_of(**config)), Reader(consumer_of(host="other", **config))
+    await nursery.start(first.run)
+    await trio.sleep(5)
+    cluster.script(ApiKey.SYNC_GROUP, *[faults(delay_s=0.5)] * 2)
+    await nursery.start(second.run)
+    for _ in range(5000):
+        if first.told("revoked") and group.state.value != "Stable":
+            break
+        await trio.sleep(0.001)
+    assert group.state.value != "Stable"
+
+    with pytest.raises(CommitFailed, match="given up meanwhile"):
+        # By a worker of the application's that is done with what it was handed before.
+        await first.consumer.commit(dict.fromkeys(first.told("revoked"), 5))
+
+    assert group.commits == []
+    await trio.sleep(5)
+    assert len(second.consumer.assignment) == 2
+    await first.consumer.commit(dict.fromkeys(first.consumer.assignment, 7))
+    assert committed(group) == dict.fromkeys(first.consumer.assignment, 7)
+    await first.stop()
+    await second.stop()
+
+
+async def test_stock_taken_of_what_is_given_up_is_not_committed(autojump_clock):
+    place = TopicPartition("orders", 0)
+    asked = []
+
+    class Offsets:
+        async def commit(self, offsets, committer, *, is_held):
+            asked.append(offsets)
+            await trio.sleep(0.01)
+
+    assignment = Assignment()
+    state = PartitionState(place, backoff=Backoff(Random(1)), check_crc=True, of_group=True)
+    assignment.add([state])
+    state.seek(7)
+    commits = Commits(
+        Offsets(),
+        assignment,
+        CommitOptions(automatic=True, interval_s=5.0),
+        committer=lambda: None,
+        signal=Signal(lambda: None),
+        on_error=pytest.fail,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(commits.run)
+        await trio.sleep(6)
+        commits.take_stock()
+        assignment.remove([place])
+        commits.forget([place])
+        await trio.sleep(20)
+        nursery.cancel_scope.cancel()
+
+    assert asked == []
 
 
 async def test_who_was_thrown_out_cannot_commit_and_is_told_why(

@@ -510,6 +510,51 @@ async def test_a_fenced_member_says_so_and_stays_out(
         await usurper.stop()
 
 
+async def test_a_fenced_member_that_unsubscribes_reads_by_hand(
+    cluster, consumer_of, autojump_clock
+):
+    fill(cluster)
+
+    async with consumer_of(group_instance_id="one", enable_auto_commit=False) as consumer:
+        consumer.subscribe(["orders"])
+        await read(consumer, 40)
+        cluster.script(ApiKey.HEARTBEAT, ErrorCode.FENCED_INSTANCE_ID)
+        await trio.sleep(2)
+        with pytest.raises(MemberFenced):
+            await consumer.poll()
+        await consumer.unsubscribe()
+        await consumer.assign({place(0): 0})
+        assert len(await read(consumer, 10)) == 10
+
+
+async def test_a_topic_that_goes_before_its_start_is_known_is_given_up_without_an_error(
+    cluster, consumer_of, nursery, autojump_clock
+):
+    fill(cluster, partitions=2)
+    fill(cluster, topic="tills", partitions=2)
+    config = {"heartbeat_interval_s": 3.0, "enable_auto_commit": False}
+    first, second = (
+        Reader(consumer_of(host=host, **config), ["orders", "tills"])
+        for host in ("a", "b")
+    )
+    await nursery.start(first.run)
+    await trio.sleep(5)
+    cluster.script(ApiKey.LIST_OFFSETS, *[ErrorCode.NOT_LEADER_OR_FOLLOWER] * 400)
+    await nursery.start(second.run)
+    for _ in range(1000):
+        if place(1, "tills") in second.consumer.assignment:
+            break
+        await trio.sleep(0.01)
+    await trio.sleep(0.1)  # it asks where to begin now
+    del cluster.topics["tills"]
+    await trio.sleep(12)
+
+    held = [*first.consumer.assignment, *second.consumer.assignment]
+    assert sorted(held) == list(places(2))
+    await first.stop()
+    await second.stop()
+
+
 # Older brokers
 
 
