@@ -78,7 +78,7 @@ class Promises(Struct, frozen=True):
     `delivered`: producers send again until long after everything is healed, so nothing is given up.
     `compacted`: records have keys, and only the newest of each key need be kept; when the
     `last_reader` began, all was compacted that could be. `heard_within_s`: a leader that was
-    replaced hears of it, as its session ends; until then it shows what was deleted meanwhile.
+    replaced hears of it, at twice its session's timeout; until then it shows what was deleted.
     """
 
     idempotent: bool = True
@@ -86,7 +86,7 @@ class Promises(Struct, frozen=True):
     delivered: bool = False
     compacted: bool = False
     last_reader: str = "last"
-    heard_within_s: float = 6.0
+    heard_within_s: float = 12.0
 
 
 class _Seen(Struct):
@@ -234,7 +234,7 @@ def _fates(place: str, seen: _Seen, promises: Promises) -> Iterator[Anomaly]:
         who, offset = read.get(sent.value, ("", sent.offset))
         is_ok = sent.outcome is Outcome.OK
         what = f"{sent.value!r} of {sent.process}"
-        if promises.delivered and sent.error:
+        if promises.delivered and sent.error and not seen.deletion.may_be_given_up(sent):
             yield Anomaly("given-up", place, f"{what} could not be delivered: {sent.error}")
         if not (is_ok or who) or seen.may_be_gone(sent.value, offset):
             continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from chaos.history import Outcome, Positioned
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from chaos.history import Polled, Replica, Sent, Trimmed
+
+_OUT_OF_ORDER: Final = "OUT_OF_ORDER_SEQUENCE_NUMBER"
+_BEHIND_IT: Final = "a record before it failed"
+"""What our producer says of those; the text is its own."""
 
 
 class Deletion:
@@ -55,6 +59,15 @@ class Deletion:
         if sent is None or (sent.outcome is Outcome.OK and sent.offset != again):
             return False
         return first < self.gone_below(sent.ended_at if sent.outcome is Outcome.OK else inf)
+
+    def may_be_given_up(self, sent: Sent) -> bool:
+        """Say whether a producer may be told of a gap, for what it sent before was deleted.
+
+        As above, where of what it awaits an answer for only the oldest is gone: it has to give that
+        up, and what came behind it.
+        """
+        is_gap = any(one in sent.error for one in (_OUT_OF_ORDER, _BEHIND_IT))
+        return is_gap and sent.outcome is Outcome.UNKNOWN and self.gone_below(sent.ended_at) > 0
 
     def undone(
         self, read: Mapping[str, Iterable[Polled | Positioned]], replicas: Iterable[Replica]

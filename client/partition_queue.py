@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 class SequenceLost(OttlaError):
     """A batch failed because of one before it, whose sequence numbers were never accounted for."""
 
+    def __init__(self) -> None:
+        super().__init__("a record before it failed, and sending it again could double it")
+
 
 class PartitionQueue:
     """One partition's batches. `settled` is told of each batch whose fate is known.
@@ -217,8 +220,7 @@ class PartitionQueue:
                 continue
             if batch.in_doubt:
                 self._ready.remove(batch)
-                lost = "a record before it failed, and sending it again could double it"
-                batch.fail(self.gone or SequenceLost(lost))
+                batch.fail(self.gone or SequenceLost())
                 self._settled(batch)
             else:
                 batch.identity = None

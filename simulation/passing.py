@@ -55,6 +55,8 @@ class Passing:
         self._work = work
         self._meets_registrations = meets_registrations
         self._config = AdminConfig(timeout_s=PATIENCE_S)
+        self._stragglers: list[bytes] = []
+        """What was sent without an answer: it may come, by the topic's name, for any later one."""
 
     async def run(self) -> None:
         """Make topics and delete them, for ever."""
@@ -107,14 +109,21 @@ class Passing:
 
     async def _write(self, place: Partition) -> None:
         """Write some records; whether they stay is not known: an old deletion may come late."""
+        for value in self._stragglers:
+            self._note_sent(place, value)
         config = ProducerConfig(delivery_timeout_s=PATIENCE_S, metadata_timeout_s=PATIENCE_S)
         environment = self._cluster.environment(f"writer-of-{place}")
         async with Producer(self._cluster.bootstrap, config, environment=environment) as producer:
             for number in range(RECORDS):
-                value, now = b"%s-%d" % (place.topic.encode(), number), trio.current_time()
-                sent = Sent(f"writer-of-{place}", place, value, now, now, Outcome.UNKNOWN)
-                self._work.note(sent)
+                value = b"%s-%d" % (place.topic.encode(), number)
+                self._note_sent(place, value)
+                self._stragglers.append(value)
                 await producer.send(PASSING, value, partition=place.number)
+                self._stragglers.remove(value)
+
+    def _note_sent(self, place: Partition, value: bytes) -> None:
+        now = trio.current_time()
+        self._work.note(Sent(f"writer-of-{place}", place, value, now, now, Outcome.UNKNOWN))
 
     async def _is_known_to_all(self, topic_id: bytes) -> bool:
         """Wait for a time until all brokers mean this topic by its name. Returns: whether they do.

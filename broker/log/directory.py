@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _IDENTITY: Final = "meta.ottla"
 _CLEAN_MARKER: Final = ".clean-shutdown"
 _SYNCS_MARKER: Final = ".syncs-succeeded"
-_CHECKPOINTS: Final = "checkpoints.ottla"
+CHECKPOINTS: Final = "checkpoints.ottla"
 DELETE_SUFFIX: Final = "-delete"
 STRAY_SUFFIX: Final = "-stray"
 
@@ -145,13 +145,13 @@ class DataDirectory:
         """Read what was known of every log; empty where there is nothing. Raises: StorageError."""
         return {
             (topic, partition): Checkpoint(*values)
-            for topic, partition, *values in self._read(_CHECKPOINTS) or ()
+            for topic, partition, *values in self._read(CHECKPOINTS) or ()
         }
 
     async def write_checkpoints(self, checkpoints: Mapping[tuple[str, int], Checkpoint]) -> None:
         """Replace what is known of every log, durably, off the loop. Raises: StorageError."""
         rows = [[*partition, *astuple(one)] for partition, one in sorted(checkpoints.items())]
-        await self._disk.replace_file(f"{self.path}/{_CHECKPOINTS}", _sealed(rows))
+        await self._disk.replace_file(f"{self.path}/{CHECKPOINTS}", _sealed(rows))
 
     def _read(self, name: str) -> list[Any] | None:
         path = f"{self.path}/{name}"

@@ -370,7 +370,12 @@ class LeaderFetcher:
             partition.needs_reconciling = True
             return
         if data.records:
-            append_from_leader(partition, data.records, leader_epoch=followed.leader_epoch)
+            append_from_leader(
+                partition,
+                data.records,
+                leader_epoch=followed.leader_epoch,
+                log_start_offset=data.log_start_offset,
+            )
         start_offset = partition.log.log_start_offset
         follow_watermarks(
             partition, high_watermark=data.high_watermark, log_start_offset=data.log_start_offset

@@ -19,27 +19,31 @@ if TYPE_CHECKING:
 log_events = structlog.get_logger()
 
 
-def append_from_leader(partition: Partition, records: memoryview, *, leader_epoch: int) -> bool:
+def append_from_leader(
+    partition: Partition, records: memoryview, *, leader_epoch: int, log_start_offset: int = 0
+) -> bool:
     """Append what the leader of `leader_epoch` sent. False: that epoch is over, nothing done.
 
-    Raises: CorruptBatch, StorageError.
+    `log_start_offset` is where the leader's log starts. Raises: CorruptBatch, StorageError.
     """
     if not partition.follows(leader_epoch):
         return False
-    _begin_with(partition, records)
+    _begin_with(partition, records, log_start_offset)
     partition.log.append_as_follower(records, leader_epoch=leader_epoch)
     partition.flush_soon()
     return True
 
 
-def _begin_with(partition: Partition, records: memoryview) -> None:
-    """Begin an empty log where the leader's first batch does: its log may start within one.
+def _begin_with(partition: Partition, records: memoryview, log_start_offset: int) -> None:
+    """Begin a log where the leader's first batch does: its own may start within one.
 
-    Records are deleted on demand up to any offset, and batches are sent whole. Where the log is to
-    start the leader's watermarks say next. Raises: CorruptBatch, StorageError.
+    Records are deleted on demand up to any offset, and batches are sent whole. That is done to an
+    empty log, and to one of which the leader has deleted all: what ours has there may be of an
+    epoch of which the leader knows nothing any more, and could not have cut off. Where the log is
+    to start the leader's watermarks say next. Raises: CorruptBatch, StorageError.
     """
     log = partition.log
-    if log.log_start_offset < log.log_end_offset:
+    if max(log.log_start_offset, log_start_offset) < log.log_end_offset:
         return
     first = read_header(records)
     if first.base_offset < log.log_end_offset < first.next_offset:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
-from broker.log.directory import Checkpoint, DataDirectory, parse_partition
+from broker.log.directory import CHECKPOINTS, Checkpoint, DataDirectory, parse_partition
 from broker.log.errors import FileMissing
 from broker.log.file_names import LOG_SUFFIX
 from protocol.batch import split_batches
@@ -206,7 +206,8 @@ class Damage:
     async def _roll_back(self, fault: Fault) -> bool:
         """Give a file what it held some time ago, as a disk does that lost its writes.
 
-        Not where that leaves of a log all that is noted as committed: see `_damage_tail`.
+        Not where that leaves of a log all that is noted as committed: see `_damage_tail`. Nor has
+        it a log begin where it began before: nothing else tells what was deleted.
         """
         disk = self._stage.cluster.brokers[fault.broker].disk
         if not (files := disk.durable_files()):
@@ -216,6 +217,7 @@ class Damage:
             remembered = disk.remember(path)
         except FileMissing:
             return False  # its directory is gone, with a topic; a crash could still bring it back
+        starts = _log_starts(disk)
         await trio.sleep(fault.lasts_s / 2)
 
         def harm(machine: SimulatedBroker) -> bool:
@@ -226,7 +228,10 @@ class Damage:
                     return False
                 if _end_offset(remembered) >= _noted(machine, path).high_watermark:
                     return False
-            if path not in disk.durable_files():
+            begins_earlier = path == f"data/{CHECKPOINTS}" and any(
+                start > starts.get(place, 0) for place, start in _log_starts(disk).items()
+            )
+            if begins_earlier or path not in disk.durable_files():
                 return False
             try:
                 disk.roll_back(path)
@@ -289,6 +294,13 @@ def _last_committed(machine: SimulatedBroker) -> list[tuple[str, int]]:
         if topic == TOPIC
     )
     return [end for end in found if end is not None]
+
+
+def _log_starts(disk: MemoryDisk) -> dict[tuple[str, int], int]:
+    """Tell where each log begins, as far as is noted."""
+    with disk.sparing():
+        noted = DataDirectory(disk, "data").read_checkpoints()
+    return {place: one.log_start_offset for place, one in noted.items()}
 
 
 def _noted(machine: SimulatedBroker, path: str) -> Checkpoint:

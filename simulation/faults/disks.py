@@ -44,11 +44,11 @@ class DiskFaults:
         }
 
     async def _slow_disk(self, fault: Fault) -> bool:
-        disk = self._stage.cluster.brokers[fault.broker].disk
+        machine = self._stage.cluster.brokers[fault.broker]
         self._stage.begin(fault)
-        disk.sync_latency_s = lambda: fault.amount
+        machine.disk.sync_latency_s = lambda: fault.amount
         await trio.sleep(fault.lasts_s)
-        disk.sync_latency_s = self._stage.sync_s
+        machine.disk.sync_latency_s = self._stage.sync_s  # it may be another one by now
         return True
 
     async def _fail_sync(self, fault: Fault) -> bool:

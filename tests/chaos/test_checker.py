@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from chaos.anomaly import SHOWN_OF_A_KIND
 from chaos.checker import Promises, check
 from chaos.history import Led, Operation, Outcome, Watermark
+from client.partition_queue import SequenceLost
 from tests.support.histories import (
     OTHER,
     A,
@@ -39,6 +40,9 @@ OLD_THREE = [at(0, by="d"), read(A, B, C, by="d")]
 UNKNOWN = Outcome.UNKNOWN
 
 ALL_SENT = [sent(value, outcome=UNKNOWN) for value in (A, B, C, D)]
+
+GAP = sent(B, outcome=UNKNOWN)._replace(error="Produce (OUT_OF_ORDER_SEQUENCE_NUMBER)")
+BEHIND_A_GAP = GAP._replace(error=str(SequenceLost()))
 
 PAIRS = [
     Pair(
@@ -107,6 +111,18 @@ PAIRS = [
         "given-up",
         [sent(A, outcome=Outcome.UNKNOWN)._replace(error="out of order"), read(A)],
         [sent(A, outcome=Outcome.UNKNOWN), read(A)],
+        Promises(delivered=True),
+    ),
+    Pair(
+        "given-up",
+        [*acknowledged(A), GAP, trimmed(1, 1.5, 1.6), read(A)],
+        [*acknowledged(A), GAP, trimmed(1, 0.5, 0.6), read(A)],
+        Promises(delivered=True),
+    ),
+    Pair(
+        "given-up",
+        [*acknowledged(A), GAP._replace(error="timed out"), trimmed(1, 0.5, 0.6), read(A)],
+        [*acknowledged(A), BEHIND_A_GAP, trimmed(1, 0.5, 0.6), read(A)],
         Promises(delivered=True),
     ),
     Pair("unsent", [*acknowledged(A), read(A, B)], [*acknowledged(A, B), read(A, B)]),
@@ -292,13 +308,13 @@ PAIRS = [
     ),
     Pair(
         "undeleted",
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=7.1), read(A, B)],
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.2), at(0, when=7.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=13.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.2), at(0, when=13.1), read(A, B)],
     ),
     Pair(
         "undeleted",
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=7.1), read(A, B)],
-        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, UNKNOWN), at(0, when=7.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0), at(0, when=13.1), read(A, B)],
+        [*acknowledged(A, B), trimmed(1, 0.0, 1.0, UNKNOWN), at(0, when=13.1), read(A, B)],
     ),
     Pair(
         "undeleted",

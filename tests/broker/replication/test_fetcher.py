@@ -103,6 +103,31 @@ async def test_a_partition_given_up_while_it_is_reconciled_ends_no_loop(
     }
 
 
+async def test_what_only_this_replica_has_of_deleted_records_is_in_nobodys_way(
+    leader, fetcher, follower, nursery, autojump_clock
+):
+    """The leader begins within a batch, and knows of no epoch before that batch's any more."""
+    partition = follower()
+    for base_offset in (0, 50, 60):
+        count = 50 if not base_offset else 10
+        partition.log.append_as_follower(batch(count, base_offset=base_offset, leader_epoch=1))
+    leader.epochs_end = 60
+
+    def within_a_batch(*, partition_index: int) -> PartitionData:
+        offset = leader.asked[-1].topics[0].partitions[0].fetch_offset
+        sent = batch(20, base_offset=50, leader_epoch=2) if offset < 70 else b""
+        return PartitionData(partition_index, records=sent, high_watermark=70, log_start_offset=60)
+
+    leader.answer, leader.delay_s = within_a_batch, 0.1
+    fetcher.follow(partition)
+    nursery.start_soon(fetcher.run)
+    await trio.sleep(5)
+
+    log = partition.log
+    assert (log.log_start_offset, log.log_end_offset) == (60, 70)
+    assert [segment.base_offset for segment in log.segments] == [50]
+
+
 async def test_a_log_of_an_epoch_that_is_still_to_come_is_damaged(
     leader, fetcher, follower, nursery, autojump_clock
 ):

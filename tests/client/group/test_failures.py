@@ -534,8 +534,7 @@ async def test_a_topic_that_goes_before_its_start_is_known_is_given_up_without_a
     fill(cluster, topic="tills", partitions=2)
     config = {"heartbeat_interval_s": 3.0, "enable_auto_commit": False}
     first, second = (
-        Reader(consumer_of(host=host, **config), ["orders", "tills"])
-        for host in ("a", "b")
+        Reader(consumer_of(host=host, **config), ["orders", "tills"]) for host in ("a", "b")
     )
     await nursery.start(first.run)
     await trio.sleep(5)
