@@ -18,6 +18,8 @@ import trio
 
 from broker.broker import Broker
 from broker.config import BrokerConfig
+from broker.log.metadata import METADATA_FILE
+from broker.log.recovery import EPOCHS_FILE
 from client.environment import Environment
 from coordinator.memory import MemoryCluster
 from protocol.errors import CoordinationError, StorageError
@@ -48,6 +50,13 @@ class _Started:
         """Tell that it has started."""
         self.value = value
         self._task_status.started(value)
+
+
+def _cannot_lead(error: BaseException) -> bool:
+    """Say whether all that went wrong is that there was no room for what a new leader notes."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_cannot_lead(one) for one in error.exceptions)
+    return EPOCHS_FILE in str(error) or METADATA_FILE in str(error)
 
 
 class SimulatedBroker:
@@ -113,7 +122,9 @@ class SimulatedBroker:
                 await broker.run(task_status=started)
             self._demand_all_online(broker)
         except* StorageError as group:
-            if not (self.disk.was_faulty or self.disk.was_full):
+            # A full one keeps a broker from starting and from leading, and ends no other.
+            no_room = self.disk.was_full and (not started.value or _cannot_lead(group))
+            if not (self.disk.was_faulty or no_room):
                 raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
