@@ -78,9 +78,10 @@ def _note_truncation(state: LogState, offset: int) -> None:
 
 def _cut_from(state: LogState, offset: int) -> int:
     """Tell what a cut to `offset` leaves: the batch that holds it goes as a whole."""
-    if state.segments.base_offset <= offset < state.end_offset:
-        return min(offset, next(state.segments.headers(offset)).base_offset)
-    return offset
+    if not state.segments.base_offset <= offset < state.end_offset:
+        return offset
+    held = next(state.segments.headers(offset), None)
+    return offset if held is None else min(offset, held.base_offset)
 
 
 def forget_cuts(state: LogState, cuts: int) -> None:
