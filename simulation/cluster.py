@@ -73,7 +73,7 @@ class SimulatedBroker:
         self._ended = trio.Event()
         self._ended.set()
         self._store: Store | None = None
-        self._loses_power = False
+        self._loses_power = self._is_to_stop = False
         self._held: Held | None = None
         """What was on the disk when its process was killed, until that has ended."""
         self.failure: BaseException | None = None
@@ -96,7 +96,7 @@ class SimulatedBroker:
         self._process = self._cluster.new_process(self)
         self._process_scope = trio.CancelScope()
         self.failure = None
-        self._loses_power = False
+        self._loses_power = self._is_to_stop = False
         self._store = None  # that of the process before must run out, whoever is resumed
         self.broker = Broker(
             BrokerConfig.parse(self._properties()),
@@ -122,9 +122,9 @@ class SimulatedBroker:
                 await broker.run(task_status=started)
             self._demand_all_online(broker)
         except* StorageError as group:
-            # A full one keeps a broker from starting and from leading, and ends no other.
-            no_room = self.disk.was_full and (not started.value or _cannot_lead(group))
-            if not (self.disk.was_faulty or no_room):
+            # A full one keeps a broker from starting, leading and stopping in order, no more.
+            runs = started.value and not self._is_to_stop and not _cannot_lead(group)
+            if not (self.disk.was_faulty or (self.disk.was_full and not runs)):
                 raise  # nothing was wrong with it: that is a bug
             self.failure = group
         finally:
@@ -147,9 +147,14 @@ class SimulatedBroker:
 
     async def stop(self) -> None:
         """End the process cleanly, with leadership handed over; waits for `resume` if paused."""
-        assert self.broker is not None, f"{self.host} was never started"
-        self.broker.stop()
+        self.begin_stop()
         await self.wait_ended()
+
+    def begin_stop(self) -> None:
+        """Tell the process to end cleanly."""
+        assert self.broker is not None, f"{self.host} was never started"
+        self._is_to_stop = True
+        self.broker.stop()
 
     @property
     def ended(self) -> trio.Event:

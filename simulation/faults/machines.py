@@ -126,7 +126,7 @@ class MachineFaults:
             return False
         self._stage.begin(fault)
         self._stopping.add(machine.broker_id)
-        machine.broker.stop()
+        machine.begin_stop()
         self._stage.cluster.nursery.start_soon(self._start_once_ended, machine, fault)
         await trio.sleep(fault.lasts_s)
         return True
