@@ -44,7 +44,7 @@ from msgspec import Struct, field
 from chaos.anomaly import Anomaly, bounded
 from chaos.committing import order_committed
 from chaos.compaction import Compaction
-from chaos.deletion import Deletion
+from chaos.deletion import HEARD_WITHIN_S, Deletion
 from chaos.history import (
     Committed,
     Dated,
@@ -78,7 +78,7 @@ class Promises(Struct, frozen=True):
     `delivered`: producers send again until long after everything is healed, so nothing is given up.
     `compacted`: records have keys, and only the newest of each key need be kept; when the
     `last_reader` began, all was compacted that could be. `heard_within_s`: a leader that was
-    replaced hears of it, at twice its session's timeout; until then it shows what was deleted.
+    replaced hears of it; until then it shows what was deleted meanwhile.
     """
 
     idempotent: bool = True
@@ -86,7 +86,7 @@ class Promises(Struct, frozen=True):
     delivered: bool = False
     compacted: bool = False
     last_reader: str = "last"
-    heard_within_s: float = 12.0
+    heard_within_s: float = HEARD_WITHIN_S
 
 
 class _Seen(Struct):

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from chaos.history import Polled, Replica, Sent, Trimmed
 
+HEARD_WITHIN_S: Final = 12.0
+"""Until a leader that was replaced hears of it: twice a session's timeout (6 s by default)."""
+
 _OUT_OF_ORDER: Final = "OUT_OF_ORDER_SEQUENCE_NUMBER"
 _BEHIND_IT: Final = "a record before it failed"
 """What our producer says of those; the text is its own."""
@@ -28,7 +31,9 @@ class Deletion:
     A leader that was replaced may not have heard of it, nor of a deletion, for `heard_within_s`.
     """
 
-    def __init__(self, trims: Iterable[Trimmed] = (), *, heard_within_s: float = 0.0) -> None:
+    def __init__(
+        self, trims: Iterable[Trimmed] = (), *, heard_within_s: float = HEARD_WITHIN_S
+    ) -> None:
         trims, self._heard_within_s = list(trims), heard_within_s
         wanted = sorted(
             (one.began_at, one.offset) for one in trims if one.outcome is not Outcome.FAILED

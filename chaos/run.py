@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 from msgspec import Struct
-from msgspec.structs import replace
 
 from chaos.anomaly import Anomaly
 from chaos.asking import ask_ends, ask_offsets, ask_times, note_offsets
 from chaos.breakage import Breakage
 from chaos.checker import Promises, check
+from chaos.deletion import HEARD_WITHIN_S
 from chaos.history import Partition
 from chaos.leadership import Leadership
 from chaos.liveness import wait_consumed, wait_read, wait_written
@@ -313,9 +313,8 @@ class ChaosRun:
         long a leader that was replaced may go on unheard.
         """
         ours = self.cluster is not None
-        promises = Promises(drained=drained, delivered=ours)
-        if not ours:
-            promises = replace(promises, heard_within_s=inf)
+        heard_within_s = HEARD_WITHIN_S if ours else inf
+        promises = Promises(drained=drained, delivered=ours, heard_within_s=heard_within_s)
         partitions: dict[Partition, list[Operation]] = defaultdict(list)
         for operation in history:
             partitions[operation.partition].append(operation)

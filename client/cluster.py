@@ -16,9 +16,9 @@ from client.background import background_tasks
 from client.backoff import Backoff
 from client.errors import (
     BrokerGone,
-    ConnectFailed,
     ConnectionBroken,
     NoBrokerReachable,
+    NothingSent,
     RequestTimedOut,
     UnknownTopic,
     UnsupportedApi,
@@ -258,7 +258,7 @@ class Cluster:
                 sharers = len(candidates) - number if repeatable else 1
                 return await connection.call(request, timeout_s=left_s / sharers)
             except (ConnectionBroken, UnsupportedApi) as error:
-                if not (repeatable or isinstance(error, ConnectFailed | UnsupportedApi)):
+                if not (repeatable or isinstance(error, NothingSent | UnsupportedApi)):
                     raise
                 causes.append(error)
         raise NoBrokerReachable(causes)

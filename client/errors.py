@@ -17,8 +17,12 @@ class ConnectionBroken(OttlaError):
     """The connection has ended; whether the broker acted on what was unanswered is unknown."""
 
 
-class ConnectFailed(ConnectionBroken):
-    """No connection to `address` could be made; nothing was sent."""
+class NothingSent(ConnectionBroken):
+    """The request never left; it may be asked elsewhere, whatever it does."""
+
+
+class ConnectFailed(NothingSent):
+    """No connection to `address` could be made."""
 
     def __init__(self, address: str, cause: str) -> None:
         super().__init__(f"cannot connect to {address}: {cause}")
@@ -26,12 +30,11 @@ class ConnectFailed(ConnectionBroken):
         self.cause = cause
 
 
-class BrokerGone(ConnectFailed):
-    """The broker with that id is not a live member of the cluster; nothing was sent."""
+class BrokerGone(NothingSent):
+    """The broker with that id is not a live member of the cluster."""
 
     def __init__(self, broker_id: int) -> None:
-        super().__init__(f"broker {broker_id}", "it is not a live member of the cluster")
-        self.args = (f"broker {broker_id} is not a live member of the cluster",)
+        super().__init__(f"broker {broker_id} is not a live member of the cluster")
 
 
 class RequestTimedOut(ConnectionBroken):

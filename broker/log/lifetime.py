@@ -41,7 +41,7 @@ def make_directory(storage: Storage, topic_id: bytes) -> bool:
     if read_topic_id(storage) not in (None, topic_id):
         raise StorageError(f"{directory} holds the log of another topic; move it away")
     storage.write_soon_durable(METADATA_FILE, encode_topic_id(topic_id))
-    storage.unsynced.note_directory(directory.rpartition("/")[0])
+    storage.unsynced.note_directory(storage.parent)
     return is_new
 
 

@@ -115,6 +115,11 @@ class Storage(Struct):
     wall_ms: Callable[[], int]
     unsynced: Unsynced = field(default_factory=Unsynced)
 
+    @property
+    def parent(self) -> str:
+        """The directory that holds the log's."""
+        return self.directory.rpartition("/")[0]
+
     def path(self, name: str) -> str:
         """Return the path of a file in the log's directory."""
         return f"{self.directory}/{name}"

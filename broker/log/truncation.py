@@ -64,7 +64,7 @@ def _restart(state: LogState, offset: int) -> None:
     # Where the log begins counts as durable now, and nothing may be appended for long.
     sync_small_files(state.storage)
     state.segments.active.file.sync()
-    state.storage.disk.sync_directory(state.storage.directory.rpartition("/")[0])
+    state.storage.disk.sync_directory(state.storage.parent)
 
 
 def _note_truncation(state: LogState, offset: int) -> None:

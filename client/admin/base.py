@@ -14,7 +14,7 @@ from msgspec import Struct
 from client.cluster import open_cluster
 from client.cluster_options import ClusterOptions
 from client.coordinators import Coordinators
-from client.errors import ConnectFailed, NoBrokerReachable, WaitTimedOut, refusal
+from client.errors import NoBrokerReachable, NothingSent, WaitTimedOut, refusal
 from client.lifetime import Client
 from protocol.errors import ErrorCode, OttlaError, RequestError
 
@@ -123,7 +123,7 @@ class AdminBase(Client):
                     if ErrorCode.NOT_CONTROLLER not in codes(response):
                         return response
                     last = refusal(ErrorCode.NOT_CONTROLLER, "the cluster elects a controller")
-                except ConnectFailed as error:
+                except NothingSent as error:
                     last = error
                 await trio.sleep(backoff.next_s())
                 try:

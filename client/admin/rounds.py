@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 import trio
 
 from client.coordinators import MOVED_CODES, Coordinators
-from client.errors import ConnectFailed, ConnectionBroken, NoBrokerReachable, WaitTimedOut
+from client.errors import (
+    BrokerGone,
+    ConnectionBroken,
+    NoBrokerReachable,
+    NothingSent,
+    WaitTimedOut,
+)
 from client.records import TopicPartition
 from protocol.errors import RETRIABLE_CODES, ErrorCode, OttlaError, RequestError
 
@@ -118,10 +124,7 @@ class BrokerRouter:
         return {
             broker_id: broker_id
             if broker_id in self._cluster.metadata.brokers
-            else RequestError.of(
-                ErrorCode.BROKER_NOT_AVAILABLE,
-                f"broker {broker_id} is not a live member of the cluster",
-            )
+            else RequestError.of(ErrorCode.BROKER_NOT_AVAILABLE, str(BrokerGone(broker_id)))
             for broker_id in keys
         }
 
@@ -207,7 +210,7 @@ class _Asking(Generic[K, T]):
             answers = await self._question(broker_id, keys)
         except ConnectionBroken as error:
             self.last_error = error
-            if not (self._repeatable or isinstance(error, ConnectFailed)):
+            if not (self._repeatable or isinstance(error, NothingSent)):
                 self._final_error = error
         except OttlaError as error:
             self._final_error = error
